@@ -1,0 +1,9 @@
+import { defineConfig } from 'vitest/config';
+
+// Tests resolve our packages to their sources, so that a unit test never runs yesterday's build;
+// processes that a test starts (workers, coordinators) run from dist, which the test command builds first.
+export default defineConfig({
+  resolve: { conditions: ['source'] },
+  ssr: { resolve: { conditions: ['source'] } },
+  test: { include: ['tests/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000, pool: 'forks', maxWorkers: 2 },
+});
