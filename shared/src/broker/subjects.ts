@@ -1,0 +1,43 @@
+/**
+ * Every name that Crossfold uses on the broker: one home, so that permissions can be hung on them.
+ *
+ * A job's id is five tokens, `<experiment>.<kind>.<trial>.<repeat>.<fold>`: it is the key of its record and, unchanged,
+ * part of its subjects, so that wildcards select an experiment, a trial or a fold.
+ */
+
+/** Key-value buckets: small records, every transition a compare-and-set. */
+export const Buckets = {
+  experiments: 'crossfold_experiments',
+  jobs: 'crossfold_jobs',
+  leases: 'crossfold_leases',
+} as const;
+
+/** Object stores: what is larger than a message, named by its SHA-256. */
+export const Stores = {
+  /** Source files, shards and manifests: shared by all experiments. */
+  data: 'crossfold_data',
+  /** Plans, folds, checkpoints, models and results. */
+  artifacts: 'crossfold_artifacts',
+} as const;
+
+/** The work-queue stream of seats. */
+export const SeatStream = 'CROSSFOLD_SEATS';
+const seatPrefix = 'crossfold.seats';
+export const allSeats = `${seatPrefix}.*`;
+
+/** Seats for workers of one engine identity (its digest). */
+export const seatSubject = (identity: string): string => `${seatPrefix}.${identity}`;
+/** Durable pull consumer that the workers of one engine identity share. */
+export const seatConsumer = (identity: string): string => `seats-${identity}`;
+
+/** A worker's sign of life, published on core NATS by itself alone. */
+export const presenceSubject = (worker: string): string => `crossfold.presence.${worker}`;
+export const allPresence = 'crossfold.presence.*';
+
+/** Progress of a job, for whoever watches; at most once. */
+export const progressSubject = (job: string): string => `crossfold.progress.${job}`;
+export const experimentProgress = (experiment: string): string => `crossfold.progress.${experiment}.>`;
+
+/** What members of a generation say to one rank, or to all of them. */
+export const groupSubject = (job: string, generation: number, to: number | 'all' | 'hello'): string =>
+  `crossfold.group.${job}.${generation}.${to}`;

@@ -1,0 +1,126 @@
+import { z } from 'zod';
+
+/** Digest of a blob: lower-case hexadecimal SHA-256. */
+export const Digest = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** Names that become broker tokens and folder names. */
+export const Token = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,95}$/);
+
+/** Where a member listens for its peers. */
+export const Address = z.strictObject({ host: z.string().max(255), port: z.int().min(1).max(65535) }).readonly();
+
+export const Member = z.strictObject({ worker: Token, address: Address.nullable() }).readonly();
+export type Member = z.infer<typeof Member>;
+
+/**
+ * States of a job. `queued`: has no member. `forming`: has some of its members and waits, for a bounded time, for the
+ * others. `running`: a generation is open. The rest are final.
+ */
+export const JobState = z.enum(['queued', 'forming', 'running', 'completed', 'failed', 'cancelled', 'pruned']);
+export type JobState = z.infer<typeof JobState>;
+
+const finalStates: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'pruned']);
+export const isFinal = (state: string): boolean => finalStates.has(state);
+
+/** `train` cross-validates one fold; `test` scores a finished model on the held-out test set. */
+export const JobKind = z.enum(['train', 'test']);
+export type JobKind = z.infer<typeof JobKind>;
+
+/** The truth about one job. Changed only through the transitions beside this file. */
+export const JobRecord = z
+  .strictObject({
+    schema: z.literal(1),
+    id: z.string().max(200),
+    experiment: Token,
+    kind: JobKind,
+    trial: z.int().min(0),
+    repeat: z.int().min(0),
+    fold: z.int().min(0),
+    state: JobState,
+    /** Blob of the plan that says what to compute. */
+    plan: Digest,
+    /** Engine identity (its digest) that every member must have. */
+    identity: z.string().max(64),
+    /** How many members the job wants now. */
+    seats: z.int().min(1),
+    /** Counts changes of membership; 0 before the first group. */
+    generation: z.int().min(0),
+    /** In order of rank. */
+    members: z.array(Member).max(1024).readonly(),
+    /** Everyone who has been a member, in order of joining. */
+    workers: z.array(Token).max(4096).readonly(),
+    /** Proves membership to peers on the direct transport; new with every generation. */
+    secret: z.string().max(128),
+    /** When the current state was entered, epoch milliseconds. */
+    since: z.number(),
+    startedAt: z.number().nullable(),
+    finishedAt: z.number().nullable(),
+    /** Times that all members were lost, or an attempt threw, without progress since the time before. */
+    attempts: z.int().min(0),
+    /** How far the job is known to have come: the position after the newest checkpoint or epoch. */
+    progress: z.int().min(0),
+    /** Progress at the last loss of all members; no advance since then counts as an attempt. */
+    progressAtLoss: z.int().min(-1),
+    checkpoint: z
+      .strictObject({ digest: Digest, bytes: z.int().min(1), position: z.int().min(0) })
+      .readonly()
+      .nullable(),
+    result: z
+      .strictObject({ digest: Digest, bytes: z.int().min(1) })
+      .readonly()
+      .nullable(),
+    error: z.string().max(4000).nullable(),
+  })
+  .readonly();
+export type JobRecord = z.infer<typeof JobRecord>;
+
+export const ExperimentState = z.enum(['submitted', 'running', 'completed', 'failed', 'cancelled']);
+export type ExperimentState = z.infer<typeof ExperimentState>;
+
+const BlobRef = z.strictObject({ digest: Digest, bytes: z.int().min(1) }).readonly();
+export type BlobRef = z.infer<typeof BlobRef>;
+
+/** The truth about one experiment. */
+export const ExperimentRecord = z
+  .strictObject({
+    schema: z.literal(1),
+    id: Token,
+    name: z.string().max(200),
+    state: ExperimentState,
+    /** Blob of the resolved experiment, as the client submitted it. */
+    spec: BlobRef,
+    /** Blob of the list of the data set's source files (in the data store). */
+    source: BlobRef,
+    manifest: BlobRef.nullable(),
+    folds: BlobRef.nullable(),
+    results: BlobRef.nullable(),
+    /** Number of `train` jobs, known once prepared. */
+    jobs: z.int().min(0),
+    error: z.string().max(4000).nullable(),
+    createdAt: z.number(),
+    startedAt: z.number().nullable(),
+    finishedAt: z.number().nullable(),
+  })
+  .readonly();
+export type ExperimentRecord = z.infer<typeof ExperimentRecord>;
+
+/** Id of a job, see subjects: five tokens. */
+export const jobId = (experiment: string, kind: JobKind, trial: number, repeat: number, fold: number): string =>
+  `${experiment}.${kind}.${trial}.${repeat}.${fold}`;
+
+/** A place in a job's group, as the queue carries it. */
+export const Seat = z.strictObject({ job: z.string().max(200) }).readonly();
+export type Seat = z.infer<typeof Seat>;
+
+/** What a worker says about itself twice a second. */
+export const Presence = z
+  .strictObject({
+    worker: Token,
+    identity: z.string().max(64),
+    threads: z.int().min(1),
+    engine: z.string().max(400),
+    state: z.enum(['idle', 'busy', 'draining']),
+    job: z.string().max(200).nullable(),
+  })
+  .readonly();
+export type Presence = z.infer<typeof Presence>;

@@ -1,0 +1,139 @@
+import type { BlobRef, JobRecord, Member } from './records.ts';
+import { isFinal } from './records.ts';
+
+/**
+ * Every way in which a job's record may change. Each is a pure function from the record to the next one, or to
+ * `undefined` where the change no longer applies; the store writes the result only if nobody else has written since.
+ * So whoever makes a transition (a member, the leader, an old leader that wakes up), the record stays valid.
+ */
+export interface Stamp {
+  /** Epoch milliseconds. */
+  readonly now: number;
+  /** A fresh secret for the generation that this transition may open. */
+  readonly secret: string;
+}
+
+/** Attempts without progress after which a job is given up. */
+export const maxAttempts = 3;
+
+/** A worker takes a seat: opens the first generation, fills a forming group, or joins a running one. */
+export function takeSeat(job: JobRecord, member: Member, stamp: Stamp): JobRecord | undefined {
+  if (isFinal(job.state) || job.members.length >= job.seats) return undefined;
+  if (job.members.some((m) => m.worker === member.worker)) return undefined;
+  const joined: JobRecord = {
+    ...job,
+    members: [...job.members, member],
+    workers: job.workers.includes(member.worker) ? job.workers : [...job.workers, member.worker],
+  };
+  if (job.state === 'running') return { ...openGeneration(joined, stamp), since: job.since };
+  if (joined.members.length === joined.seats) return openGeneration(joined, stamp);
+  return job.state === 'forming' ? joined : { ...joined, state: 'forming', since: stamp.now };
+}
+
+/** A forming group has waited long enough: it starts with the members it has. */
+export function startWithFewer(job: JobRecord, stamp: Stamp): JobRecord | undefined {
+  return job.state === 'forming' && job.members.length > 0 ? openGeneration(job, stamp) : undefined;
+}
+
+/** Members are gone, or leave: the survivors get a new generation; without survivors the job is queued again. */
+export function removeMembers(job: JobRecord, gone: ReadonlySet<string>, stamp: Stamp): JobRecord | undefined {
+  if (isFinal(job.state) || !job.members.some((m) => gone.has(m.worker))) return undefined;
+  const members = job.members.filter((m) => !gone.has(m.worker));
+  if (members.length > 0) {
+    const left = { ...job, members };
+    return job.state === 'running' ? { ...openGeneration(left, stamp), since: job.since } : left;
+  }
+  return loseAll(job, 'all its workers were lost', stamp);
+}
+
+/** An attempt threw: all members give up, and the job is tried again unless it has used up its attempts. */
+export function failAttempt(
+  job: JobRecord,
+  worker: string,
+  generation: number,
+  error: string,
+  stamp: Stamp,
+): JobRecord | undefined {
+  if (!isMemberOf(job, worker, generation)) return undefined;
+  return loseAll(job, error, stamp);
+}
+
+/** A fault that trying again cannot mend (weights diverged, members disagree). */
+export function failForGood(
+  job: JobRecord,
+  worker: string,
+  generation: number,
+  error: string,
+  stamp: Stamp,
+): JobRecord | undefined {
+  if (!isMemberOf(job, worker, generation)) return undefined;
+  return finish({ ...job, error: error.slice(0, 4000) }, 'failed', stamp);
+}
+
+/** The last member to leave of its own will (drain) gives the job back without counting an attempt. */
+export function handBack(job: JobRecord, worker: string, stamp: Stamp): JobRecord | undefined {
+  const others = job.members.filter((m) => m.worker !== worker);
+  if (others.length > 0) return removeMembers(job, new Set([worker]), stamp);
+  if (isFinal(job.state) || job.members.length === 0) return undefined;
+  return { ...job, state: 'queued', members: [], since: stamp.now };
+}
+
+/** A checkpoint lies in the store: from here the job goes on should all its members be lost. */
+export function checkpointed(
+  job: JobRecord,
+  worker: string,
+  generation: number,
+  checkpoint: NonNullable<JobRecord['checkpoint']>,
+): JobRecord | undefined {
+  if (!isMemberOf(job, worker, generation) || checkpoint.position < job.progress) return undefined;
+  return { ...job, checkpoint, progress: checkpoint.position };
+}
+
+/** The result lies in the store. Only a member of the open generation can say so, and only once. */
+export function complete(
+  job: JobRecord,
+  worker: string,
+  generation: number,
+  result: BlobRef,
+  stamp: Stamp,
+): JobRecord | undefined {
+  if (!isMemberOf(job, worker, generation)) return undefined;
+  return finish({ ...job, result, error: null }, 'completed', stamp);
+}
+
+/** The user, or the search, no longer wants the job. */
+export function stop(job: JobRecord, state: 'cancelled' | 'pruned', stamp: Stamp): JobRecord | undefined {
+  return isFinal(job.state) ? undefined : finish(job, state, stamp);
+}
+
+/** A failed or cancelled job is wanted again: it keeps its checkpoint. */
+export function revive(job: JobRecord, stamp: Stamp): JobRecord | undefined {
+  if (job.state !== 'failed' && job.state !== 'cancelled') return undefined;
+  return { ...job, state: 'queued', since: stamp.now, finishedAt: null, attempts: 0, progressAtLoss: -1, error: null };
+}
+
+const isMemberOf = (job: JobRecord, worker: string, generation: number): boolean =>
+  job.state === 'running' && job.generation === generation && job.members.some((m) => m.worker === worker);
+
+function openGeneration(job: JobRecord, stamp: Stamp): JobRecord {
+  return {
+    ...job,
+    state: 'running',
+    generation: job.generation + 1,
+    secret: stamp.secret,
+    since: stamp.now,
+    startedAt: job.startedAt ?? stamp.now,
+  };
+}
+
+function loseAll(job: JobRecord, error: string, stamp: Stamp): JobRecord {
+  const attempts = job.progress > job.progressAtLoss ? 1 : job.attempts + 1;
+  const lost: JobRecord = { ...job, attempts, progressAtLoss: job.progress, error: error.slice(0, 4000) };
+  return attempts >= maxAttempts
+    ? finish(lost, 'failed', stamp)
+    : { ...lost, state: 'queued', members: [], since: stamp.now };
+}
+
+function finish(job: JobRecord, state: JobRecord['state'], stamp: Stamp): JobRecord {
+  return { ...job, state, members: [], since: stamp.now, finishedAt: stamp.now };
+}
