@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { ObjectStore } from 'nats';
 import type { BlobStore } from '../data/blob-store.ts';
-import { DamagedDataError, TimeoutError } from '../errors.ts';
+import { DamagedDataError } from '../errors.ts';
+import { within } from '../wait.ts';
 
 /** Bounds on one transfer: a start of its own and then what a slow link needs for the bytes. */
 const transferTimeoutMs = (bytes: number): number => 10_000 + bytes / 500;
@@ -40,20 +41,10 @@ export function blobStore(store: ObjectStore): BlobStore {
       if (sha256(received) !== digest) throw new DamagedDataError(`blob ${digest} arrived damaged`);
       return received;
     },
+    async remove(digest) {
+      if (await this.has(digest)) await store.delete(digest);
+    },
   };
 }
 
 export const sha256 = (bytes: Uint8Array | string): string => createHash('sha256').update(bytes).digest('hex');
-
-/** The promise's outcome, or a TimeoutError that names what was waited for. */
-export async function within<T>(promise: Promise<T>, milliseconds: number, waitingFor: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new TimeoutError(waitingFor, milliseconds)), milliseconds);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}

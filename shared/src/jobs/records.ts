@@ -97,6 +97,8 @@ export const ExperimentRecord = z
     /** Number of `train` jobs, known once prepared. */
     jobs: z.int().min(0),
     error: z.string().max(4000).nullable(),
+    /** Whether the error lies in the configuration rather than in the run. */
+    badConfiguration: z.boolean(),
     createdAt: z.number(),
     startedAt: z.number().nullable(),
     finishedAt: z.number().nullable(),

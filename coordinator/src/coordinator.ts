@@ -1,0 +1,75 @@
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import { openBroker } from '@crossfold/shared/broker/broker';
+import { LeaseKeeper, leaseMs } from '@crossfold/shared/broker/lease';
+import { Roster } from '@crossfold/shared/broker/presence';
+import { pause } from '@crossfold/shared/wait';
+import type { Logger } from 'pino';
+import { lead } from './leader/leader.ts';
+
+export interface CoordinatorOptions {
+  /** Address of the broker, credentials included. */
+  readonly nats: string;
+  /** Name in logs and in the lease; made up from host and process where not given. */
+  readonly name?: string;
+}
+
+/** What a service is given by whoever runs it. */
+export interface ServiceHandles {
+  readonly logger: Logger;
+  /** Aborts when the service should end. */
+  readonly signal: AbortSignal;
+  /** Called once the service does its work. */
+  readonly onReady: () => void;
+}
+
+/**
+ * The coordinator service: any number may run, the one that holds the lease leads. Resolves when the signal aborts.
+ *
+ * @throws UnreachableError where the broker does not answer at the start.
+ */
+export async function runCoordinator(options: CoordinatorOptions, handles: ServiceHandles): Promise<void> {
+  const { logger, signal, onReady } = handles;
+  const name = options.name ?? `${hostname()}-${process.pid}-${randomBytes(2).toString('hex')}`;
+  const broker = await openBroker(options.nats, `coordinator ${name}`);
+  const now = (): number => performance.timeOrigin + performance.now();
+  const roster = new Roster(broker.nats, signal, now);
+  const lease = new LeaseKeeper(broker.leases, name, now);
+  let leading: AbortController | undefined;
+  let rounds: Promise<void> = Promise.resolve();
+
+  const poll = async (): Promise<void> => {
+    const held = await lease.poll().catch((error: unknown) => {
+      logger.warn({ err: error }, 'could not reach the lease');
+      return lease.held;
+    });
+    if (held && leading === undefined) {
+      leading = new AbortController();
+      logger.info({ name }, 'leading');
+      const context = { broker, roster, logger, now, leads: () => lease.held };
+      rounds = lead(context, leading.signal).catch((error: unknown) => {
+        logger.error({ err: error }, 'leading ended; trying again');
+        leading = undefined;
+      });
+    }
+    if (!held && leading !== undefined) {
+      logger.warn({ name }, 'lost the lease');
+      leading.abort();
+      leading = undefined;
+    }
+  };
+
+  try {
+    await poll();
+    onReady();
+    while (!signal.aborted) {
+      await pause(leaseMs / 5, signal);
+      if (!signal.aborted) await poll();
+    }
+  } finally {
+    leading?.abort();
+    await rounds;
+    await lease.release().catch(() => undefined);
+    await broker.close();
+  }
+}

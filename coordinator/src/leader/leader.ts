@@ -1,0 +1,142 @@
+import { randomBytes } from 'node:crypto';
+import type { Broker } from '@crossfold/shared/broker/broker';
+import type { Roster } from '@crossfold/shared/broker/presence';
+import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
+import { isFinal } from '@crossfold/shared/jobs/records';
+import type { Stamp } from '@crossfold/shared/jobs/transitions';
+import { removeMembers, stop } from '@crossfold/shared/jobs/transitions';
+import { pause } from '@crossfold/shared/wait';
+import type { Logger } from 'pino';
+import { advanceExperiment } from './experiments.ts';
+import type { Offered } from './offers.ts';
+import { isSettled, planOffers } from './offers.ts';
+
+/** What the leading coordinator knows, mirrored from the broker by watching. */
+export interface View {
+  readonly experiments: ReadonlyMap<string, ExperimentRecord>;
+  readonly jobs: ReadonlyMap<string, JobRecord>;
+}
+
+export interface LeaderContext {
+  readonly broker: Broker;
+  readonly roster: Roster;
+  readonly logger: Logger;
+  readonly now: () => number;
+  /** True while this process surely leads; asked before every round. */
+  readonly leads: () => boolean;
+}
+
+const roundEveryMs = 200;
+/** A job whose offered seats nobody has filled for this long is offered again, in case a seat was lost. */
+const offerAgainMs = 15_000;
+
+/**
+ * Leads while `signal` is not aborted: prepares experiments, gives out seats, gives jobs without live members back to
+ * the queue, ends experiments. Holds nothing that is not on the broker, so that another can take over at any moment;
+ * all its changes are transitions that are valid whoever makes them.
+ */
+export async function lead(context: LeaderContext, signal: AbortSignal): Promise<void> {
+  const { broker, logger } = context;
+  const experiments = new Map<string, ExperimentRecord>();
+  const jobs = new Map<string, JobRecord>();
+  const damaged = (error: Error): void => logger.error(error.message);
+  await broker.experiments.watch('>', signal, ({ key, value }) => experiments.set(key, value), damaged);
+  await broker.jobs.watch('>', signal, ({ key, value }) => jobs.set(key, value), damaged);
+  await broker.seats.clear();
+  const rounds = new Rounds(context, { experiments, jobs });
+  while (!signal.aborted) {
+    if (context.leads()) {
+      try {
+        await rounds.round();
+      } catch (error) {
+        logger.warn({ err: error }, 'a round of leading failed; the next one tries again');
+      }
+    }
+    await pause(roundEveryMs, signal);
+  }
+  await rounds.settled();
+}
+
+class Rounds {
+  readonly #context: LeaderContext;
+  readonly #view: View;
+  readonly #offered = new Map<string, Offered & { readonly at: number }>();
+  readonly #busy = new Map<string, Promise<void>>();
+  readonly #startedAt: number;
+
+  constructor(context: LeaderContext, view: View) {
+    this.#context = context;
+    this.#view = view;
+    this.#startedAt = context.now();
+  }
+
+  async round(): Promise<void> {
+    for (const experiment of this.#view.experiments.values()) this.#advance(experiment);
+    await this.#stopCancelled();
+    await this.#freeAbandoned();
+    await this.#offerSeats();
+  }
+
+  async settled(): Promise<void> {
+    await Promise.all(this.#busy.values());
+  }
+
+  /** Takes an experiment further, beside the rounds: preparing a data set can take a while. */
+  #advance(experiment: ExperimentRecord): void {
+    if (isFinal(experiment.state) || this.#busy.has(experiment.id)) return;
+    const own = [...this.#view.jobs.values()].filter((job) => job.experiment === experiment.id);
+    const work = advanceExperiment(this.#context, experiment, own)
+      .catch((error: unknown) => {
+        this.#context.logger.warn(
+          { err: error, experiment: experiment.id },
+          'could not take the experiment further yet',
+        );
+      })
+      .finally(() => this.#busy.delete(experiment.id));
+    this.#busy.set(experiment.id, work);
+  }
+
+  async #stopCancelled(): Promise<void> {
+    for (const job of this.#view.jobs.values()) {
+      if (isFinal(job.state) || this.#view.experiments.get(job.experiment)?.state !== 'cancelled') continue;
+      await this.#context.broker.jobs.transition(job.id, (current) => stop(current, 'cancelled', this.#stamp()));
+    }
+  }
+
+  /** Jobs all of whose members are silent have no survivor who could say so. */
+  async #freeAbandoned(): Promise<void> {
+    const { roster, broker, logger } = this.#context;
+    for (const job of this.#view.jobs.values()) {
+      if (job.members.length === 0) continue;
+      const lost = new Set(job.members.map((m) => m.worker).filter((worker) => roster.isLost(worker, this.#startedAt)));
+      if (lost.size < job.members.length) continue;
+      const freed = await broker.jobs.transition(job.id, (current) => removeMembers(current, lost, this.#stamp()));
+      if (freed !== undefined)
+        logger.warn({ job: job.id, lost: [...lost], state: freed.state }, 'all workers of the job were lost');
+    }
+  }
+
+  async #offerSeats(): Promise<void> {
+    const { broker, roster, now, logger } = this.#context;
+    for (const [id, offer] of this.#offered) {
+      const job = this.#view.jobs.get(id);
+      if (job === undefined || isSettled(job, offer) || now() - offer.at > offerAgainMs) this.#offered.delete(id);
+    }
+    const queued = [...this.#view.jobs.values()]
+      .filter((job) => !isFinal(job.state) && job.members.length < job.seats)
+      .map((job) => ({ job, experimentSince: this.#view.experiments.get(job.experiment)?.createdAt ?? 0 }));
+    if (queued.length === 0) return;
+    const offers = planOffers(queued, roster.alive(), await broker.seats.waiting(), this.#offered);
+    for (const job of offers) {
+      await broker.seats.offer(job.identity, job.id);
+      const members = job.members.length;
+      const upTo = Math.max(this.#offered.get(job.id)?.upTo ?? 0, members) + 1;
+      this.#offered.set(job.id, { upTo, members, generation: job.generation, at: now() });
+      logger.debug({ job: job.id }, 'offered a seat');
+    }
+  }
+
+  #stamp(): Stamp {
+    return { now: this.#context.now(), secret: randomBytes(32).toString('base64url') };
+  }
+}

@@ -1,0 +1,137 @@
+import type { TrainingSpec } from '@crossfold/shared/config/training';
+import { ExperimentFailedError } from '@crossfold/shared/errors';
+import { learningRateAt } from '../engine/schedule.ts';
+import type { EngineSession } from '../engine/session.ts';
+import type { Exchange } from '../exchange/exchange.ts';
+import { rankRange } from '../exchange/tree.ts';
+import type { Action } from './course.ts';
+import type { JobState } from './state.ts';
+
+/** One member's place in the generation that is open. */
+export interface Place {
+  readonly rank: number;
+  readonly size: number;
+  readonly exchange: Exchange;
+  /** Aborts when the generation closes. */
+  readonly signal: AbortSignal;
+}
+
+/** Trying again would give the same: the job fails with this as its reason. */
+export class HopelessError extends ExperimentFailedError {}
+
+/**
+ * One train step, the same for a group of any size: gradient sums of this rank's slices; all-reduce; update. Until the
+ * total is there everything can be given up when the generation closes; from then on nothing is.
+ */
+export async function trainStep(
+  state: JobState,
+  action: Extract<Action, { kind: 'step' }>,
+  engine: EngineSession,
+  training: TrainingSpec,
+  place: Place,
+): Promise<JobState> {
+  const slices = rankRange(place.rank, place.size, training.microBatches);
+  const nodes = await engine.gradient(action, slices);
+  place.signal.throwIfAborted();
+  const total = await place.exchange.allReduce(action.update, nodes, engine.vectorLength, place.signal);
+
+  const learningRate = learningRateAt(training, { ...action, history: state.history });
+  const step = await engine.update(total, learningRate);
+  if (!Number.isFinite(step.loss))
+    throw new HopelessError(
+      `the loss became ${step.loss} in epoch ${action.epoch + 1}, step ${action.step + 1}; a smaller training.optimizer.learningRate or gradient clipping (training.clip) may help`,
+    );
+  return {
+    ...state,
+    position: state.position + 1,
+    updates: action.update + 1,
+    samplesSeen: state.samplesSeen + step.samples,
+    running: {
+      loss: state.running.loss + step.loss * step.samples,
+      correct: state.running.correct + step.correct,
+      samples: state.running.samples + step.samples,
+    },
+    exchange: place.exchange.transport === 'none' ? state.exchange : place.exchange.transport,
+  };
+}
+
+/** Steps of the exchange that carry validations are numbered from here, out of the way of train steps. */
+const validationSteps = 2 ** 30;
+
+/**
+ * The end of an epoch: every rank evaluates the validation samples of its slices, the outputs of all are summed into
+ * one vector (each sample is non-zero in one place only, so the sum is exact), and everyone draws the same conclusions
+ * from it. The members' digests of their weights ride along; a difference fails the job.
+ */
+export async function validate(
+  state: JobState,
+  epoch: number,
+  engine: EngineSession,
+  training: TrainingSpec,
+  place: Place,
+  secondsOfEpoch: number,
+): Promise<JobState> {
+  const slices = rankRange(place.rank, place.size, training.microBatches);
+  const nodes = await engine.validate(slices);
+  place.signal.throwIfAborted();
+  const total = await place.exchange.allReduce(validationSteps + epoch, nodes, engine.validationLength, place.signal);
+  const { outputs, digestsAgree } = engine.readValidation(total);
+  if (!digestsAgree)
+    throw new HopelessError(
+      `the members of the group hold different weights after epoch ${epoch + 1}; their engines do not compute alike`,
+    );
+
+  const scored = scoreOutputs(outputs, engine.validationLabels);
+  const history = {
+    loss: [...state.history.loss, state.running.loss / state.running.samples],
+    accuracy: [...state.history.accuracy, state.running.correct / state.running.samples],
+    valLoss: [...state.history.valLoss, scored.loss],
+    valAccuracy: [...state.history.valAccuracy, scored.accuracy],
+    seconds: [...state.history.seconds, secondsOfEpoch],
+  };
+  const stopping = earlyStopping(training, history);
+  const keep = stopping === undefined || !stopping.restoreBest || stopping.bestEpoch === epoch;
+  return {
+    ...state,
+    position: state.position + 1,
+    history,
+    running: { loss: 0, correct: 0, samples: 0 },
+    kept: keep ? { epoch, weights: (await engine.state()).weights, outputs } : state.kept,
+    ended: stopping?.ended ?? false,
+    seconds: state.seconds + secondsOfEpoch,
+  };
+}
+
+/** Mean loss and accuracy of validation outputs (loss, predicted class, score a sample), summed in sample order. */
+function scoreOutputs(outputs: Float32Array, labels: ArrayLike<number>): { loss: number; accuracy: number } {
+  let loss = 0;
+  let correct = 0;
+  const samples = outputs.length / 3;
+  for (let i = 0; i < samples; i++) {
+    loss += outputs[3 * i] ?? 0;
+    if (outputs[3 * i + 1] === labels[i]) correct++;
+  }
+  return { loss: loss / samples, accuracy: correct / samples };
+}
+
+/** Keras' EarlyStopping on the history so far: the best epoch, and whether `patience` epochs have passed since. */
+export function earlyStopping(
+  training: Pick<TrainingSpec, 'earlyStopping'>,
+  history: JobState['history'],
+): { bestEpoch: number; ended: boolean; restoreBest: boolean } | undefined {
+  const rule = training.earlyStopping;
+  if (rule === undefined) return undefined;
+  const values = rule.monitor === 'valAccuracy' ? history.valAccuracy.map((v) => -v) : history.valLoss;
+  let bestEpoch = 0;
+  let best = Number.POSITIVE_INFINITY;
+  let waited = 0;
+  values.forEach((value, epoch) => {
+    waited++;
+    if (value < best - rule.minDelta) {
+      best = value;
+      bestEpoch = epoch;
+      waited = 0;
+    }
+  });
+  return { bestEpoch, ended: waited >= rule.patience, restoreBest: rule.restoreBest };
+}

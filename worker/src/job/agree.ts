@@ -1,0 +1,86 @@
+import { groupSubject } from '@crossfold/shared/broker/subjects';
+import type { NatsConnection } from 'nats';
+import { z } from 'zod';
+
+/** What each member says of itself when a generation opens. */
+const Hello = z.strictObject({
+  rank: z.int().min(0),
+  /** Position of the state that it holds; -1 where it holds none. */
+  position: z.int().min(-1),
+  /** How many members it has heard, itself included. */
+  heard: z.int().min(1),
+});
+type Hello = z.infer<typeof Hello>;
+
+/** Where a generation begins, and who hands the state to those who lack it. */
+export interface Agreement {
+  /** The newest position that a member holds; -1 where none holds any state. */
+  readonly position: number;
+  /** Lowest rank that holds it. */
+  readonly provider: number;
+  /** Whether some member lacks it. */
+  readonly someLack: boolean;
+}
+
+const repeatMs = 150;
+
+/** Pure: what follows from every member's position. Members differ by at most one step, so the newest is rolled forward to. */
+export function agree(positions: readonly number[]): Agreement {
+  const position = Math.max(...positions);
+  return { position, provider: positions.indexOf(position), someLack: positions.some((p) => p !== position) };
+}
+
+/**
+ * Every member of a generation says where it stands until all have heard all. A member that already knows answers those
+ * who do not, for as long as `signal` is not aborted: so the last to hear is never left alone. Bounded by the
+ * generation's signal: a member that does not speak is found out by its missing sign of life, and removed.
+ */
+export async function agreeOnPosition(
+  nats: NatsConnection,
+  group: { readonly job: string; readonly generation: number; readonly rank: number; readonly size: number },
+  position: number,
+  signal: AbortSignal,
+): Promise<Agreement> {
+  if (group.size === 1) return agree([position]);
+  const positions = new Map<number, number>([[group.rank, position]]);
+  const subject = groupSubject(group.job, group.generation, 'hello');
+  const say = (): void => {
+    const hello: Hello = { rank: group.rank, position, heard: positions.size };
+    if (!nats.isClosed()) nats.publish(subject, JSON.stringify(hello));
+  };
+  return new Promise<Agreement>((resolve, reject) => {
+    const subscription = nats.subscribe(subject, {
+      callback: (error, message) => {
+        if (error !== null || message.data.length > 256) return;
+        const hello = Hello.safeParse(parse(message.string()));
+        if (!hello.success || hello.data.rank === group.rank || hello.data.rank >= group.size) return;
+        const complete = positions.size === group.size;
+        positions.set(hello.data.rank, hello.data.position);
+        if (complete) {
+          if (hello.data.heard < group.size) say();
+        } else if (positions.size === group.size) {
+          clearInterval(timer);
+          say();
+          resolve(agree([...positions].sort(([a], [b]) => a - b).map(([, p]) => p)));
+        }
+      },
+    });
+    const timer = setInterval(say, repeatMs);
+    const end = (): void => {
+      clearInterval(timer);
+      if (!nats.isClosed()) subscription.unsubscribe();
+      reject(signal.reason);
+    };
+    if (signal.aborted) end();
+    else signal.addEventListener('abort', end, { once: true });
+    say();
+  });
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
