@@ -12,7 +12,7 @@ const leftBySetup = resolve(import.meta.dirname, '../../../node_modules/.crossfo
  * @throws CrossfoldError (usage) with the remedy, when there is none
  */
 export async function findBroker(env: NodeJS.ProcessEnv, fallback: string = leftBySetup): Promise<string> {
-  const folders = (env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
+  const folders = (env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
   for (const file of [...folders.map((folder) => resolve(join(folder, 'nats-server'))), fallback]) {
     if (await isExecutable(file)) return file;
   }

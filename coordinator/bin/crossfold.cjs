@@ -1,0 +1,21 @@
+#!/usr/bin/env node
+'use strict';
+// biome-ignore-all lint/style/useNodejsImportProtocol: an old Node does not know it
+// In a checkout: checks Node and provides what is missing, then runs the command line. Installed elsewhere (an image),
+// there is no setup folder, and the build is all there is. ES5 down to the check, so that an old Node gets its one line.
+var fs = require('fs');
+var path = require('path');
+var childProcess = require('child_process');
+
+var setup = path.join(__dirname, '..', '..', 'setup');
+if (fs.existsSync(path.join(setup, 'check-node.cjs'))) {
+  require(path.join(setup, 'check-node.cjs'));
+  provide();
+}
+require('./main.cjs');
+
+function provide() {
+  var stdio = ['ignore', 'ignore', 'inherit'];
+  var done = childProcess.spawnSync(process.execPath, [path.join(setup, 'setup.mjs')], { stdio: stdio });
+  if (done.status !== 0) process.exit(done.status === null ? 130 : done.status);
+}

@@ -1,0 +1,133 @@
+/**
+ * One set-up at a time per cache. A lock is a file that names its owner and that the owner touches every 2 s; it counts
+ * as left behind when its owner is dead, or (on another machine or in another container, where that cannot be seen)
+ * when it has not been touched for 30 s. A thief can do no lasting harm: everything is written aside and renamed.
+ */
+import { mkdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { dirname } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { MissingError, say, seconds } from './say.mjs';
+
+const TOUCH = 2_000;
+const STALE = 30_000;
+const LONGEST_WAIT = 60 * 60_000;
+
+/** @typedef {{ pid: number, host: string, since: string }} Owner */
+
+/**
+ * Runs `work` as the only one that holds `file`, and lets go of it however the process ends.
+ * @template T
+ * @param {string} file
+ * @param {() => Promise<T>} work
+ * @param {{ longestWait?: number, poll?: number }} [bounds] milliseconds
+ * @returns {Promise<T>}
+ */
+export async function withLock(file, work, { longestWait = LONGEST_WAIT, poll = 300 } = {}) {
+  mkdirSync(dirname(file), { recursive: true });
+  const started = performance.now();
+  let said = Number.NEGATIVE_INFINITY;
+  while (!acquire(file)) {
+    const waited = performance.now() - started;
+    const owner = readOwner(file);
+    const who = owner === undefined ? 'another set-up' : `set-up ${owner.pid} on ${owner.host} (since ${owner.since})`;
+    if (waited > longestWait) {
+      throw new MissingError(`gave up after waiting ${seconds(waited)} for ${who}`, [
+        `if it is not running any more, delete ${file}`,
+      ]);
+    }
+    if (performance.now() - said > 10_000) {
+      say(`setup: waiting for ${who} to finish`);
+      said = performance.now();
+    }
+    await pause(poll);
+  }
+  const touch = setInterval(() => {
+    try {
+      utimesSync(file, new Date(), new Date());
+    } catch {
+      // Somebody took the lock for abandoned; see above why that is safe.
+    }
+  }, TOUCH);
+  const release = () => {
+    if (isOurs(readOwner(file))) rmSync(file, { force: true });
+  };
+  process.on('exit', release);
+  try {
+    return await work();
+  } finally {
+    clearInterval(touch);
+    process.off('exit', release);
+    release();
+  }
+}
+
+/** @param {string} file */
+function acquire(file) {
+  if (create(file)) return true;
+  const owner = readOwner(file);
+  if (!isAbandoned(file, owner)) return false;
+  // Of several that see the same abandoned lock, one moves it away; whoever moves a fresh one by mistake puts it back.
+  const aside = `${file}.${process.pid}`;
+  try {
+    renameSync(file, aside);
+  } catch {
+    return false;
+  }
+  const moved = readOwner(aside);
+  if (moved?.pid !== owner?.pid || moved?.host !== owner?.host || moved?.since !== owner?.since) {
+    renameSync(aside, file);
+    return false;
+  }
+  rmSync(aside, { force: true });
+  return create(file);
+}
+
+/** @param {string} file */
+function create(file) {
+  /** @type {Owner} */
+  const owner = { pid: process.pid, host: hostname(), since: new Date().toISOString() };
+  try {
+    writeFileSync(file, JSON.stringify(owner), { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if (/** @type {NodeJS.ErrnoException} */ (error).code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/**
+ * @param {string} file
+ * @returns {Owner | undefined} nothing when the file is gone or was cut off while it was written
+ */
+function readOwner(file) {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+/** @param {Owner | undefined} owner */
+function isOurs(owner) {
+  return owner?.pid === process.pid && owner.host === hostname();
+}
+
+/**
+ * @param {string} file
+ * @param {Owner | undefined} owner
+ */
+function isAbandoned(file, owner) {
+  try {
+    if (Date.now() - statSync(file).mtimeMs > STALE) return true;
+  } catch {
+    return false;
+  }
+  if (owner === undefined || owner.host !== hostname()) return false;
+  try {
+    process.kill(owner.pid, 0);
+    return isOurs(owner); // our own id on a file that we did not write: it was reused
+  } catch (error) {
+    return /** @type {NodeJS.ErrnoException} */ (error).code === 'ESRCH';
+  }
+}

@@ -1,0 +1,50 @@
+/** Runs the steps that are needed, one set-up at a time, and turns what stops them into one message. */
+import { join } from 'node:path';
+import { BuildError } from './build.mjs';
+import { withLock } from './lock.mjs';
+import { MissingError, say, seconds } from './say.mjs';
+
+/**
+ * @param {import('./context.mjs').Context} context
+ * @param {readonly import('./context.mjs').Step[]} steps in order: later ones may need what earlier ones provide
+ */
+export async function setUp(context, steps) {
+  if (!steps.some((step) => step.missing(context))) return;
+  const started = performance.now();
+  await withLock(join(context.cache, 'setup.lock'), async () => {
+    const obstacles = steps.filter((step) => step.missing(context)).flatMap((step) => step.obstacles?.(context) ?? []);
+    if (obstacles.length > 0) {
+      throw new MissingError(
+        obstacles.map(({ message }) => message).join('; '),
+        obstacles.flatMap(({ remedy }) => remedy),
+      );
+    }
+    for (const step of steps) {
+      if (step.missing(context)) await step.provide(context);
+    }
+  });
+  say(`setup: ready after ${seconds(performance.now() - started)} (kept in ${context.cache})`);
+}
+
+/**
+ * @param {unknown} error
+ * @returns {number} the exit code
+ */
+export function report(error) {
+  if (error instanceof BuildError) {
+    say(`crossfold: ${error.message}`);
+    return 1;
+  }
+  if (error instanceof MissingError) {
+    say(`crossfold: cannot set up: ${error.message}\nto go on, this is needed:`);
+    for (const line of error.remedy) say(`  - ${line}`);
+    return 2;
+  }
+  const { code, path } = /** @type {NodeJS.ErrnoException} */ (error);
+  if (code !== undefined && ['ENOSPC', 'EACCES', 'EROFS', 'EDQUOT'].includes(code)) {
+    say(`crossfold: cannot set up: ${code === 'ENOSPC' ? 'the disk is full' : code} (${path ?? 'write'})`);
+    say('  - set CROSSFOLD_CACHE to a folder with 5 GB to spare that can be written');
+    return 2;
+  }
+  throw error;
+}

@@ -1,0 +1,233 @@
+/**
+ * Step: TensorFlow.js' native binding, compiled against libtensorflow out of TensorFlow's own wheel (the package's
+ * install script would fetch a libtensorflow of 2022). It goes to the cache in the layout that the package has inside,
+ * because the binding finds its library by a path relative to its own, and node_modules gets links to it.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { findProgram, linkTo, pointsTo, whole } from './context.mjs';
+import { download } from './download.mjs';
+import { MissingError, mega, timed } from './say.mjs';
+import { tensorflowVersion, wheelsFor } from './wheels.mjs';
+import { extract, listZip } from './zip.mjs';
+
+/** @typedef {import('./context.mjs').Context} Context */
+
+const BINDING = 'tfjs_binding.node';
+const COMPILERS = ['c++', 'g++', 'clang++'];
+
+/** @type {import('./context.mjs').Step} */
+export const tensorflow = {
+  missing(context) {
+    const home = homeOf(context);
+    return (
+      links(context, home).some(([link, target]) => !pointsTo(link, target)) ||
+      !existsSync(join(home, 'lib', 'napi-v8', BINDING))
+    );
+  },
+
+  obstacles(context) {
+    if (existsSync(homeOf(context))) return [];
+    return [unsupported(context), noCompiler(context)].filter((obstacle) => obstacle !== undefined);
+  },
+
+  async provide(context) {
+    const home = homeOf(context);
+    if (!existsSync(home)) {
+      const wheels = wheelsFor(variantOf(context)) ?? [];
+      const total = mega(wheels.reduce((sum, wheel) => sum + wheel.size, 0));
+      const files = await timed(
+        `downloading TensorFlow ${tensorflowVersion} for ${variantOf(context)} (${total} MB)`,
+        async () => {
+          const fetched = [];
+          for (const wheel of wheels) fetched.push(await download(wheel, context.downloads, context.env));
+          return fetched;
+        },
+      );
+      await whole(home, async (aside) => {
+        await timed('unpacking TensorFlow', () => unpack(files, aside));
+        await timed('compiling the TensorFlow binding', () => compile(context, aside));
+        rmSync(join(aside, 'include'), { recursive: true });
+        await tryOut(aside);
+      });
+      for (const file of files) rmSync(file, { force: true });
+    }
+    for (const [link, target] of links(context, home)) linkTo(target, link);
+  },
+};
+
+/**
+ * `<platform>-<arch>-<cpu|gpu>`: CROSSFOLD_TENSORFLOW decides, else whether there is an NVIDIA GPU.
+ * @param {Context} context
+ */
+export function variantOf({ env }) {
+  const asked = env.CROSSFOLD_TENSORFLOW || 'auto';
+  if (!['auto', 'cpu', 'gpu'].includes(asked)) {
+    throw new MissingError(`CROSSFOLD_TENSORFLOW is ${asked}`, [
+      'allowed: cpu, gpu, or unset to look for an NVIDIA GPU',
+    ]);
+  }
+  const platform = `${process.platform}-${process.arch}`;
+  const gpu = asked === 'gpu' || (asked === 'auto' && wheelsFor(`${platform}-gpu`) !== undefined && hasGpu(env));
+  return `${platform}-${gpu ? 'gpu' : 'cpu'}`;
+}
+
+/** @param {NodeJS.ProcessEnv} env */
+function hasGpu(env) {
+  const signs = ['/dev/nvidia0', '/proc/driver/nvidia/version', '/usr/lib/wsl/lib/libcuda.so.1'];
+  return signs.some((file) => existsSync(file)) || findProgram('nvidia-smi', env) !== undefined;
+}
+
+/** @param {Context} context */
+function packageOf({ modules }) {
+  return join(modules, '@tensorflow', 'tfjs-node-gpu');
+}
+
+/**
+ * Node's C interface is the same for every Node that is supported, so no Node version is part of the key.
+ * @param {Context} context
+ */
+function homeOf(context) {
+  return join(context.cache, `tensorflow-${tensorflowVersion}-${variantOf(context)}-napi8`);
+}
+
+/**
+ * @param {Context} context
+ * @param {string} home
+ * @returns {[link: string, target: string][]}
+ */
+function links(context, home) {
+  const inside = packageOf(context);
+  return [
+    [join(inside, 'deps'), join(home, 'deps')],
+    [join(inside, 'lib', 'napi-v8'), join(home, 'lib', 'napi-v8')],
+  ];
+}
+
+/** @param {Context} context */
+function unsupported(context) {
+  const variant = variantOf(context);
+  if (wheelsFor(variant) === undefined) {
+    return new MissingError(`TensorFlow ${tensorflowVersion} does not exist for ${variant}`, [
+      'Linux on x64 or arm64 (on Windows: inside WSL 2), or macOS on Apple silicon',
+      ...(variant.endsWith('gpu') ? ['CROSSFOLD_TENSORFLOW=cpu does without a GPU'] : []),
+    ]);
+  }
+  const report = /** @type {{ header: { glibcVersionRuntime?: string } }} */ (process.report.getReport());
+  if (process.platform !== 'linux' || report.header.glibcVersionRuntime !== undefined) return undefined;
+  return new MissingError('TensorFlow needs glibc, and this Linux has another C library (Alpine?)', [
+    'a Debian-based system or image, such as node:22-bookworm',
+  ]);
+}
+
+/** @param {Context} context */
+function compilerOf({ env }) {
+  return (env.CXX ? [env.CXX] : COMPILERS).find((name) => findProgram(name, env) !== undefined);
+}
+
+/** @param {Context} context */
+function noCompiler(context) {
+  if (compilerOf(context) !== undefined) return undefined;
+  return new MissingError(`no C++ compiler (${context.env.CXX ? `CXX=${context.env.CXX}` : COMPILERS.join(', ')})`, [
+    'Debian, Ubuntu: apt-get install -y g++',
+    'Fedora, RHEL: dnf install -y gcc-c++',
+    'macOS: xcode-select --install',
+  ]);
+}
+
+/**
+ * @param {readonly string[]} files wheels
+ * @param {string} home
+ */
+async function unpack(files, home) {
+  for (const file of files) {
+    for (const member of await listZip(file)) {
+      const place = placeOf(member.name);
+      if (place !== undefined) await extract(file, member, join(home, place), place.includes('/bin/') ? 0o755 : 0o644);
+    }
+  }
+}
+
+/**
+ * Where a wheel's member goes, nothing for what is not needed: of TensorFlow the two libraries and the headers of its C
+ * interface, of NVIDIA's wheels (which TensorFlow looks for by a path relative to its own) all but headers and archives.
+ * @param {string} name
+ * @returns {string | undefined}
+ */
+export function placeOf(name) {
+  const library = /^tensorflow\/(libtensorflow_(?:cc|framework)\.(?:so\.2|2\.dylib))$/.exec(name);
+  if (library) return `deps/lib/${library[1]}`;
+  const header =
+    /^tensorflow\/(include\/(?:tensorflow\/c|tensorflow\/core\/platform|xla\/tsl\/c|tsl\/platform)\/.*\.h)$/.exec(name);
+  if (header) return header[1];
+  if (/^nvidia\/.*\/(lib|bin|nvvm)\//.test(name) && !/\.(a|h|hpp|py)$|\/$/.test(name)) return `deps/${name}`;
+  return undefined;
+}
+
+/**
+ * What the package's binding.gyp describes, in one call of the compiler.
+ * @param {Context} context
+ * @param {string} home
+ */
+async function compile(context, home) {
+  const sources = join(packageOf(context), 'binding');
+  const mac = process.platform === 'darwin';
+  const libraries = mac
+    ? ['libtensorflow_cc.2.dylib', 'libtensorflow_framework.2.dylib']
+    : ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'];
+  const out = join(home, 'lib', 'napi-v8', BINDING);
+  await whole(join(home, 'lib', 'napi-v8'), (aside) =>
+    run(compilerOf(context) ?? 'c++', [
+      ...(mac ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared', '-fPIC']),
+      ...['-O2', '-std=c++17', '-DNAPI_VERSION=8'],
+      ...[join(context.modules, 'node-api-headers', 'include'), join(home, 'include')].map((folder) => `-I${folder}`),
+      ...['tfjs_backend.cc', 'tfjs_binding.cc'].map((file) => join(sources, file)),
+      ...libraries.map((file) => join(home, 'deps', 'lib', file)),
+      `-Wl,-rpath,${mac ? '@loader_path' : '$ORIGIN'}/../../deps/lib`,
+      ...['-o', join(aside, BINDING)],
+    ]),
+  ).catch((error) => {
+    throw new MissingError(`compiling the TensorFlow binding failed:\n${error.message}`, [
+      'a C++17 compiler that works: g++ 9, clang 10 or newer',
+    ]);
+  });
+  return out;
+}
+
+/**
+ * Loads the binding in a process of its own, so that a library that crashes (a CPU without AVX) gives a message.
+ * @param {string} home
+ */
+async function tryOut(home) {
+  const script = 'process.stdout.write(require(process.argv[1]).TF_Version)';
+  const version = await run(process.execPath, ['-e', script, join(home, 'lib', 'napi-v8', BINDING)]).catch((error) => {
+    throw new MissingError(`the TensorFlow binding does not load:\n${error.message}`, [
+      'an x86 CPU needs AVX (of 2011) to run TensorFlow',
+    ]);
+  });
+  if (version !== tensorflowVersion)
+    throw new Error(`the TensorFlow binding says it is ${version} instead of ${tensorflowVersion}`);
+}
+
+/**
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @returns {Promise<string>} its output
+ */
+function run(command, args) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let [output, errors] = ['', ''];
+    child.stdout.on('data', (text) => (output += text));
+    child.stderr.on('data', (text) => (errors += text));
+    child.on('error', reject);
+    child.on('close', (code, signal) =>
+      code === 0
+        ? resolve(output)
+        : reject(
+            new Error(errors.trim().split('\n').slice(-15).join('\n') || `${command} ended with ${signal ?? code}`),
+          ),
+    );
+  });
+}
