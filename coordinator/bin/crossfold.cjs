@@ -1,11 +1,12 @@
 #!/usr/bin/env node
 'use strict';
-// biome-ignore-all lint/style/useNodejsImportProtocol: an old Node does not know it
 // In a checkout: checks Node and provides what is missing, then runs the command line. Installed elsewhere (an image),
 // there is no setup folder, and the build is all there is. ES5 down to the check, so that an old Node gets its one line.
+// biome-ignore-start lint/style/useNodejsImportProtocol: an old Node does not know it
 var fs = require('fs');
 var path = require('path');
 var childProcess = require('child_process');
+// biome-ignore-end lint/style/useNodejsImportProtocol: an old Node does not know it
 
 var setup = path.join(__dirname, '..', '..', 'setup');
 if (fs.existsSync(path.join(setup, 'check-node.cjs'))) {
