@@ -1,8 +1,20 @@
-import { Experiment } from '@crossfold/shared/config/experiment';
-import { CrossfoldError, DamagedDataError, ExitCode } from '@crossfold/shared/errors';
-import type { Manifest } from '@crossfold/shared/data/manifest';
-import type { BlobRef, ExperimentRecord, JobRecord, Presence } from '@crossfold/shared/jobs/records';
-import { isFinal, jobId } from '@crossfold/shared/jobs/records';
-import { TrialPlan } from '@crossfold/shared/jobs/plan';
-import { FoldResult, TestResult } from '@crossfold/shared/results';
-import { cut } from '../data/cut.ts';
+import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
+import { isFinal } from '@crossfold/shared/jobs/records';
+import { finish } from './finish.ts';
+import type { LeaderContext } from './leader.ts';
+import { prepare } from './prepare.ts';
+
+/**
+ * Takes an experiment one stage further: submitted -> prepared (data cut, folds made, jobs queued) -> scored on the test
+ * set -> results. Every stage can be repeated: what is there already, under its digest or its key, is left as it is.
+ */
+export async function advanceExperiment(
+  context: LeaderContext,
+  experiment: ExperimentRecord,
+  jobs: readonly JobRecord[],
+): Promise<void> {
+  if (experiment.state === 'submitted') return prepare(context, experiment);
+  const train = jobs.filter((job) => job.kind === 'train');
+  if (train.length < experiment.jobs || !train.every((job) => isFinal(job.state))) return;
+  return finish(context, experiment, jobs);
+}

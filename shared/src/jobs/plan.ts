@@ -1,8 +1,6 @@
 import { z } from 'zod';
 import { Experiment } from '../config/experiment.ts';
-import { Digest } from './records.ts';
-
-const BlobRef = z.strictObject({ digest: Digest, bytes: z.int().min(1) }).readonly();
+import { BlobRef } from './records.ts';
 
 /**
  * What the jobs of one trial have to compute: the experiment with the trial's parameters applied, the data and the

@@ -77,7 +77,7 @@ export type JobRecord = z.infer<typeof JobRecord>;
 export const ExperimentState = z.enum(['submitted', 'running', 'completed', 'failed', 'cancelled']);
 export type ExperimentState = z.infer<typeof ExperimentState>;
 
-const BlobRef = z.strictObject({ digest: Digest, bytes: z.int().min(1) }).readonly();
+export const BlobRef = z.strictObject({ digest: Digest, bytes: z.int().min(1) }).readonly();
 export type BlobRef = z.infer<typeof BlobRef>;
 
 /** The truth about one experiment. */

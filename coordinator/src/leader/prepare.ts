@@ -1,0 +1,128 @@
+import { getJson, putJson } from '@crossfold/shared/broker/json-blobs';
+import { Experiment } from '@crossfold/shared/config/experiment';
+import { readLabels } from '@crossfold/shared/data/manifest';
+import { CrossfoldError, ExitCode } from '@crossfold/shared/errors';
+import { foldsDocument, makeFolds } from '@crossfold/shared/folds/folds';
+import type { TrialPlan } from '@crossfold/shared/jobs/plan';
+import type { BlobRef, ExperimentRecord, JobRecord, Presence } from '@crossfold/shared/jobs/records';
+import { jobId } from '@crossfold/shared/jobs/records';
+import { cut } from '../data/cut.ts';
+import { SourceBundle } from '../data/source.ts';
+import type { LeaderContext } from './leader.ts';
+
+/**
+ * Prepares a submitted experiment: cuts its data set into shards, makes its folds, writes a plan a trial and a record a
+ * job, and then says that it runs. What is wrong with the data or the configuration ends the experiment with the
+ * reason; what is wrong with the broker is thrown and tried again.
+ */
+export async function prepare(context: LeaderContext, record: ExperimentRecord): Promise<void> {
+  const { broker, logger, now } = context;
+  const identity = chooseIdentity(context.roster.alive(), undefined);
+  try {
+    const experiment = await getJson(broker.artifacts, record.spec, Experiment);
+    const bundle = await getJson(broker.data, record.source, SourceBundle);
+    const { manifest, reference } = await cut(bundle, experiment.dataset, broker.data);
+    const folds = makeFolds(experiment.evaluation, readLabels(manifest.train), experiment.seed);
+    const document = foldsDocument(folds);
+    const foldsReference = await putJson(broker.artifacts, document);
+    const matching = chooseIdentity(context.roster.alive(), experiment.threadsPerWorker);
+    if (matching === undefined) {
+      logger.info(
+        { experiment: record.id, threads: experiment.threadsPerWorker, others: identity !== undefined },
+        'waits for a worker',
+      );
+      return;
+    }
+    const seats = experiment.workersPerJob === 'auto' ? 1 : experiment.workersPerJob;
+    const trials = [{ trial: 0, parameters: {}, experiment }];
+    let jobs = 0;
+    for (const { trial, parameters, experiment: resolved } of trials) {
+      const plan: TrialPlan = {
+        schema: 1,
+        trial,
+        parameters,
+        experiment: resolved,
+        manifest: reference,
+        folds: foldsReference,
+        model: null,
+      };
+      const planReference = await putJson(broker.artifacts, plan);
+      for (const { fold, repeat } of folds) {
+        const job = newJob(
+          { experiment: record.id, kind: 'train', trial, repeat, fold, plan: planReference, identity: matching, seats },
+          now(),
+        );
+        await broker.jobs.create(job.id, job);
+        jobs++;
+      }
+    }
+    await broker.experiments.transition(record.id, (current) =>
+      current.state === 'submitted'
+        ? { ...current, state: 'running', manifest: reference, folds: foldsReference, jobs, startedAt: now() }
+        : undefined,
+    );
+    logger.info({ experiment: record.id, jobs }, 'experiment prepared');
+  } catch (error) {
+    if (!(error instanceof CrossfoldError)) throw error;
+    await endWithError(context, record.id, error);
+  }
+}
+
+/** Ends an experiment for a reason that trying again would not mend. */
+export async function endWithError(context: LeaderContext, id: string, error: CrossfoldError): Promise<void> {
+  context.logger.error({ experiment: id, reason: error.message }, 'the experiment failed');
+  await context.broker.experiments.transition(id, (current) =>
+    current.state === 'submitted' || current.state === 'running'
+      ? {
+          ...current,
+          state: 'failed',
+          error: error.message.slice(0, 4000),
+          badConfiguration: error.exitCode === ExitCode.usage,
+          finishedAt: context.now(),
+        }
+      : undefined,
+  );
+}
+
+/** The engine identity that most live workers with so many threads have; ties go to the first by name. */
+export function chooseIdentity(workers: readonly Presence[], threads: number | undefined): string | undefined {
+  const counts = new Map<string, number>();
+  for (const worker of workers)
+    if (threads === undefined || worker.threads === threads)
+      counts.set(worker.identity, (counts.get(worker.identity) ?? 0) + 1);
+  return [...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1))[0]?.[0];
+}
+
+export function newJob(
+  of: Pick<JobRecord, 'experiment' | 'kind' | 'trial' | 'repeat' | 'fold' | 'identity' | 'seats'> & {
+    readonly plan: BlobRef;
+  },
+  now: number,
+): JobRecord {
+  return {
+    schema: 1,
+    id: jobId(of.experiment, of.kind, of.trial, of.repeat, of.fold),
+    experiment: of.experiment,
+    kind: of.kind,
+    trial: of.trial,
+    repeat: of.repeat,
+    fold: of.fold,
+    state: 'queued',
+    plan: of.plan.digest,
+    identity: of.identity,
+    seats: of.seats,
+    generation: 0,
+    members: [],
+    workers: [],
+    secret: '',
+    since: now,
+    startedAt: null,
+    finishedAt: null,
+    attempts: 0,
+    progress: 0,
+    progressAtLoss: -1,
+    checkpoint: null,
+    result: null,
+    error: null,
+  };
+}

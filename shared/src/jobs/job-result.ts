@@ -1,0 +1,13 @@
+import { z } from 'zod';
+import { FoldResult, Scores } from '../results.ts';
+import { BlobRef } from './records.ts';
+
+/** What a finished `train` job leaves: its fold's entry in the results, and the model as a tensor file. */
+export const TrainJobResult = z.strictObject({ schema: z.literal(1), fold: FoldResult, model: BlobRef }).readonly();
+export type TrainJobResult = z.infer<typeof TrainJobResult>;
+
+/** What a finished `test` job leaves. */
+export const TestJobResult = z
+  .strictObject({ schema: z.literal(1), scores: Scores, samples: z.int().min(1) })
+  .readonly();
+export type TestJobResult = z.infer<typeof TestJobResult>;

@@ -1,0 +1,30 @@
+import type { JobRecord } from '@crossfold/shared/jobs/records';
+
+/** A queued job, with what a test cares about put in. */
+export const aJob = (over: Partial<JobRecord> = {}): JobRecord => ({
+  schema: 1,
+  id: 'exp.train.0.0.0',
+  experiment: 'exp',
+  kind: 'train',
+  trial: 0,
+  repeat: 0,
+  fold: 0,
+  state: 'queued',
+  plan: 'c'.repeat(64),
+  identity: 'engine',
+  seats: 1,
+  generation: 0,
+  members: [],
+  workers: [],
+  secret: '',
+  since: 0,
+  startedAt: null,
+  finishedAt: null,
+  attempts: 0,
+  progress: 0,
+  progressAtLoss: -1,
+  checkpoint: null,
+  result: null,
+  error: null,
+  ...over,
+});

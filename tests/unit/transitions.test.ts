@@ -1,0 +1,145 @@
+import type { JobRecord, Member } from '@crossfold/shared/jobs/records';
+import { isFinal, JobRecord as JobRecordSchema } from '@crossfold/shared/jobs/records';
+import * as transitions from '@crossfold/shared/jobs/transitions';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { aJob } from '../support/records.ts';
+
+const stamp = { now: 1000, secret: 's' };
+const member = (worker: string): Member => ({ worker, address: null });
+const take = (job: JobRecord, worker: string): JobRecord | undefined =>
+  transitions.takeSeat(job, member(worker), stamp);
+
+describe('taking seats', () => {
+  it('opens the first generation when the only seat is taken', () => {
+    const job = take(aJob({ seats: 1 }), 'a');
+    expect(job).toMatchObject({ state: 'running', generation: 1, workers: ['a'], startedAt: 1000 });
+  });
+
+  it('forms until all seats are taken, and then opens one generation for all', () => {
+    const forming = take(aJob({ seats: 2 }), 'a');
+    expect(forming).toMatchObject({ state: 'forming', generation: 0 });
+    const running = forming && take(forming, 'b');
+    expect(running).toMatchObject({ state: 'running', generation: 1, members: [member('a'), member('b')] });
+  });
+
+  it('starts with fewer when asked to, and lets the late one join a new generation', () => {
+    const forming = take(aJob({ seats: 2 }), 'a');
+    const alone = forming && transitions.startWithFewer(forming, stamp);
+    expect(alone).toMatchObject({ state: 'running', generation: 1 });
+    expect(alone && take(alone, 'b')).toMatchObject({ state: 'running', generation: 2 });
+  });
+
+  it('refuses a seat that is not free, taken twice, or of a job that is over', () => {
+    const full = take(aJob({ seats: 1 }), 'a');
+    expect(full && take(full, 'b')).toBeUndefined();
+    const forming = take(aJob({ seats: 2 }), 'a');
+    expect(forming && take(forming, 'a')).toBeUndefined();
+    expect(take(aJob({ state: 'completed' }), 'a')).toBeUndefined();
+  });
+});
+
+describe('losing members', () => {
+  it('gives the survivors a new generation', () => {
+    const job = aJob({ state: 'running', seats: 2, generation: 1, members: [member('a'), member('b')] });
+    expect(transitions.removeMembers(job, new Set(['a']), stamp)).toMatchObject({
+      generation: 2,
+      members: [member('b')],
+    });
+  });
+
+  it('queues a job without survivors, and fails it after attempts without progress', () => {
+    const running = (from: JobRecord): JobRecord => take(from, 'a') as JobRecord;
+    let job = aJob({ seats: 1 });
+    for (let attempt = 1; attempt < transitions.maxAttempts; attempt++) {
+      job = transitions.removeMembers(running(job), new Set(['a']), stamp) as JobRecord;
+      expect(job).toMatchObject({ state: 'queued', attempts: attempt });
+    }
+    expect(transitions.removeMembers(running(job), new Set(['a']), stamp)).toMatchObject({ state: 'failed' });
+  });
+
+  it('counts anew after progress', () => {
+    const first = transitions.removeMembers(take(aJob(), 'a') as JobRecord, new Set(['a']), stamp) as JobRecord;
+    const second = transitions.removeMembers(take(first, 'a') as JobRecord, new Set(['a']), stamp) as JobRecord;
+    const running = take(second, 'a') as JobRecord;
+    const checkpoint = { digest: 'a'.repeat(64), bytes: 1, position: 5 };
+    const ahead = transitions.checkpointed(running, 'a', running.generation, checkpoint) as JobRecord;
+    expect(transitions.removeMembers(ahead, new Set(['a']), stamp)).toMatchObject({ state: 'queued', attempts: 1 });
+  });
+
+  it('hands back without counting an attempt', () => {
+    const job = take(aJob(), 'a') as JobRecord;
+    expect(transitions.handBack(job, 'a', stamp)).toMatchObject({ state: 'queued', attempts: 0, members: [] });
+  });
+});
+
+describe('results', () => {
+  const result = { digest: 'b'.repeat(64), bytes: 1 };
+  it('are taken from a member of the open generation, once', () => {
+    const job = take(aJob(), 'a') as JobRecord;
+    expect(transitions.complete(job, 'b', job.generation, result, stamp)).toBeUndefined();
+    expect(transitions.complete(job, 'a', job.generation - 1, result, stamp)).toBeUndefined();
+    const done = transitions.complete(job, 'a', job.generation, result, stamp) as JobRecord;
+    expect(done).toMatchObject({ state: 'completed', result });
+    expect(transitions.complete(done, 'a', job.generation, result, stamp)).toBeUndefined();
+  });
+
+  it('do not come back to life unless the job failed or was cancelled', () => {
+    expect(transitions.revive(aJob({ state: 'completed' }), stamp)).toBeUndefined();
+    expect(transitions.revive(aJob({ state: 'failed', attempts: 3 }), stamp)).toMatchObject({
+      state: 'queued',
+      attempts: 0,
+    });
+  });
+});
+
+describe('whatever happens', () => {
+  type Move = (job: JobRecord) => JobRecord | undefined;
+  const worker = fc.constantFrom('a', 'b', 'c', 'd');
+  const moves: fc.Arbitrary<Move> = fc.oneof(
+    worker.map(
+      (w): Move =>
+        (job) =>
+          transitions.takeSeat(job, member(w), stamp),
+    ),
+    fc.uniqueArray(worker).map(
+      (ws): Move =>
+        (job) =>
+          transitions.removeMembers(job, new Set(ws), stamp),
+    ),
+    worker.map(
+      (w): Move =>
+        (job) =>
+          transitions.handBack(job, w, stamp),
+    ),
+    fc.tuple(worker, fc.nat(3)).map(
+      ([w, back]): Move =>
+        (job) =>
+          transitions.failAttempt(job, w, job.generation - back, 'x', stamp),
+    ),
+    fc.constant<Move>((job) => transitions.startWithFewer(job, stamp)),
+    fc.constant<Move>((job) => transitions.stop(job, 'cancelled', stamp)),
+  );
+
+  it('keeps the record valid: members only where a group is, generations never fall, the end is the end', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 4 }), fc.array(moves, { maxLength: 40 }), (seats, steps) => {
+        let job = aJob({ seats });
+        for (const step of steps) {
+          const next = step(job);
+          if (isFinal(job.state)) expect(next).toBeUndefined();
+          if (next === undefined) continue;
+          expect(JobRecordSchema.safeParse(next).success).toBe(true);
+          expect(next.generation).toBeGreaterThanOrEqual(job.generation);
+          expect(next.members.length).toBeLessThanOrEqual(seats);
+          const grouped = next.state === 'running' || next.state === 'forming';
+          expect(next.members.length > 0).toBe(grouped);
+          const changed = JSON.stringify(next.members) !== JSON.stringify(job.members);
+          if (job.state === 'running' && next.state === 'running' && changed)
+            expect(next.generation).toBe(job.generation + 1);
+          job = next;
+        }
+      }),
+    );
+  });
+});
