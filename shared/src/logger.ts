@@ -1,0 +1,43 @@
+import type { DestinationStream, Logger } from 'pino';
+import { destination, pino, stdSerializers } from 'pino';
+
+export type { Logger } from 'pino';
+
+export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+
+export interface LoggerOptions {
+  /** Says whose lines these are: `coordinator`, `worker`, `cli`. */
+  readonly service: string;
+  /** Where lines go: a file to append to, or any stream; standard output where not given. */
+  readonly to?: string | DestinationStream;
+  /** `CROSSFOLD_LOG_LEVEL` sets the level, `info` by default. */
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+/**
+ * A logger that writes one JSON object a line. Lines are written at once, so that a process that is killed leaves all
+ * it said. Credentials in addresses never reach the log.
+ */
+export function createLogger({ service, to, env = process.env }: LoggerOptions): Logger {
+  const asked = env.CROSSFOLD_LOG_LEVEL?.toLowerCase();
+  const known = logLevels.find((level) => level === asked);
+  const stream = typeof to === 'object' ? to : destination({ dest: to ?? 1, sync: true, append: true, mkdir: true });
+  const logger = pino(
+    {
+      base: { service, pid: process.pid },
+      level: known ?? 'info',
+      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: stdSerializers.err },
+      hooks: { streamWrite: redactCredentials },
+    },
+    stream,
+  );
+  if (asked !== undefined && asked !== '' && known === undefined)
+    logger.warn({ asked, known: logLevels }, 'CROSSFOLD_LOG_LEVEL is not a level; using info');
+  return logger;
+}
+
+/** Replaces user, password or token in every address in a text. */
+export const redactCredentials = (text: string): string =>
+  text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/@"',]+@/gi, '$1***@');
