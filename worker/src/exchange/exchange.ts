@@ -1,0 +1,111 @@
+import { groupSubject } from '@crossfold/shared/broker/subjects';
+import { ConfigError } from '@crossfold/shared/errors';
+import type { Member } from '@crossfold/shared/jobs/records';
+import type { NatsConnection } from 'nats';
+import type { NodeVector } from './all-reduce.ts';
+import { headerBytes } from './frame.ts';
+import { GroupExchange } from './group-exchange.ts';
+
+/** One generation of a job's group, as one of its members sees it. */
+export interface GroupView {
+  readonly job: string;
+  readonly generation: number;
+  /** This member's place in `members`. */
+  readonly rank: number;
+  readonly members: readonly Member[];
+  /** Number of micro-batches (M) of the job. */
+  readonly slices: number;
+  /** Proves membership to peers on the direct transport. */
+  readonly secret: string;
+}
+
+/** Whom a member waits for, what for, and how long it has, in milliseconds. */
+export interface Wait {
+  readonly members: readonly string[];
+  readonly what: string;
+  readonly sinceMs: number;
+}
+
+/** A sum over a group, under way: nodes may be handed in as they are computed. */
+export interface Reducing {
+  /** Hands in one of this rank's nodes; the vector is the exchange's from then on. */
+  contribute(node: NodeVector): void;
+  /** Resolves with the sum, which is the caller's, once every node of every rank is in it. */
+  finish(): Promise<Float32Array>;
+}
+
+/**
+ * What the members of one generation exchange. Every member calls for the same sums in the same order; nobody is ever
+ * more than one ahead of another.
+ */
+export interface Exchange {
+  /** How gradients travel now: not at all in a group of one; `direct` where every peer is reached directly. */
+  readonly transport: 'none' | 'nats' | 'direct';
+  /**
+   * Sums vectors of `length` elements over the tree of the group's slices. `step` says what the sum is for and must be
+   * the same for all members. The vectors of `nodes` (this rank's complete subtrees) are used up; the sum is the
+   * caller's, and lies in one of them.
+   *
+   * @throws the signal's reason as soon as it aborts.
+   */
+  allReduce(step: number, nodes: readonly NodeVector[], length: number, signal: AbortSignal): Promise<Float32Array>;
+  /** The same, for nodes that come one by one. */
+  begin(step: number, length: number, signal: AbortSignal): Reducing;
+  /** Offers blobs to the other members by name; called again for each fetch, must be cheap where the answer is undefined. */
+  serve(offer: (what: string) => Uint8Array | undefined): void;
+  /**
+   * Fetches what another member offers, asking until it does.
+   *
+   * @throws the signal's reason as soon as it aborts; DamagedDataError where it has more than `maxBytes` or does not
+   * match its digest.
+   */
+  fetch(what: string, fromRank: number, maxBytes: number, signal: AbortSignal): Promise<Uint8Array>;
+  /** Undefined while this member waits for nobody. */
+  waitingFor(): Wait | undefined;
+  counters(): ExchangeCounters;
+  /** Ends the generation here; what is under way is rejected. */
+  close(): Promise<void>;
+}
+
+export interface ExchangeCounters {
+  readonly bytesOut: number;
+  readonly bytesIn: number;
+  /** Frames dropped because they fit nothing that this member expects. */
+  readonly badFrames: number;
+  /** Blocks sent again because a peer lacked them. */
+  readonly resent: number;
+}
+
+export interface ExchangeOptions {
+  readonly nats: NatsConnection;
+  readonly mode: 'auto' | 'nats' | 'direct';
+  /** Called once for each wait that has become longer than `slowAfterMs`. */
+  readonly onSlow?: (wait: Wait) => void;
+  /** Monotonic clock, milliseconds. */
+  readonly now?: () => number;
+  /** A peer that was silent for this long is asked for what is missing; doubled with each time, up to 16 times that. */
+  readonly askAfterMs?: number;
+  readonly slowAfterMs?: number;
+  /** Payload of a frame, at most. The same for all members. */
+  readonly blockBytes?: number;
+}
+
+export const defaultBlockBytes = 256 * 1024;
+const leastPayload = 4096;
+
+/**
+ * Opens a generation's exchange for one member.
+ *
+ * @throws ConfigError where the broker takes only messages too small to be of use.
+ */
+export async function openExchange(view: GroupView, options: ExchangeOptions): Promise<Exchange> {
+  const maxPayload = options.nats.info?.max_payload ?? 2 ** 20;
+  if (maxPayload < leastPayload)
+    throw new ConfigError(`the broker's max_payload is ${maxPayload} bytes; set it to at least ${leastPayload}`);
+  // A power of two, so that members on brokers that differ a little in max_payload still agree.
+  const fits = 2 ** Math.floor(Math.log2(maxPayload - headerBytes));
+  const blockBytes = Math.min(options.blockBytes ?? defaultBlockBytes, fits);
+  const exchange = new GroupExchange(view, blockBytes, (to) => groupSubject(view.job, view.generation, to), options);
+  await exchange.open();
+  return exchange;
+}

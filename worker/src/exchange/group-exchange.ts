@@ -1,0 +1,344 @@
+import { TimeoutError } from '@crossfold/shared/errors';
+import type { BlockHeader, NodeVector, SendBlock } from './all-reduce.ts';
+import { Reduction } from './all-reduce.ts';
+import type { SendBulk } from './bulk.ts';
+import { BulkFetch, BulkServer } from './bulk.ts';
+import { EarlyFrames } from './early-frames.ts';
+import type { Exchange, ExchangeCounters, ExchangeOptions, GroupView, Reducing, Wait } from './exchange.ts';
+import type { Header } from './frame.ts';
+import { decodeWants, encodeWants, FrameKind } from './frame.ts';
+import type { Layout } from './layout.ts';
+import { layoutOf } from './layout.ts';
+import { Patience } from './patience.ts';
+import type { Transport, TransportName } from './transport.ts';
+import type { GroupSubject } from './transport-nats.ts';
+import { NatsTransport } from './transport-nats.ts';
+
+/** How often a member that waits looks at how long it has. */
+const lookEveryMs = 50;
+const openWithinMs = 5000;
+
+/** Something that a caller awaits; `settle` ends the wait and is called once. */
+interface Awaited<T> {
+  readonly patience: Patience;
+  readonly settle: (outcome: { value: T } | { reason: unknown }) => void;
+}
+
+/** The sum that is under way. */
+interface Current {
+  readonly reduction: Reduction;
+  readonly step: number;
+  waiting: Awaited<Float32Array> | undefined;
+}
+
+export class GroupExchange implements Exchange {
+  readonly #view: GroupView;
+  readonly #options: ExchangeOptions;
+  readonly #blockBytes: number;
+  readonly #now: () => number;
+  readonly #askAfterMs: number;
+  readonly #peers: readonly number[];
+  readonly #nats: NatsTransport | undefined;
+  readonly #layouts = new Map<number, Layout>();
+  readonly #early = new EarlyFrames();
+  readonly #fetches = new Map<number, { fetch: BulkFetch; waiting: Awaited<Uint8Array> }>();
+  /** Sums so far in this generation: the number of the one under way, or of the next. */
+  #sequence = 0;
+  #current: Current | undefined;
+  /** The sum before: whoever lacks a block of it can still ask. */
+  #previous: Reduction | undefined;
+  #bulk: BulkServer | undefined;
+  #fetched = 0;
+  #ticker: NodeJS.Timeout | undefined;
+  #badFrames = 0;
+  #resent = 0;
+  #closed = false;
+
+  constructor(view: GroupView, blockBytes: number, subject: GroupSubject, options: ExchangeOptions) {
+    this.#view = view;
+    this.#options = options;
+    this.#blockBytes = blockBytes;
+    this.#now = options.now ?? (() => performance.now());
+    this.#askAfterMs = options.askAfterMs ?? 250;
+    this.#peers = view.members.map((_, rank) => rank).filter((rank) => rank !== view.rank);
+    if (this.#peers.length === 0) return;
+    const place = { rank: view.rank, size: view.members.length };
+    const receive = this.#receive.bind(this);
+    const onBadFrame = (): void => {
+      this.#badFrames++;
+    };
+    this.#nats = new NatsTransport(options.nats, subject, place, receive, onBadFrame);
+  }
+
+  /** Resolves once frames of other members can arrive. */
+  async open(): Promise<void> {
+    if (this.#nats === undefined) return;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(
+        () => reject(new TimeoutError('the broker to confirm subscriptions', openWithinMs)),
+        openWithinMs,
+      );
+    });
+    try {
+      await Promise.race([this.#options.nats.flush(), late]);
+    } catch (error) {
+      await this.close();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  get transport(): 'none' | 'nats' | 'direct' {
+    return this.#peers.length === 0 ? 'none' : 'nats';
+  }
+
+  async allReduce(
+    step: number,
+    nodes: readonly NodeVector[],
+    length: number,
+    signal: AbortSignal,
+  ): Promise<Float32Array> {
+    const sum = this.begin(step, length, signal);
+    for (const node of nodes) sum.contribute(node);
+    return sum.finish();
+  }
+
+  begin(step: number, length: number, signal: AbortSignal): Reducing {
+    signal.throwIfAborted();
+    if (this.#current !== undefined) throw new RangeError(`the sum for step ${this.#current.step} is still under way`);
+    const sequence = this.#sequence;
+    const send: SendBlock = (to, header, payload) => this.#sendBlock(to, sequence, step, header, payload);
+    const reduction = new Reduction(this.#layout(length), this.#view.rank, send);
+    const current: Current = { reduction, step, waiting: undefined };
+    this.#current = current;
+    for (const frame of this.#early.take()) this.#takeBlock(frame.header, frame.payload);
+    return {
+      contribute: (node) => {
+        signal.throwIfAborted();
+        reduction.contribute(node);
+      },
+      finish: () => {
+        if (reduction.complete) return Promise.resolve(this.#conclude(reduction));
+        return this.#wait<Float32Array>(signal, (waiting) => {
+          current.waiting = waiting;
+          return () => {
+            if (this.#current === current) this.#current = undefined;
+          };
+        });
+      },
+    };
+  }
+
+  serve(offer: (what: string) => Uint8Array | undefined): void {
+    this.#bulk = new BulkServer(offer, this.#blockBytes);
+  }
+
+  async fetch(what: string, fromRank: number, maxBytes: number, signal: AbortSignal): Promise<Uint8Array> {
+    const sequence = this.#fetched++;
+    const fetch = new BulkFetch(what, fromRank, sequence, maxBytes, this.#blockBytes);
+    return this.#wait<Uint8Array>(signal, (waiting) => {
+      this.#fetches.set(sequence, { fetch, waiting });
+      fetch.ask(this.#sendBulk(fromRank));
+      return () => this.#fetches.delete(sequence);
+    });
+  }
+
+  waitingFor(): Wait | undefined {
+    const now = this.#now();
+    const sum = this.#current;
+    if (sum?.waiting !== undefined) {
+      const sinceMs = now - sum.waiting.patience.startedAt;
+      // Whoever has not sent its sums holds up the owners of other blocks as well: name the cause.
+      const nodes = sum.reduction.awaitedNodes();
+      const ranks = nodes.length > 0 ? nodes.map((n) => n.rank) : sum.reduction.awaitedOwners();
+      const what =
+        nodes.length > 0
+          ? `sums of slices ${nodes.map((n) => (n.to - n.from === 1 ? n.from : `${n.from}-${n.to - 1}`)).join(', ')}`
+          : 'finished blocks';
+      return { members: this.#names(ranks), what: `${what} of step ${sum.step}`, sinceMs };
+    }
+    for (const { fetch, waiting } of this.#fetches.values())
+      return { members: this.#names([fetch.from]), what: fetch.what, sinceMs: now - waiting.patience.startedAt };
+    return undefined;
+  }
+
+  counters(): ExchangeCounters {
+    const transports: readonly Transport[] = this.#nats === undefined ? [] : [this.#nats];
+    return {
+      bytesOut: transports.reduce((sum, t) => sum + t.bytesOut, 0),
+      bytesIn: transports.reduce((sum, t) => sum + t.bytesIn, 0),
+      badFrames: this.#badFrames,
+      resent: this.#resent,
+    };
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    const reason = new Error(`generation ${this.#view.generation} of ${this.#view.job} is closed here`);
+    this.#current?.waiting?.settle({ reason });
+    for (const { waiting } of [...this.#fetches.values()]) waiting.settle({ reason });
+    this.#current = undefined;
+    this.#previous = undefined;
+    this.#early.clear();
+    this.#look();
+    await this.#nats?.close();
+  }
+
+  /** A promise that the abort of `signal` rejects; `start` gets the way to settle it and returns what undoes its doing. */
+  #wait<T>(signal: AbortSignal, start: (waiting: Awaited<T>) => () => void): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) throw new Error(`generation ${this.#view.generation} of ${this.#view.job} is closed here`);
+      signal.throwIfAborted();
+      const abort = (): void => settle({ reason: signal.reason });
+      const settle = (outcome: { value: T } | { reason: unknown }): void => {
+        signal.removeEventListener('abort', abort);
+        undo();
+        this.#look();
+        if ('value' in outcome) resolve(outcome.value);
+        else reject(outcome.reason);
+      };
+      const undo = start({ patience: new Patience(this.#now(), this.#askAfterMs), settle });
+      signal.addEventListener('abort', abort, { once: true });
+      this.#ticker ??= setInterval(() => this.#look(), lookEveryMs);
+    });
+  }
+
+  #receive(header: Header, payload: Uint8Array, via: TransportName): void {
+    if (this.#closed) return;
+    const { generation, rank, members } = this.#view;
+    if (header.generation !== generation || header.sender === rank || header.sender >= members.length) {
+      this.#badFrames++;
+      return;
+    }
+    if (header.kind === FrameKind.partial || header.kind === FrameKind.finished) this.#takeBlock(header, payload);
+    else if (header.kind === FrameKind.request) this.#answer(header, payload, via);
+    else if (header.kind === FrameKind.bulk) this.#takeBulk(header, payload);
+    else if (header.kind === FrameKind.fetch) {
+      const known = this.#bulk?.answer(header, payload, this.#sendBulk(header.sender)) ?? true;
+      if (!known) this.#badFrames++;
+    }
+  }
+
+  #takeBlock(header: Header, payload: Uint8Array): void {
+    const current = this.#current;
+    const ahead = header.sequence - this.#sequence;
+    if (ahead < 0) return;
+    if (ahead > (current === undefined ? 0 : 1) || payload.length > this.#blockBytes) {
+      this.#badFrames++;
+    } else if (current === undefined || ahead === 1) {
+      this.#early.keep(header, payload);
+    } else if (header.step !== current.step) {
+      this.#badFrames++;
+    } else {
+      const verdict = current.reduction.accept(header, payload);
+      if (verdict === 'bad') this.#badFrames++;
+      if (verdict !== 'taken') return;
+      current.waiting?.patience.heard(header.sender, this.#now());
+      if (current.reduction.complete) current.waiting?.settle({ value: this.#conclude(current.reduction) });
+    }
+  }
+
+  /** The sum is complete: on to the next. */
+  #conclude(reduction: Reduction): Float32Array {
+    const sum = reduction.take();
+    this.#previous = reduction;
+    this.#current = undefined;
+    this.#sequence++;
+    return sum;
+  }
+
+  #answer(header: Header, payload: Uint8Array, _via: TransportName): void {
+    const wants = decodeWants(payload);
+    if (wants === undefined) {
+      this.#badFrames++;
+      return;
+    }
+    const behind = this.#sequence - header.sequence;
+    const reduction = behind === 0 ? this.#current?.reduction : behind === 1 ? this.#previous : undefined;
+    const { sequence, step, sender } = header;
+    const send: SendBlock = (to, block, bytes) => this.#sendBlock(to, sequence, step, block, bytes);
+    this.#resent += reduction?.resend(wants, sender, send) ?? 0;
+  }
+
+  #takeBulk(header: Header, payload: Uint8Array): void {
+    const found = this.#fetches.get(header.sequence);
+    if (found === undefined) return;
+    try {
+      const verdict = found.fetch.accept(header, payload);
+      if (verdict === undefined) this.#badFrames++;
+      else found.waiting.patience.heard(header.sender, this.#now());
+      if (verdict === 'more') found.fetch.ask(this.#sendBulk(found.fetch.from));
+      if (verdict === 'whole') found.waiting.settle({ value: found.fetch.bytes });
+    } catch (reason) {
+      found.waiting.settle({ reason });
+    }
+  }
+
+  /** Asks for what has been missing for too long, names long waits; stops when nobody waits any more. */
+  #look(): void {
+    const sum = this.#current;
+    if (sum?.waiting === undefined && this.#fetches.size === 0) {
+      clearInterval(this.#ticker);
+      this.#ticker = undefined;
+      return;
+    }
+    const now = this.#now();
+    if (sum?.waiting !== undefined) {
+      for (const peer of this.#peers) {
+        if (sum.waiting.patience.due(peer, now) === undefined) continue;
+        const wants = sum.reduction.wantsFrom(peer);
+        if (wants.length > 0) this.#ask(peer, sum.step, encodeWants(wants));
+      }
+    }
+    for (const { fetch, waiting } of this.#fetches.values())
+      if (waiting.patience.due(fetch.from, now) !== undefined) fetch.ask(this.#sendBulk(fetch.from));
+    const slowAfterMs = this.#options.slowAfterMs ?? 2000;
+    const patiences = [sum?.waiting?.patience, ...[...this.#fetches.values()].map((f) => f.waiting.patience)];
+    const slow = patiences.filter((p) => p?.becameSlow(now, slowAfterMs) === true).length > 0;
+    const wait = slow ? this.waitingFor() : undefined;
+    if (wait !== undefined) this.#options.onSlow?.(wait);
+  }
+
+  #ask(peer: number, step: number, payload: Uint8Array): void {
+    const header = {
+      ...this.#header,
+      kind: FrameKind.request,
+      sequence: this.#sequence,
+      step,
+      payload: payload.length,
+    };
+    this.#send(peer, header, payload);
+  }
+
+  #sendBlock(to: number | 'all', sequence: number, step: number, block: BlockHeader, payload: Uint8Array): void {
+    this.#send(to, { ...this.#header, ...block, sequence, step, payload: payload.length }, payload);
+  }
+
+  #sendBulk(to: number): SendBulk {
+    return (bulk, payload) => this.#send(to, { ...this.#header, ...bulk, payload: payload.length }, payload);
+  }
+
+  #send(to: number | 'all', header: Header, payload: Uint8Array): void {
+    this.#nats?.send(to, header, payload);
+  }
+
+  get #header(): Omit<Header, 'kind' | 'payload'> {
+    const { rank: sender, generation } = this.#view;
+    return { sender, generation, sequence: 0, step: 0, owner: 0, chunk: 0, chunks: 0, from: 0, to: 0, total: 0 };
+  }
+
+  #layout(length: number): Layout {
+    const known = this.#layouts.get(length);
+    if (known !== undefined) return known;
+    const layout = layoutOf(this.#view.members.length, this.#view.slices, length, this.#blockBytes / 4);
+    this.#layouts.set(length, layout);
+    return layout;
+  }
+
+  #names(ranks: readonly number[]): string[] {
+    return [...new Set(ranks)].map((rank) => this.#view.members[rank]?.worker ?? `rank ${rank}`);
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * How long one wait has lasted, and when to ask a peer again for what it owes: after `askAfterMs` of silence, then after
+ * twice that, and so on up to 16 times. A peer that has sent something in the meantime is not asked.
+ */
+export class Patience {
+  readonly startedAt: number;
+  readonly #askAfterMs: number;
+  readonly #peers = new Map<number, { since: number; asked: number }>();
+  #slowReported = false;
+
+  constructor(now: number, askAfterMs: number) {
+    this.startedAt = now;
+    this.#askAfterMs = askAfterMs;
+  }
+
+  heard(rank: number, now: number): void {
+    this.#peers.set(rank, { since: now, asked: 0 });
+  }
+
+  /** How often in a row the peer has been asked where it is due to be asked again, which counts as done; else undefined. */
+  due(rank: number, now: number): number | undefined {
+    const { since, asked } = this.#peers.get(rank) ?? { since: this.startedAt, asked: 0 };
+    if (now - since < this.#askAfterMs * 2 ** Math.min(asked, 4)) return undefined;
+    this.#peers.set(rank, { since: now, asked: asked + 1 });
+    return asked;
+  }
+
+  /** True once, when the wait has become longer than `slowAfterMs`. */
+  becameSlow(now: number, slowAfterMs: number): boolean {
+    if (this.#slowReported || now - this.startedAt < slowAfterMs) return false;
+    this.#slowReported = true;
+    return true;
+  }
+}
