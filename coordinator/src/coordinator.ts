@@ -3,8 +3,8 @@ import { hostname } from 'node:os';
 import { openBroker } from '@crossfold/shared/broker/broker';
 import { LeaseKeeper, leaseMs } from '@crossfold/shared/broker/lease';
 import { Roster } from '@crossfold/shared/broker/presence';
+import type { ServiceHandles } from '@crossfold/shared/service';
 import { pause } from '@crossfold/shared/wait';
-import type { Logger } from 'pino';
 import { lead } from './leader/leader.ts';
 
 export interface CoordinatorOptions {
@@ -12,15 +12,6 @@ export interface CoordinatorOptions {
   readonly nats: string;
   /** Name in logs and in the lease; made up from host and process where not given. */
   readonly name?: string;
-}
-
-/** What a service is given by whoever runs it. */
-export interface ServiceHandles {
-  readonly logger: Logger;
-  /** Aborts when the service should end. */
-  readonly signal: AbortSignal;
-  /** Called once the service does its work. */
-  readonly onReady: () => void;
 }
 
 /**

@@ -5,8 +5,8 @@ import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records
 import { isFinal } from '@crossfold/shared/jobs/records';
 import type { Stamp } from '@crossfold/shared/jobs/transitions';
 import { removeMembers, stop } from '@crossfold/shared/jobs/transitions';
+import type { Logger } from '@crossfold/shared/logger';
 import { pause } from '@crossfold/shared/wait';
-import type { Logger } from 'pino';
 import { advanceExperiment } from './experiments.ts';
 import type { Offered } from './offers.ts';
 import { isSettled, planOffers } from './offers.ts';

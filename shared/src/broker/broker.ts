@@ -42,6 +42,8 @@ export interface TakenSeat {
   readonly job: string;
   /** Takes the seat off the queue: to be called once membership, or that it is not wanted, is on record. */
   acknowledge(): void;
+  /** Keeps it from being given out again for another `redeliverMs`. */
+  stillWanted(): void;
 }
 
 const redeliverMs = 5000;
@@ -126,7 +128,7 @@ function seatLine(consumer: Consumer): SeatLine {
         message.term('not a seat');
         return undefined;
       }
-      return { job: seat.data.job, acknowledge: () => message.ack() };
+      return { job: seat.data.job, acknowledge: () => message.ack(), stillWanted: () => message.working() };
     },
   };
 }

@@ -54,7 +54,8 @@ export function failAttempt(
   error: string,
   stamp: Stamp,
 ): JobRecord | undefined {
-  if (!isMemberOf(job, worker, generation)) return undefined;
+  const forming = job.state === 'forming' && job.members.some((m) => m.worker === worker);
+  if (!forming && !isMemberOf(job, worker, generation)) return undefined;
   return loseAll(job, error, stamp);
 }
 

@@ -33,7 +33,7 @@ export async function trainStep(
   const slices = rankRange(place.rank, place.size, training.microBatches);
   const nodes = await engine.gradient(action, slices);
   place.signal.throwIfAborted();
-  const total = await place.exchange.allReduce(action.update, nodes, engine.vectorLength, place.signal);
+  const total = await place.exchange.allReduce(state.position, nodes, engine.vectorLength, place.signal);
 
   const learningRate = learningRateAt(training, { ...action, history: state.history });
   const step = await engine.update(total, learningRate);
@@ -55,9 +55,6 @@ export async function trainStep(
   };
 }
 
-/** Steps of the exchange that carry validations are numbered from here, out of the way of train steps. */
-const validationSteps = 2 ** 30;
-
 /**
  * The end of an epoch: every rank evaluates the validation samples of its slices, the outputs of all are summed into
  * one vector (each sample is non-zero in one place only, so the sum is exact), and everyone draws the same conclusions
@@ -74,7 +71,7 @@ export async function validate(
   const slices = rankRange(place.rank, place.size, training.microBatches);
   const nodes = await engine.validate(slices);
   place.signal.throwIfAborted();
-  const total = await place.exchange.allReduce(validationSteps + epoch, nodes, engine.validationLength, place.signal);
+  const total = await place.exchange.allReduce(state.position, nodes, engine.validationLength, place.signal);
   const { outputs, digestsAgree } = engine.readValidation(total);
   if (!digestsAgree)
     throw new HopelessError(

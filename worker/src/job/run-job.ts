@@ -11,8 +11,8 @@ import {
   removeMembers,
   startWithFewer,
 } from '@crossfold/shared/jobs/transitions';
+import type { Logger } from '@crossfold/shared/logger';
 import { aborted } from '@crossfold/shared/wait';
-import type { Logger } from 'pino';
 import { HopelessError } from './actions.ts';
 import { GenerationChangedError, Membership, NotMemberError } from './membership.ts';
 

@@ -1,7 +1,7 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
 import type { TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { JobRecord } from '@crossfold/shared/jobs/records';
-import type { Logger } from 'pino';
+import type { Logger } from '@crossfold/shared/logger';
 import type { EngineSession } from '../engine/session.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import { trainStep, validate } from './actions.ts';

@@ -1,0 +1,94 @@
+import { batchOf, epochOrder, gather, sliceOf } from '../data/batches.ts';
+import type { SliceRange } from '../exchange/tree.ts';
+import { completeSubtrees, NodeSum } from '../exchange/tree.ts';
+import type { EngineState } from '../job/state.ts';
+import { Engine } from './engine.ts';
+import type { NodeVector, SessionFacts, SessionOptions, StepFacts } from './session.ts';
+import { outputsPerSample, validationLength, validationNodes } from './validation.ts';
+
+/** Samples that are evaluated in one call; fixed, so that a sample's outputs never depend on the group. */
+const evaluationBatch = 256;
+
+/** One job inside the engine's thread: batches are gathered here and computed on at once. */
+export class JobHost {
+  readonly facts: SessionFacts;
+  readonly #engine: Engine;
+  readonly #options: SessionOptions;
+  #order: { readonly epoch: number; readonly samples: Uint32Array } | undefined;
+
+  constructor(engine: Engine, options: SessionOptions) {
+    this.#engine = engine;
+    this.#options = options;
+    const { data, training } = options;
+    const state = engine.state();
+    const kept = state.weights.length + data.validation.length * outputsPerSample;
+    this.facts = {
+      vectorLength: engine.vectorLength,
+      validationLength: validationLength(data.validation.length, training.microBatches),
+      maxStateBytes: 4 * (state.weights.length + state.optimizer.length + kept) + 4 * 1024 * 1024,
+    };
+  }
+
+  gradient(at: { readonly epoch: number; readonly step: number; readonly update: number }, range: SliceRange): NodeVector[] {
+    const { training } = this.#options;
+    const batch = batchOf(this.#epochOrder(at.epoch), at.step, training.batchSize);
+    return completeSubtrees(training.microBatches, range).map(({ from, to }) => {
+      const sum = new NodeSum();
+      for (let slice = from; slice < to; slice++) {
+        const samples = sliceOf(batch, slice, training.microBatches);
+        sum.add(this.#engine.gradient(this.#gather(samples), { step: at.update, slice }));
+      }
+      return { from, to, vector: sum.total() };
+    });
+  }
+
+  update(total: Float32Array, learningRate: number): StepFacts {
+    return this.#engine.update(total, learningRate);
+  }
+
+  validate(range: SliceRange): NodeVector[] {
+    const { data, training } = this.#options;
+    const { weights } = this.#engine.state();
+    return validationNodes(range, training.microBatches, data.validation.length, weights, ({ from, to }) =>
+      this.outputs(data.validation.subarray(from, to)),
+    );
+  }
+
+  outputs(samples: Uint32Array): Float32Array {
+    const outputs = new Float32Array(samples.length * outputsPerSample);
+    for (let from = 0; from < samples.length; from += evaluationBatch) {
+      const chunk = samples.subarray(from, from + evaluationBatch);
+      outputs.set(this.#engine.evaluate(this.#gather(chunk)), from * outputsPerSample);
+    }
+    return outputs;
+  }
+
+  reset(): void {
+    this.#engine.reset();
+  }
+
+  load(state: EngineState): void {
+    this.#engine.load(state);
+  }
+
+  state(): EngineState {
+    return this.#engine.state();
+  }
+
+  close(): void {
+    this.#engine.dispose();
+  }
+
+  #epochOrder(epoch: number): Uint32Array {
+    if (this.#order?.epoch !== epoch)
+      this.#order = { epoch, samples: epochOrder(this.#options.keys, epoch, this.#options.data.train) };
+    return this.#order.samples;
+  }
+
+  #gather(samples: Uint32Array): { x: Float32Array; labels: Int32Array } {
+    const { data } = this.#options;
+    const x = new Float32Array(samples.length * data.sampleBytes);
+    gather(data, samples, x);
+    return { x, labels: Int32Array.from(samples, (place) => data.labels[place] ?? 0) };
+  }
+}

@@ -1,0 +1,55 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { JobHost } from './job-host.ts';
+import type { Call, Reply, ThreadSetup } from './remote.ts';
+import { transferList } from './remote.ts';
+import { loadTensorFlow } from './tensorflow.ts';
+
+/**
+ * The engine's thread: loads TensorFlow and carries out calls in the order they come, one job at a time. Steps can take
+ * seconds; sockets, heartbeats and metrics live on the main thread and never wait for them.
+ */
+const port = parentPort;
+if (port === null) throw new Error('the engine runs in a worker thread');
+const { threads } = workerData as ThreadSetup;
+const loaded = loadTensorFlow({ threads });
+port.postMessage({ ready: loaded.identity });
+
+let host: JobHost | undefined;
+port.on('message', (call: Call) => {
+  let reply: Reply;
+  try {
+    reply = { id: call.id, value: carryOut(call) };
+  } catch (error) {
+    reply = { id: call.id, error: error instanceof Error ? error : new Error(String(error)) };
+  }
+  port.postMessage(reply, transferList(reply));
+});
+
+function carryOut(call: Call): unknown {
+  if (call.method === 'open') {
+    host?.close();
+    host = new JobHost(loaded, ...call.args);
+    return host.facts;
+  }
+  if (host === undefined) throw new Error('no job is open');
+  switch (call.method) {
+    case 'gradient':
+      return host.gradient(...call.args);
+    case 'update':
+      return host.update(...call.args);
+    case 'validate':
+      return host.validate(...call.args);
+    case 'outputs':
+      return host.outputs(...call.args);
+    case 'reset':
+      return host.reset();
+    case 'load':
+      return host.load(...call.args);
+    case 'state':
+      return host.state();
+    case 'close':
+      host.close();
+      host = undefined;
+      return undefined;
+  }
+}

@@ -1,0 +1,149 @@
+import type { Broker } from '@crossfold/shared/broker/broker';
+import { getJson } from '@crossfold/shared/broker/json-blobs';
+import type { Roster } from '@crossfold/shared/broker/presence';
+import { progressSubject } from '@crossfold/shared/broker/subjects';
+import { Manifest } from '@crossfold/shared/data/manifest';
+import { FoldsDocument } from '@crossfold/shared/folds/folds';
+import { TrialPlan } from '@crossfold/shared/jobs/plan';
+import type { JobRecord } from '@crossfold/shared/jobs/records';
+import type { Logger } from '@crossfold/shared/logger';
+import { planModel } from '@crossfold/shared/model/plan';
+import type { JobProgress } from '@crossfold/shared/progress';
+import { stepsPerEpoch } from '../data/batches.ts';
+import type { DatasetCache } from '../data/dataset-cache.ts';
+import type { EngineThread } from '../engine/remote.ts';
+import { openExchange } from '../exchange/exchange.ts';
+import { Checkpoints } from './checkpoints.ts';
+import type { Course } from './course.ts';
+import type { JobRunner } from './run-job.ts';
+import type { JobState } from './state.ts';
+import { storeTrainResult } from './store-result.ts';
+import { testRunner } from './test-runner.ts';
+import { trainRunner } from './train-runner.ts';
+
+/** What a worker brings to each of its jobs. */
+export interface JobParts {
+  readonly broker: Broker;
+  readonly worker: string;
+  readonly engine: EngineThread;
+  readonly exchange: 'auto' | 'nats' | 'direct';
+  readonly datasets: DatasetCache;
+  readonly roster: Roster;
+  readonly logger: Logger;
+  readonly now: () => number;
+  readonly drain: AbortSignal;
+}
+
+const checkpointEveryMs = 30_000;
+const reportEveryMs = 500;
+
+/** Fetches what a job needs (plan, folds, shards), builds its model, and makes it ready to run. */
+export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRunner> {
+  const { broker, worker, logger, now } = parts;
+  const plan = await getJson(broker.artifacts, { digest: record.plan }, TrialPlan);
+  const manifest = await getJson(broker.data, plan.manifest, Manifest);
+  const { experiment } = plan;
+  const model = planModel(experiment.model, manifest.imageShape, manifest.classes.length);
+  const keys = { seed: experiment.seed, repeat: record.repeat, fold: record.fold };
+  const open = { model, training: experiment.training, keys };
+
+  if (record.kind === 'test') {
+    const store = await parts.datasets.test(manifest);
+    const engine = await parts.engine.open({ ...open, data: { ...store, train: noSamples, validation: store.all } });
+    return testRunner({ broker, plan, engine, labels: store.labels, classes: manifest.classes.length });
+  }
+
+  const folds = await getJson(broker.artifacts, plan.folds, FoldsDocument);
+  const { train, validation } = foldOf(folds, record);
+  const store = await parts.datasets.train(manifest);
+  const { batchSize, validationSteps } = experiment.training;
+  const validated = validationSteps === undefined ? validation : validation.slice(0, validationSteps * batchSize);
+  const data = { ...store, train: Uint32Array.from(train), validation: Uint32Array.from(validated) };
+  const course = {
+    epochs: experiment.training.epochs,
+    stepsPerEpoch: stepsPerEpoch(train.length, experiment.training),
+  };
+  const engine = await parts.engine.open({ ...open, data });
+  logger.info({ parameters: model.parameterCount, train: train.length, validation: validated.length }, 'job opened');
+  return trainRunner({
+    broker,
+    logger,
+    now,
+    drain: parts.drain,
+    plan,
+    course,
+    engine,
+    checkpoints: new Checkpoints(broker, worker, (error) =>
+      logger.warn({ err: error }, 'no checkpoint could be written'),
+    ),
+    checkpointEveryMs,
+    openExchange: (job, rank) =>
+      openExchange(
+        {
+          job: job.id,
+          generation: job.generation,
+          rank,
+          members: job.members,
+          slices: experiment.training.microBatches,
+          secret: job.secret,
+        },
+        {
+          nats: broker.nats,
+          mode: experiment.exchange === 'auto' ? parts.exchange : experiment.exchange,
+          onSlow: (wait) => logger.warn({ members: wait.members, for: wait.what, ms: wait.sinceMs }, 'waiting'),
+        },
+      ),
+    report: reporter(parts, course),
+    store: (job, state) =>
+      storeTrainResult({ broker, plan, model, engine: parts.engine.identity, now }, job, state, {
+        trainSamples: train.length,
+        labels: engine.validationLabels,
+        classes: manifest.classes.length,
+      }),
+  });
+}
+
+const noSamples = new Uint32Array(0);
+
+function foldOf(folds: FoldsDocument, record: JobRecord): FoldsDocument['folds'][number] {
+  const fold = folds.folds.find((f) => f.fold === record.fold && (f.repeat ?? 0) === record.repeat);
+  if (fold === undefined) throw new Error(`the folds document has no fold ${record.fold} of repeat ${record.repeat}`);
+  return fold;
+}
+
+/** Publishes how a job stands, twice a second and at the end of each epoch; at most once, nobody relies on it. */
+function reporter(
+  parts: JobParts,
+  course: Course,
+): (record: JobRecord, state: JobState, imagesPerSecond: number) => void {
+  let last = 0;
+  return (record, state, imagesPerSecond) => {
+    const perEpoch = course.stepsPerEpoch + 1;
+    const step = state.position % perEpoch;
+    const endOfEpoch = step === 0;
+    if (!endOfEpoch && parts.now() - last < reportEveryMs) return;
+    last = parts.now();
+    const { history, running } = state;
+    const valLoss = history.valLoss.at(-1);
+    const valAccuracy = history.valAccuracy.at(-1);
+    const progress: JobProgress = {
+      type: 'job',
+      job: record.id,
+      kind: record.kind,
+      trial: record.trial,
+      fold: record.fold,
+      repeat: record.repeat,
+      state: 'running',
+      workers: record.members.map((m) => m.worker),
+      epoch: endOfEpoch ? history.loss.length : history.loss.length + 1,
+      epochs: course.epochs,
+      step: endOfEpoch ? course.stepsPerEpoch : step,
+      steps: course.stepsPerEpoch,
+      loss: endOfEpoch ? (history.loss.at(-1) ?? 0) : running.loss / running.samples,
+      accuracy: endOfEpoch ? (history.accuracy.at(-1) ?? 0) : running.correct / running.samples,
+      ...(endOfEpoch && valLoss !== undefined && valAccuracy !== undefined ? { valLoss, valAccuracy } : {}),
+      imagesPerSecond,
+    };
+    if (!parts.broker.nats.isClosed()) parts.broker.nats.publish(progressSubject(record.id), JSON.stringify(progress));
+  };
+}

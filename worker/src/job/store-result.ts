@@ -1,0 +1,93 @@
+import { createHash } from 'node:crypto';
+import type { Broker } from '@crossfold/shared/broker/broker';
+import { putJson } from '@crossfold/shared/broker/json-blobs';
+import { encodeTensors } from '@crossfold/shared/codec/safetensors';
+import type { TrainJobResult } from '@crossfold/shared/jobs/job-result';
+import type { TrialPlan } from '@crossfold/shared/jobs/plan';
+import type { BlobRef, JobRecord } from '@crossfold/shared/jobs/records';
+import { scoreOutputs } from '@crossfold/shared/metrics/scores';
+import type { ModelPlan } from '@crossfold/shared/model/plan';
+import type { EngineIdentity } from '../engine/tensorflow.ts';
+import type { JobState } from './state.ts';
+
+export interface StoreParts {
+  readonly broker: Broker;
+  readonly plan: TrialPlan;
+  readonly model: ModelPlan;
+  readonly engine: EngineIdentity;
+  readonly now: () => number;
+}
+
+export interface FoldFacts {
+  readonly trainSamples: number;
+  /** Class of each validation sample. */
+  readonly labels: Int32Array;
+  readonly classes: number;
+}
+
+/** Stores the model and the result of a fold that is trained; returns where the result lies. */
+export async function storeTrainResult(
+  parts: StoreParts,
+  record: JobRecord,
+  state: JobState,
+  facts: FoldFacts,
+): Promise<BlobRef> {
+  const { broker, plan, now } = parts;
+  const { kept, history } = state;
+  if (kept === undefined) throw new Error('a job ends after at least one validation');
+  const modelBytes = encodeModel(parts.model, plan, kept.weights);
+  const model = { digest: await broker.artifacts.put(modelBytes), bytes: modelBytes.length };
+  const seconds = (now() - (record.startedAt ?? now())) / 1000;
+  const result: TrainJobResult = {
+    schema: 1,
+    model,
+    fold: {
+      fold: record.fold,
+      repeat: record.repeat,
+      status: 'completed',
+      epochs: history.loss.length,
+      steps: state.updates,
+      trainSamples: facts.trainSamples,
+      validationSamples: facts.labels.length,
+      history: {
+        loss: history.loss,
+        accuracy: history.accuracy,
+        valLoss: history.valLoss,
+        valAccuracy: history.valAccuracy,
+      },
+      epochSeconds: history.seconds,
+      validation: scoreOutputs(kept.outputs, facts.labels, facts.classes),
+      bestEpoch: kept.epoch,
+      weightsSha256: createHash('sha256').update(bytesOf(kept.weights)).digest('hex'),
+      samplesSeen: state.samplesSeen,
+      engine: parts.engine,
+      exchange: state.exchange,
+      workers: record.workers,
+      generations: record.generation,
+      attempts: record.attempts,
+      seconds,
+      imagesPerSecond: state.seconds > 0 ? state.samplesSeen / state.seconds : 0,
+    },
+  };
+  return putJson(broker.artifacts, result);
+}
+
+/** A model as a tensor file: one tensor a parameter in model order, the layers and the training beside them. */
+function encodeModel(model: ModelPlan, plan: TrialPlan, weights: Float32Array): Uint8Array {
+  const tensors = new Map(
+    model.parameters.map(({ name, shape, offset, length }) => [
+      name,
+      { shape, data: weights.slice(offset, offset + length) },
+    ]),
+  );
+  const metadata = {
+    format: 'crossfold-model/1',
+    model: JSON.stringify(plan.experiment.model),
+    training: JSON.stringify(plan.experiment.training),
+    inputShape: JSON.stringify(model.inputShape),
+  };
+  return encodeTensors({ metadata, tensors });
+}
+
+const bytesOf = (vector: Float32Array): Uint8Array =>
+  new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);

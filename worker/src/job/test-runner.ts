@@ -1,0 +1,56 @@
+import type { Broker } from '@crossfold/shared/broker/broker';
+import { putJson } from '@crossfold/shared/broker/json-blobs';
+import { decodeTensors } from '@crossfold/shared/codec/safetensors';
+import { DamagedDataError } from '@crossfold/shared/errors';
+import type { TestJobResult } from '@crossfold/shared/jobs/job-result';
+import type { TrialPlan } from '@crossfold/shared/jobs/plan';
+import { scoreOutputs } from '@crossfold/shared/metrics/scores';
+import type { ModelPlan } from '@crossfold/shared/model/plan';
+import type { EngineSession } from '../engine/session.ts';
+import type { JobRunner } from './run-job.ts';
+
+const maxModelBytes = 2 ** 31;
+
+export interface TestParts {
+  readonly broker: Broker;
+  readonly plan: TrialPlan;
+  readonly model: ModelPlan;
+  readonly engine: EngineSession;
+  /** Class of each test sample, and the samples' places in the store. */
+  readonly labels: Int32Array;
+  readonly samples: Uint32Array;
+  readonly classes: number;
+}
+
+/** Scores a finished model on the held-out test set; a job for one worker. */
+export function testRunner(parts: TestParts): JobRunner {
+  return {
+    async generation(_record, rank) {
+      if (rank !== 0) return undefined;
+      const { broker, plan, engine } = parts;
+      if (plan.model === null) throw new DamagedDataError('the plan of the test names no model');
+      const weights = readWeights(await broker.artifacts.get(plan.model.digest, maxModelBytes), parts.model);
+      await engine.reset();
+      const fresh = await engine.state();
+      await engine.load({ ...fresh, weights });
+      const outputs = await engine.outputs(parts.samples);
+      const scores = scoreOutputs(outputs, parts.labels, parts.classes);
+      const result: TestJobResult = { schema: 1, scores, samples: parts.labels.length };
+      return putJson(broker.artifacts, result);
+    },
+    close: () => parts.engine.close(),
+  };
+}
+
+/** The weights of a model file as one vector in model order. */
+function readWeights(bytes: Uint8Array, model: ModelPlan): Float32Array {
+  const { tensors } = decodeTensors(bytes, 'the model');
+  const weights = new Float32Array(model.weightCount);
+  for (const { name, offset, length } of model.parameters) {
+    const data = tensors.get(name)?.data;
+    if (data?.length !== length)
+      throw new DamagedDataError(`the model is damaged: ${name} is missing or has another size`);
+    weights.set(data, offset);
+  }
+  return weights;
+}

@@ -1,0 +1,147 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { Broker } from '@crossfold/shared/broker/broker';
+import { openBroker } from '@crossfold/shared/broker/broker';
+import { announce, Roster } from '@crossfold/shared/broker/presence';
+import type { Presence } from '@crossfold/shared/jobs/records';
+import { isFinal } from '@crossfold/shared/jobs/records';
+import { failAttempt, takeSeat } from '@crossfold/shared/jobs/transitions';
+import type { ServiceHandles } from '@crossfold/shared/service';
+import { pause } from '@crossfold/shared/wait';
+import { EngineThread } from './engine/remote.ts';
+import type { JobParts } from './job/open-job.ts';
+import { openJob } from './job/open-job.ts';
+import type { JobRunner } from './job/run-job.ts';
+import { runJob, stamp } from './job/run-job.ts';
+
+export interface WorkerOptions {
+  /** Address of the broker, credentials included. */
+  readonly nats: string;
+  /** TensorFlow's threads. */
+  readonly threads: number;
+  readonly exchange: 'auto' | 'nats' | 'direct';
+  /** Unique among the workers of a cluster; made up from host and process where not given. */
+  readonly name?: string;
+  /** Folder of the shard cache. */
+  readonly cache: string;
+}
+
+const seatWaitMs = 2000;
+/** How often a seat that is being prepared for is told to the queue to be still wanted. */
+const stillWantedMs = 1500;
+
+/**
+ * The worker service: pulls seats and carries out their jobs, one at a time, until the signal aborts.
+ *
+ * @throws UnreachableError where the broker does not answer at the start.
+ */
+export async function runWorker(options: WorkerOptions, handles: ServiceHandles): Promise<void> {
+  const { logger, signal, onReady } = handles;
+  const worker = (options.name ?? `${hostname()}-${process.pid}-${randomBytes(2).toString('hex')}`).replaceAll(
+    /[^A-Za-z0-9_-]/g,
+    '-',
+  );
+  const now = (): number => performance.timeOrigin + performance.now();
+  // The library takes a second or two to load, and the broker may be slow to answer: both at once.
+  const [broker, engine] = await both(
+    openBroker(options.nats, `worker ${worker}`),
+    EngineThread.start({ threads: options.threads }),
+  );
+  const identity = createHash('sha256').update(JSON.stringify(engine.identity)).digest('hex').slice(0, 16);
+  const ended = new AbortController();
+  let state: Presence['state'] = 'idle';
+  let job: string | null = null;
+  const shown = JSON.stringify(engine.identity).slice(0, 400);
+  const presence = announce(
+    broker.nats,
+    () => ({ worker, identity, threads: options.threads, engine: shown, state, job }),
+    ended.signal,
+  );
+  const parts: JobParts = {
+    broker,
+    worker,
+    engine,
+    exchange: options.exchange,
+    cache: options.cache,
+    roster: new Roster(broker.nats, ended.signal, now),
+    logger,
+    now,
+    drain: signal,
+  };
+  const enter = (next: Presence['state'], nextJob: string | null): void => {
+    state = next;
+    job = nextJob;
+    presence.touch();
+  };
+
+  try {
+    const line = await broker.seats.line(identity);
+    logger.info({ worker, identity, engine: engine.identity }, 'ready for jobs');
+    onReady();
+    while (!signal.aborted) {
+      const seat = await line.next(seatWaitMs).catch(async (error: unknown) => {
+        logger.warn({ err: error }, 'could not ask for a seat');
+        await pause(seatWaitMs / 4, signal);
+        return undefined;
+      });
+      if (seat === undefined) continue;
+      enter('busy', seat.job);
+      const wanted = setInterval(() => seat.stillWanted(), stillWantedMs);
+      try {
+        await sit(parts, seat.job, () => {
+          clearInterval(wanted);
+          seat.acknowledge();
+        });
+      } catch (error) {
+        logger.error({ err: error, job: seat.job }, 'the seat could not be filled');
+      } finally {
+        clearInterval(wanted);
+        enter(signal.aborted ? 'draining' : 'idle', null);
+      }
+    }
+  } finally {
+    ended.abort();
+    await engine.stop();
+    await broker.close();
+    logger.info({ worker }, 'left');
+  }
+}
+
+/** From a seat to the end of the membership that it leads to. */
+async function sit(parts: JobParts, id: string, acknowledge: () => void): Promise<void> {
+  const { broker, worker, now } = parts;
+  const logger = parts.logger.child({ job: id });
+  const stored = await broker.jobs.get(id);
+  if (stored === undefined || isFinal(stored.value.state)) return acknowledge();
+  // Data and model first: those who are members already go on undisturbed until this worker can compute with them.
+  let runner: JobRunner | undefined;
+  let failure: unknown;
+  try {
+    runner = await openJob({ ...parts, logger }, stored.value);
+  } catch (error) {
+    failure = error;
+  }
+  const joined = await broker.jobs.transition(id, (job) => takeSeat(job, { worker, address: null }, stamp(now)));
+  acknowledge();
+  if (joined === undefined) {
+    await runner?.close();
+    logger.debug('the seat was not free any more');
+    return;
+  }
+  if (runner === undefined) {
+    const reason = failure instanceof Error ? failure.message : String(failure);
+    logger.error({ err: failure }, 'the job could not be opened');
+    await broker.jobs.transition(id, (job) => failAttempt(job, worker, job.generation, reason, stamp(now)));
+    return;
+  }
+  await runJob({ ...parts, logger }, joined, runner);
+}
+
+/** Both outcomes; where one fails, the other is undone. */
+async function both(opening: Promise<Broker>, starting: Promise<EngineThread>): Promise<[Broker, EngineThread]> {
+  const [broker, engine] = await Promise.allSettled([opening, starting]);
+  if (broker.status === 'fulfilled' && engine.status === 'fulfilled') return [broker.value, engine.value];
+  if (broker.status === 'fulfilled') await broker.value.close();
+  if (engine.status === 'fulfilled') await engine.value.stop();
+  throw broker.status === 'rejected' ? broker.reason : (engine as PromiseRejectedResult).reason;
+}
