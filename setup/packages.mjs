@@ -4,6 +4,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MissingError, timed } from './say.mjs';
 
+/** npm's own bounds let it try for over a minute where there is no network; these give up after some 20 s. */
+const PATIENCE = ['--fetch-retry-mintimeout=2000', '--fetch-retry-maxtimeout=20000'];
+
 /** @type {import('./context.mjs').Step} */
 export const packages = {
   missing({ root, modules }) {
@@ -27,7 +30,16 @@ function npmCi({ root, env }) {
   // Started from npm, use that very npm; npm reads NODE_ENV and `omit`, but a checkout always needs its tools.
   const npm = env.npm_execpath;
   const [command, first] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []];
-  const args = [...first, 'ci', '--ignore-scripts', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
+  const args = [
+    ...first,
+    'ci',
+    '--ignore-scripts',
+    '--include=dev',
+    '--no-audit',
+    '--no-fund',
+    '--loglevel=error',
+    ...PATIENCE,
+  ];
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';

@@ -41,7 +41,7 @@ export function report(error) {
     return 2;
   }
   const { code, path } = /** @type {NodeJS.ErrnoException} */ (error);
-  if (code !== undefined && ['ENOSPC', 'EACCES', 'EROFS', 'EDQUOT'].includes(code)) {
+  if (code !== undefined && ['ENOSPC', 'EACCES', 'EROFS', 'EDQUOT', 'ENOTDIR'].includes(code)) {
     say(`crossfold: cannot set up: ${code === 'ENOSPC' ? 'the disk is full' : code} (${path ?? 'write'})`);
     say('  - set CROSSFOLD_CACHE to a folder with 5 GB to spare that can be written');
     return 2;
