@@ -1,0 +1,60 @@
+import { readFile, stat } from 'node:fs/promises';
+import { basename, dirname, extname, resolve } from 'node:path';
+import { Experiment } from '@crossfold/shared/config/experiment';
+import { ConfigError } from '@crossfold/shared/errors';
+import { stringify } from 'yaml';
+import { checked } from './check.ts';
+import { parseOverride } from './overrides.ts';
+import { isRecord } from './schema.ts';
+import { maxBytes, parseSource } from './yaml.ts';
+
+export interface LoadedExperiment {
+  readonly experiment: Experiment;
+  /** The file's folder: what relative paths in the experiment are relative to. */
+  readonly baseDir: string;
+}
+
+/**
+ * Reads an experiment file.
+ * @param overrides `path=value`, applied in order before the file is checked
+ * @throws ConfigError for anything wrong with file or overrides: one line that names the field, its value, what is
+ * allowed, and where it stands
+ */
+export async function loadExperiment(file: string, overrides: readonly string[] = []): Promise<LoadedExperiment> {
+  const sets = overrides.map(parseOverride);
+  const source = parseSource(await readText(file), file);
+  if (source.value === null || source.value === undefined)
+    throw new ConfigError(`${file} is empty: an experiment needs at least dataset, evaluation, model and training`);
+  const named = isRecord(source.value) ? { name: nameFrom(file), ...source.value } : source.value;
+  return { experiment: checked(Experiment, { ...source, value: named }, file, sets), baseDir: dirname(resolve(file)) };
+}
+
+/** The experiment as YAML, with every default written out; loading it gives the same experiment. */
+export function resolvedYaml(experiment: Experiment): string {
+  return stringify(experiment, { lineWidth: 120, aliasDuplicateObjects: false });
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    const { size } = await stat(file);
+    if (size > maxBytes)
+      throw new ConfigError(`${file} is larger than 1 MB: an experiment file is a few lines of YAML`);
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    throw new ConfigError(`${file}: ${reasons[(error as NodeJS.ErrnoException).code ?? ''] ?? String(error)}`);
+  }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file; name an experiment file, as in crossfold run examples/mnist-kfold.yaml',
+  EISDIR: 'is a folder; name the experiment file inside it',
+  EACCES: 'may not be read by this user',
+  ENOTDIR: 'no such file: a part of the path is not a folder',
+};
+
+/** A name from a file's name: `My experiment.yaml` is `My-experiment`. */
+function nameFrom(file: string): string {
+  const stem = basename(file, extname(file)).replace(/[^A-Za-z0-9_-]+/g, '-');
+  return stem.replace(/^[-_]+/, '').slice(0, 64) || 'experiment';
+}

@@ -1,0 +1,61 @@
+import { z } from 'zod';
+import { DatasetSpec } from './dataset.ts';
+import { EvaluationSpec } from './evaluation.ts';
+import { ModelSpec } from './model.ts';
+import { TrainingSpec } from './training.ts';
+
+/** Names of experiments become parts of ids, broker tokens and folder names. */
+export const ExperimentName = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/,
+    'letters, digits, "-" and "_", 64 at most, beginning with a letter or digit',
+  );
+
+/** A whole experiment file. Parsing fills in every default; parsing the result again changes nothing. */
+export const Experiment = z
+  .strictObject({
+    name: ExperimentName,
+    /** All randomness follows from it. */
+    seed: z.int().min(0).max(0xffffffff).default(42),
+    dataset: DatasetSpec,
+    evaluation: EvaluationSpec,
+    model: ModelSpec,
+    training: TrainingSpec,
+    /** Members of a job's group; `auto` widens jobs only while workers outnumber them. */
+    workersPerJob: z.union([z.literal('auto'), z.int().min(1).max(1024)]).default('auto'),
+    /** Part of the engine's identity: TensorFlow's results depend on it. */
+    threadsPerWorker: z.int().min(1).max(256).default(1),
+    /** How gradients travel between members. */
+    exchange: z.enum(['auto', 'nats', 'direct']).default('auto'),
+  })
+  .readonly()
+  .superRefine((experiment, context) => {
+    const { workersPerJob, training } = experiment;
+    if (workersPerJob !== 'auto' && workersPerJob > training.microBatches)
+      context.addIssue({
+        code: 'custom',
+        path: ['workersPerJob'],
+        message: `at most training.microBatches, which is ${training.microBatches}: a batch is cut into that many slices, and a worker needs one of its own`,
+      });
+    if (training.microBatches > training.batchSize)
+      context.addIssue({
+        code: 'custom',
+        path: ['training', 'microBatches'],
+        message: `at most training.batchSize, which is ${training.batchSize}`,
+      });
+  });
+export type Experiment = z.infer<typeof Experiment>;
+
+const pad = (n: number): string => String(n).padStart(2, '0');
+
+/**
+ * Id of a new experiment, and name of its run folder: `<name>-<yyyymmdd-hhmmss>-<4 hex digits>`, in UTC, so that ids
+ * sort by time wherever they were made.
+ * @param suffix a random number, of which the lower 16 bits are used
+ */
+export function newExperimentId(name: string, at: Date, suffix: number): string {
+  const day = `${at.getUTCFullYear()}${pad(at.getUTCMonth() + 1)}${pad(at.getUTCDate())}`;
+  const time = `${pad(at.getUTCHours())}${pad(at.getUTCMinutes())}${pad(at.getUTCSeconds())}`;
+  return `${name}-${day}-${time}-${(suffix & 0xffff).toString(16).padStart(4, '0')}`;
+}
