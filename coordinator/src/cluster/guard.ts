@@ -1,0 +1,64 @@
+/**
+ * A small process that the embedded cluster's nats-server hangs under, because a server that is no Node process cannot
+ * notice by itself that whoever started it is gone: when the channel to the parent closes, however the parent ended,
+ * the guard ends the server. Run as `node guard.js <folder for the ports file> <nats-server> <arguments...>`.
+ */
+import { spawn } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pause } from '@crossfold/shared/wait';
+
+/** What the guard says to its parent once the server takes connections. */
+export interface GuardReady {
+  readonly type: 'ready';
+  /** Process id of the server. */
+  readonly pid: number;
+  readonly port: number;
+}
+
+const readyWithinMs = 30_000;
+const graceMs = 3000;
+
+function main(portsFolder: string, binary: string, parameters: readonly string[]): void {
+  const server = spawn(binary, parameters, { stdio: ['ignore', 'inherit', 'inherit'] });
+  const ending = new AbortController();
+  const end = (): void => {
+    if (ending.signal.aborted) return;
+    ending.abort();
+    server.kill('SIGTERM');
+    setTimeout(() => server.kill('SIGKILL'), graceMs).unref();
+  };
+  server.on('error', (error) => {
+    process.stderr.write(`cannot start ${binary}: ${error.message}\n`);
+    process.exit(1);
+  });
+  server.on('exit', (code) => process.exit(ending.signal.aborted ? 0 : (code ?? 1)));
+  process.on('disconnect', end);
+  process.on('SIGTERM', end);
+  // A terminal's Ctrl-C is for the parent, which ends things in their order.
+  process.on('SIGINT', () => undefined);
+  process.on('SIGHUP', () => undefined);
+  if (!process.connected) end();
+  void announce(portsFolder, server.pid ?? 0, ending.signal);
+}
+
+async function announce(portsFolder: string, pid: number, signal: AbortSignal): Promise<void> {
+  const file = join(portsFolder, `nats-server_${pid}.ports`);
+  for (const until = performance.now() + readyWithinMs; performance.now() < until && !signal.aborted; ) {
+    const port = portIn(await readFile(file, 'utf8').catch(() => ''));
+    if (port !== undefined) {
+      process.send?.({ type: 'ready', pid, port } satisfies GuardReady);
+      return;
+    }
+    await pause(10, signal);
+  }
+}
+
+/** Port of the first address that the server listens on for clients; undefined while the file is not complete. */
+function portIn(text: string): number | undefined {
+  const port = Number(/"nats":\s*\[\s*"[a-z]+:\/\/[^"]*:(\d+)"/.exec(text)?.[1]);
+  return Number.isInteger(port) ? port : undefined;
+}
+
+const [portsFolder, binary, ...parameters] = process.argv.slice(2);
+if (portsFolder !== undefined && binary !== undefined) main(portsFolder, binary, parameters);
