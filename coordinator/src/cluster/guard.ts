@@ -20,7 +20,8 @@ const readyWithinMs = 30_000;
 const graceMs = 3000;
 
 function main(portsFolder: string, binary: string, parameters: readonly string[]): void {
-  const server = spawn(binary, parameters, { stdio: ['ignore', 'inherit', 'inherit'] });
+  // The server writes its log to standard error.
+  const server = spawn(binary, parameters, { stdio: ['ignore', 1, 1] });
   const ending = new AbortController();
   const end = (): void => {
     if (ending.signal.aborted) return;
