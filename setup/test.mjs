@@ -54,7 +54,7 @@ function countTests(file, endedWell) {
 
 try {
   count(run('build', 'tsc', ['-b']));
-  count(run('lint', 'biome', ['ci', '--reporter=summary']));
+  count(run('lint', 'biome', ['ci']));
   count(run('type check', 'tsc', ['-p', 'tests/tsconfig.json']));
   const results = join(scratch, 'vitest.json');
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${results}`];
