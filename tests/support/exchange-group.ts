@@ -36,6 +36,8 @@ export async function openGroup(
     readonly options?: Partial<ExchangeOptions>;
     readonly wrap?: (nats: NatsConnection, rank: number) => NatsConnection;
     readonly listen?: Listen;
+    /** What each rank takes for the group's secret. */
+    readonly secrets?: (rank: number) => string;
   } = {},
 ): Promise<TestGroup> {
   const slices = settings.slices ?? 4;
@@ -53,7 +55,7 @@ export async function openGroup(
       const nats = await connectBroker(url, `member-${rank}`);
       const slow: Wait[] = [];
       const exchange = await openExchange(
-        { ...view, rank },
+        { ...view, rank, secret: settings.secrets?.(rank) ?? view.secret },
         {
           nats: settings.wrap?.(nats, rank) ?? nats,
           mode: 'nats',

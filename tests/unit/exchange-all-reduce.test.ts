@@ -42,8 +42,9 @@ class Group {
   askAgain(): void {
     this.members.forEach((member, rank) => {
       this.members.forEach((peer, owing) => {
-        if (rank !== owing)
-          peer.resend(decodeWants(encodeWants(member.wantsFrom(owing))) ?? [], rank, this.sender(owing));
+        if (rank === owing) return;
+        const wants = decodeWants(encodeWants(member.wantsFrom(owing, 3))) ?? [];
+        for (const { block, bytes } of peer.owes(wants, rank)) this.sender(owing)(rank, block, bytes);
       });
     });
   }

@@ -89,7 +89,10 @@ export class Reduction {
     this.#own.set(index, node.vector);
     this.#outstanding--;
     this.#result ??= node.vector;
-    for (const block of this.#sendingOrder()) this.#sendPartial(index, block);
+    for (const block of this.#sendingOrder()) {
+      const partial = this.#partial(index, block);
+      if (partial !== undefined) this.#send(block.owner, partial.block, partial.bytes);
+    }
     for (const block of this.#ownBlocks()) this.#gather(block, index, node.vector.subarray(block.from, block.to));
   }
 
@@ -114,37 +117,30 @@ export class Reduction {
     return 'taken';
   }
 
-  /** What this member lacks from another rank. */
-  wantsFrom(rank: number): Want[] {
+  /** What this member lacks from another rank, at most `limit` pieces of it. */
+  wantsFrom(rank: number, limit: number): Want[] {
     const wants: Want[] = [];
     for (const block of this.#layout.blocks) {
-      if (this.#finished[block.index] || wants.length >= maxWants) continue;
+      if (this.#finished[block.index]) continue;
       if (block.owner === rank) wants.push({ node: undefined, block: block.index });
       if (block.owner !== this.#rank) continue;
       this.#layout.nodes.forEach((node, index) => {
         if (node.rank === rank && !this.#gatheredOf(block).has(index)) wants.push({ node: index, block: block.index });
       });
     }
-    return wants;
+    return wants.slice(0, Math.min(limit, maxWants));
   }
 
-  /** Sends again what another rank lacks, where it is here; returns how many blocks that were. */
-  resend(wants: readonly Want[], to: number, send: SendBlock): number {
-    let sent = 0;
-    for (const want of wants) {
+  /** What another rank lacks, as far as it is here. */
+  owes(wants: readonly Want[], to: number): { block: BlockHeader; bytes: Uint8Array }[] {
+    return wants.flatMap((want) => {
       const block = this.#layout.blocks[want.block];
-      if (block === undefined) continue;
-      if (want.node === undefined) {
-        const kept = this.#kept.get(block.index);
-        if (kept === undefined) continue;
-        send(to, this.#header(FrameKind.finished, block), kept);
-        sent++;
-      } else if (block.owner === to && !this.#finished[block.index] && this.#own.has(want.node)) {
-        this.#sendPartial(want.node, block, send);
-        sent++;
-      }
-    }
-    return sent;
+      if (block === undefined) return [];
+      if (want.node !== undefined)
+        return block.owner === to && !this.#finished[block.index] ? (this.#partial(want.node, block) ?? []) : [];
+      const bytes = this.#kept.get(block.index);
+      return bytes === undefined ? [] : { block: this.#header(FrameKind.finished, block), bytes };
+    });
   }
 
   /** The nodes of other ranks that this member, as an owner, still waits for. */
@@ -187,12 +183,12 @@ export class Reduction {
     this.#unfinished--;
   }
 
-  #sendPartial(index: number, block: Block, send: SendBlock = this.#send): void {
+  #partial(index: number, block: Block): { block: BlockHeader; bytes: Uint8Array } | undefined {
     const node = this.#layout.nodes[index];
     const vector = this.#own.get(index);
-    if (node === undefined || vector === undefined) return;
-    const payload = asBytes(vector.subarray(block.from, block.to));
-    send(block.owner, { ...this.#header(FrameKind.partial, block), from: node.from, to: node.to }, payload);
+    if (node === undefined || vector === undefined) return undefined;
+    const header = { ...this.#header(FrameKind.partial, block), from: node.from, to: node.to };
+    return { block: header, bytes: asBytes(vector.subarray(block.from, block.to)) };
   }
 
   #header(kind: FrameKind, block: Block): BlockHeader {

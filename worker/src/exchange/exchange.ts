@@ -5,6 +5,7 @@ import type { NatsConnection } from 'nats';
 import type { NodeVector } from './all-reduce.ts';
 import { headerBytes } from './frame.ts';
 import { GroupExchange } from './group-exchange.ts';
+import type { DirectListener } from './listener.ts';
 
 /** One generation of a job's group, as one of its members sees it. */
 export interface GroupView {
@@ -79,6 +80,10 @@ export interface ExchangeCounters {
 export interface ExchangeOptions {
   readonly nats: NatsConnection;
   readonly mode: 'auto' | 'nats' | 'direct';
+  /** Where this process takes connections of peers; without one it only dials. */
+  readonly listener?: DirectListener;
+  /** Called when the direct connection to a worker has come up, or has gone, with the reason. */
+  readonly onLink?: (worker: string, gone: string | undefined) => void;
   /** Called once for each wait that has become longer than `slowAfterMs`. */
   readonly onSlow?: (wait: Wait) => void;
   /** Monotonic clock, milliseconds. */

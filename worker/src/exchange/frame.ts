@@ -107,6 +107,7 @@ export interface Want {
 
 const noNode = 0xffffffff;
 export const maxWants = 4096;
+export const maxRequestBytes = 8 * maxWants;
 
 export function encodeWants(wants: readonly Want[]): Uint8Array {
   const bytes = new Uint8Array(8 * Math.min(wants.length, maxWants));
@@ -119,7 +120,7 @@ export function encodeWants(wants: readonly Want[]): Uint8Array {
 }
 
 export function decodeWants(bytes: Uint8Array): Want[] | undefined {
-  if (bytes.length % 8 !== 0 || bytes.length > 8 * maxWants) return undefined;
+  if (bytes.length % 8 !== 0 || bytes.length > maxRequestBytes) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   return Array.from({ length: bytes.length / 8 }, (_, i) => {
     const node = view.getUint32(8 * i, true);

@@ -1,4 +1,3 @@
-import { TimeoutError } from '@crossfold/shared/errors';
 import type { BlockHeader, NodeVector, SendBlock } from './all-reduce.ts';
 import { Reduction } from './all-reduce.ts';
 import type { SendBulk } from './bulk.ts';
@@ -10,13 +9,12 @@ import { decodeWants, encodeWants, FrameKind } from './frame.ts';
 import type { Layout } from './layout.ts';
 import { layoutOf } from './layout.ts';
 import { Patience } from './patience.ts';
-import type { Transport, TransportName } from './transport.ts';
+import { Router } from './router.ts';
+import type { TransportName } from './transport.ts';
 import type { GroupSubject } from './transport-nats.ts';
-import { NatsTransport } from './transport-nats.ts';
 
 /** How often a member that waits looks at how long it has. */
 const lookEveryMs = 50;
-const openWithinMs = 5000;
 
 /** Something that a caller awaits; `settle` ends the wait and is called once. */
 interface Awaited<T> {
@@ -38,7 +36,7 @@ export class GroupExchange implements Exchange {
   readonly #now: () => number;
   readonly #askAfterMs: number;
   readonly #peers: readonly number[];
-  readonly #nats: NatsTransport | undefined;
+  readonly #router: Router;
   readonly #layouts = new Map<number, Layout>();
   readonly #early = new EarlyFrames();
   readonly #fetches = new Map<number, { fetch: BulkFetch; waiting: Awaited<Uint8Array> }>();
@@ -50,8 +48,8 @@ export class GroupExchange implements Exchange {
   #bulk: BulkServer | undefined;
   #fetched = 0;
   #ticker: NodeJS.Timeout | undefined;
-  #badFrames = 0;
   #resent = 0;
+  #abandoned = false;
   #closed = false;
 
   constructor(view: GroupView, blockBytes: number, subject: GroupSubject, options: ExchangeOptions) {
@@ -61,37 +59,24 @@ export class GroupExchange implements Exchange {
     this.#now = options.now ?? (() => performance.now());
     this.#askAfterMs = options.askAfterMs ?? 250;
     this.#peers = view.members.map((_, rank) => rank).filter((rank) => rank !== view.rank);
-    if (this.#peers.length === 0) return;
-    const place = { rank: view.rank, size: view.members.length };
-    const receive = this.#receive.bind(this);
-    const onBadFrame = (): void => {
-      this.#badFrames++;
-    };
-    this.#nats = new NatsTransport(options.nats, subject, place, receive, onBadFrame);
+    this.#router = new Router(view, subject, blockBytes, this.#now, options, {
+      receive: this.#receive.bind(this),
+      onReached: (rank) => this.#reconsider(rank),
+    });
   }
 
   /** Resolves once frames of other members can arrive. */
   async open(): Promise<void> {
-    if (this.#nats === undefined) return;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(
-        () => reject(new TimeoutError('the broker to confirm subscriptions', openWithinMs)),
-        openWithinMs,
-      );
-    });
     try {
-      await Promise.race([this.#options.nats.flush(), late]);
+      await this.#router.open();
     } catch (error) {
       await this.close();
       throw error;
-    } finally {
-      clearTimeout(timer);
     }
   }
 
   get transport(): 'none' | 'nats' | 'direct' {
-    return this.#peers.length === 0 ? 'none' : 'nats';
+    return this.#router.transport;
   }
 
   async allReduce(
@@ -157,7 +142,9 @@ export class GroupExchange implements Exchange {
         nodes.length > 0
           ? `sums of slices ${nodes.map((n) => (n.to - n.from === 1 ? n.from : `${n.from}-${n.to - 1}`)).join(', ')}`
           : 'finished blocks';
-      return { members: this.#names(ranks), what: `${what} of step ${sum.step}`, sinceMs };
+      const problems = [...new Set(ranks)].map((rank) => this.#router.problem(rank)).filter((p) => p !== undefined);
+      const because = problems.length === 0 ? '' : ` (${problems.join('; ')})`;
+      return { members: this.#names(ranks), what: `${what} of step ${sum.step}${because}`, sinceMs };
     }
     for (const { fetch, waiting } of this.#fetches.values())
       return { members: this.#names([fetch.from]), what: fetch.what, sinceMs: now - waiting.patience.startedAt };
@@ -165,13 +152,7 @@ export class GroupExchange implements Exchange {
   }
 
   counters(): ExchangeCounters {
-    const transports: readonly Transport[] = this.#nats === undefined ? [] : [this.#nats];
-    return {
-      bytesOut: transports.reduce((sum, t) => sum + t.bytesOut, 0),
-      bytesIn: transports.reduce((sum, t) => sum + t.bytesIn, 0),
-      badFrames: this.#badFrames,
-      resent: this.#resent,
-    };
+    return { ...this.#router.counters(), badFrames: this.#router.badFrames, resent: this.#resent };
   }
 
   async close(): Promise<void> {
@@ -184,7 +165,7 @@ export class GroupExchange implements Exchange {
     this.#previous = undefined;
     this.#early.clear();
     this.#look();
-    await this.#nats?.close();
+    await this.#router.close(this.#abandoned);
   }
 
   /** A promise that the abort of `signal` rejects; `start` gets the way to settle it and returns what undoes its doing. */
@@ -192,7 +173,10 @@ export class GroupExchange implements Exchange {
     return new Promise((resolve, reject) => {
       if (this.#closed) throw new Error(`generation ${this.#view.generation} of ${this.#view.job} is closed here`);
       signal.throwIfAborted();
-      const abort = (): void => settle({ reason: signal.reason });
+      const abort = (): void => {
+        this.#abandoned = true;
+        settle({ reason: signal.reason });
+      };
       const settle = (outcome: { value: T } | { reason: unknown }): void => {
         signal.removeEventListener('abort', abort);
         undo();
@@ -210,7 +194,7 @@ export class GroupExchange implements Exchange {
     if (this.#closed) return;
     const { generation, rank, members } = this.#view;
     if (header.generation !== generation || header.sender === rank || header.sender >= members.length) {
-      this.#badFrames++;
+      this.#router.badFrames++;
       return;
     }
     if (header.kind === FrameKind.partial || header.kind === FrameKind.finished) this.#takeBlock(header, payload);
@@ -218,7 +202,7 @@ export class GroupExchange implements Exchange {
     else if (header.kind === FrameKind.bulk) this.#takeBulk(header, payload);
     else if (header.kind === FrameKind.fetch) {
       const known = this.#bulk?.answer(header, payload, this.#sendBulk(header.sender)) ?? true;
-      if (!known) this.#badFrames++;
+      if (!known) this.#router.badFrames++;
     }
   }
 
@@ -227,14 +211,14 @@ export class GroupExchange implements Exchange {
     const ahead = header.sequence - this.#sequence;
     if (ahead < 0) return;
     if (ahead > (current === undefined ? 0 : 1) || payload.length > this.#blockBytes) {
-      this.#badFrames++;
+      this.#router.badFrames++;
     } else if (current === undefined || ahead === 1) {
       this.#early.keep(header, payload);
     } else if (header.step !== current.step) {
-      this.#badFrames++;
+      this.#router.badFrames++;
     } else {
       const verdict = current.reduction.accept(header, payload);
-      if (verdict === 'bad') this.#badFrames++;
+      if (verdict === 'bad') this.#router.badFrames++;
       if (verdict !== 'taken') return;
       current.waiting?.patience.heard(header.sender, this.#now());
       if (current.reduction.complete) current.waiting?.settle({ value: this.#conclude(current.reduction) });
@@ -250,17 +234,19 @@ export class GroupExchange implements Exchange {
     return sum;
   }
 
-  #answer(header: Header, payload: Uint8Array, _via: TransportName): void {
+  #answer(header: Header, payload: Uint8Array, via: TransportName): void {
     const wants = decodeWants(payload);
     if (wants === undefined) {
-      this.#badFrames++;
+      this.#router.badFrames++;
       return;
     }
     const behind = this.#sequence - header.sequence;
     const reduction = behind === 0 ? this.#current?.reduction : behind === 1 ? this.#previous : undefined;
     const { sequence, step, sender } = header;
-    const send: SendBlock = (to, block, bytes) => this.#sendBlock(to, sequence, step, block, bytes);
-    this.#resent += reduction?.resend(wants, sender, send) ?? 0;
+    const owed = reduction?.owes(wants, sender) ?? [];
+    if (owed.length === 0 || !this.#router.shouldAnswer(sender, via)) return;
+    for (const { block, bytes } of owed) this.#sendBlock(sender, sequence, step, block, bytes);
+    this.#resent += owed.length;
   }
 
   #takeBulk(header: Header, payload: Uint8Array): void {
@@ -268,13 +254,19 @@ export class GroupExchange implements Exchange {
     if (found === undefined) return;
     try {
       const verdict = found.fetch.accept(header, payload);
-      if (verdict === undefined) this.#badFrames++;
+      if (verdict === undefined) this.#router.badFrames++;
       else found.waiting.patience.heard(header.sender, this.#now());
       if (verdict === 'more') found.fetch.ask(this.#sendBulk(found.fetch.from));
       if (verdict === 'whole') found.waiting.settle({ value: found.fetch.bytes });
     } catch (reason) {
       found.waiting.settle({ reason });
     }
+  }
+
+  /** A connection to a peer has come or gone: what is missing may have gone with it, or can be had now. */
+  #reconsider(peer: number): void {
+    this.#current?.waiting?.patience.hurry(peer);
+    for (const { fetch, waiting } of this.#fetches.values()) if (fetch.from === peer) waiting.patience.hurry(peer);
   }
 
   /** Asks for what has been missing for too long, names long waits; stops when nobody waits any more. */
@@ -288,9 +280,14 @@ export class GroupExchange implements Exchange {
     const now = this.#now();
     if (sum?.waiting !== undefined) {
       for (const peer of this.#peers) {
-        if (sum.waiting.patience.due(peer, now) === undefined) continue;
-        const wants = sum.reduction.wantsFrom(peer);
-        if (wants.length > 0) this.#ask(peer, sum.step, encodeWants(wants));
+        const asked = sum.waiting.patience.due(peer, now);
+        const wants = asked === undefined ? [] : sum.reduction.wantsFrom(peer, this.#blockBytes / 8);
+        if (wants.length === 0) continue;
+        const payload = encodeWants(wants);
+        const header = { ...this.#header, kind: FrameKind.request, sequence: this.#sequence, step: sum.step };
+        // Who does not answer the first time is asked another way.
+        const via = (asked ?? 0) > 0 && this.#router.hasFallback ? 'nats' : undefined;
+        this.#router.send(peer, { ...header, payload: payload.length }, payload, via);
       }
     }
     for (const { fetch, waiting } of this.#fetches.values())
@@ -302,27 +299,12 @@ export class GroupExchange implements Exchange {
     if (wait !== undefined) this.#options.onSlow?.(wait);
   }
 
-  #ask(peer: number, step: number, payload: Uint8Array): void {
-    const header = {
-      ...this.#header,
-      kind: FrameKind.request,
-      sequence: this.#sequence,
-      step,
-      payload: payload.length,
-    };
-    this.#send(peer, header, payload);
-  }
-
   #sendBlock(to: number | 'all', sequence: number, step: number, block: BlockHeader, payload: Uint8Array): void {
-    this.#send(to, { ...this.#header, ...block, sequence, step, payload: payload.length }, payload);
+    this.#router.send(to, { ...this.#header, ...block, sequence, step, payload: payload.length }, payload);
   }
 
   #sendBulk(to: number): SendBulk {
-    return (bulk, payload) => this.#send(to, { ...this.#header, ...bulk, payload: payload.length }, payload);
-  }
-
-  #send(to: number | 'all', header: Header, payload: Uint8Array): void {
-    this.#nats?.send(to, header, payload);
+    return (bulk, payload) => this.#router.send(to, { ...this.#header, ...bulk, payload: payload.length }, payload);
   }
 
   get #header(): Omit<Header, 'kind' | 'payload'> {

@@ -17,6 +17,11 @@ export class Patience {
     this.#peers.set(rank, { since: now, asked: 0 });
   }
 
+  /** Makes a peer due at the next look. */
+  hurry(rank: number): void {
+    this.#peers.set(rank, { since: Number.NEGATIVE_INFINITY, asked: 0 });
+  }
+
   /** How often in a row the peer has been asked where it is due to be asked again, which counts as done; else undefined. */
   due(rank: number, now: number): number | undefined {
     const { since, asked } = this.#peers.get(rank) ?? { since: this.startedAt, asked: 0 };

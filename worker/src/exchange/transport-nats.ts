@@ -104,7 +104,7 @@ export class NatsTransport implements Transport {
 
   #publish({ to, header, payload }: Queued): void {
     // A payload whose buffer was handed on belongs to a sum that is complete everywhere: nobody needs it.
-    if (this.#nats.isClosed() || payload.length !== header.payload) return;
+    if (this.#nats.isClosed() || this.#nats.isDraining() || payload.length !== header.payload) return;
     const message = new Uint8Array(headerBytes + payload.length);
     message.set(encodeHeader(header));
     message.set(payload, headerBytes);

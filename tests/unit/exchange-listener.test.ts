@@ -1,0 +1,21 @@
+import { ConfigError } from '@crossfold/shared/errors';
+import { parseEndpoint } from '@crossfold/worker/exchange/listener';
+import { describe, expect, it } from 'vitest';
+
+describe('an address to listen on', () => {
+  it.each([
+    ['127.0.0.1:4300', { host: '127.0.0.1', port: 4300 }],
+    ['[::1]:4300', { host: '::1', port: 4300 }],
+    ['[::]', { host: '::', port: 0 }],
+    [':4300', { host: '::', port: 4300 }],
+    ['0.0.0.0', { host: '0.0.0.0', port: 0 }],
+    ['worker-1.workers:0', { host: 'worker-1.workers', port: 0 }],
+  ])('%s', (text, endpoint) => {
+    expect(parseEndpoint(text, '--listen')).toEqual(endpoint);
+  });
+
+  it.each(['', '127.0.0.1:70000', '127.0.0.1:x', '::1:4300', '[::1'])('%s is refused, by the option’s name', (text) => {
+    expect(() => parseEndpoint(text, '--listen')).toThrow(ConfigError);
+    expect(() => parseEndpoint(text, '--listen')).toThrow(/--listen/);
+  });
+});

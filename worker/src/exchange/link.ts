@@ -1,0 +1,126 @@
+import type { Socket } from 'node:net';
+import type { Header } from './frame.ts';
+import { decodeHeader, encodeHeader, headerBytes } from './frame.ts';
+
+export interface LinkEvents {
+  readonly onFrame: (header: Header, payload: Uint8Array) => void;
+  /** Called once; frames that had not left are lost. */
+  readonly onEnd: (reason: string) => void;
+}
+
+interface Queued {
+  readonly header: Header;
+  readonly payload: Uint8Array;
+}
+
+/** Frames over one connection between two members. */
+export class Link {
+  bytesOut = 0;
+  bytesIn = 0;
+  readonly #socket: Socket;
+  readonly #maxPayload: number;
+  readonly #events: LinkEvents;
+  readonly #headBytes = new Uint8Array(headerBytes);
+  #queue: Queued[] = [];
+  /** The frame that is coming in: its header once that is whole, and how much of what is being read is there. */
+  #head: Header | undefined;
+  #payload = new Uint8Array(0);
+  #filled = 0;
+  #ended = false;
+
+  constructor(socket: Socket, maxPayload: number, events: LinkEvents) {
+    this.#socket = socket;
+    this.#maxPayload = maxPayload;
+    this.#events = events;
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, 5000);
+    socket.on('drain', () => this.#pump());
+    socket.on('error', (error) => this.end(error.message));
+    socket.on('close', () => this.end('the peer closed the connection'));
+    socket.on('data', (bytes: Buffer) => this.#read(bytes));
+    socket.resume();
+  }
+
+  /** Queues a frame; payloads are not copied, they are referred to until they have left. */
+  send(header: Header, payload: Uint8Array): void {
+    if (this.#ended) return;
+    this.#queue.push({ header, payload });
+    this.#pump();
+  }
+
+  /** Cuts the connection: nothing of what is queued is touched any more. */
+  end(reason: string): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#queue = [];
+    this.#socket.destroy();
+    this.#events.onEnd(reason);
+  }
+
+  /** Ends once everything has left, or after `ms`. */
+  async finish(ms: number): Promise<void> {
+    if (!this.#ended && (this.#queue.length > 0 || this.#socket.writableLength > 0)) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, ms);
+        const leave = (): void => {
+          if (this.#queue.length > 0 && !this.#ended) return;
+          clearTimeout(timer);
+          resolve();
+        };
+        this.#socket.on('drain', leave).on('close', leave);
+      });
+    }
+    this.end('the exchange was closed');
+  }
+
+  #pump(): void {
+    while (!this.#socket.writableNeedDrain) {
+      const next = this.#queue.shift();
+      if (next === undefined || this.#ended) return;
+      const { header, payload } = next;
+      // A payload whose buffer was handed on belongs to a sum that is complete everywhere: nobody needs it.
+      if (payload.length !== header.payload) continue;
+      this.bytesOut += headerBytes + payload.length;
+      this.#socket.cork();
+      this.#socket.write(encodeHeader(header));
+      if (payload.length > 0) this.#socket.write(payload);
+      this.#socket.uncork();
+    }
+  }
+
+  #read(bytes: Uint8Array): void {
+    this.bytesIn += bytes.length;
+    let at = 0;
+    while (at < bytes.length && !this.#ended) {
+      const target = this.#head === undefined ? this.#headBytes : this.#payload;
+      const part = bytes.subarray(at, at + target.length - this.#filled);
+      target.set(part, this.#filled);
+      this.#filled += part.length;
+      at += part.length;
+      if (this.#filled < target.length) return;
+      this.#filled = 0;
+      if (this.#head === undefined) this.#begin();
+      else this.#deliver(this.#head, this.#payload);
+    }
+  }
+
+  /** A header is whole: nothing is allocated before it is known to be one and to ask for no more than is allowed. */
+  #begin(): void {
+    const head = decodeHeader(this.#headBytes);
+    if (head === undefined || head.payload > this.#maxPayload) {
+      this.end('the peer sent what is no frame');
+      return;
+    }
+    if (head.payload === 0) {
+      this.#deliver(head, new Uint8Array(0));
+      return;
+    }
+    this.#head = head;
+    this.#payload = new Uint8Array(head.payload);
+  }
+
+  #deliver(head: Header, payload: Uint8Array): void {
+    this.#head = undefined;
+    this.#events.onFrame(head, payload);
+  }
+}

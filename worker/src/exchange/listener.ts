@@ -1,0 +1,172 @@
+import { once } from 'node:events';
+import type { Server, Socket } from 'node:net';
+import { createServer, isIPv6 } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { ConfigError } from '@crossfold/shared/errors';
+import type { Hello } from './handshake.ts';
+import { handshakeMs, readHello, welcome } from './handshake.ts';
+
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface ListenOptions {
+  /** Where to listen; port 0 is any free one. */
+  readonly listen?: Endpoint;
+  /** What peers are told, where that is not where this process listens (containers); port 0: the one listened on. */
+  readonly advertise?: Endpoint;
+  /** Called where the port that was asked for is taken and a free one was taken instead. */
+  readonly onTaken?: (wanted: Endpoint, got: number) => void;
+}
+
+/** A generation that takes connections of its members. */
+export interface Joined {
+  /** Digest of the group in hexadecimal, see `groupDigest`. */
+  readonly group: string;
+  readonly rank: number;
+  readonly size: number;
+  readonly secret: string;
+  /** Takes over the connection of a peer that has proved itself. */
+  readonly onPeer: (rank: number, socket: Socket) => void;
+}
+
+/** Connections that have not said yet, or not proved, whose they are. */
+const maxStrangers = 256;
+const loopback: Endpoint = { host: '127.0.0.1', port: 0 };
+
+/**
+ * Reads `ADDR:PORT`, `[IPV6]:PORT`, `ADDR` or `:PORT` (every interface).
+ *
+ * @throws ConfigError naming the option.
+ */
+export function parseEndpoint(text: string, option: string): Endpoint {
+  const match = /^(?:\[([0-9a-fA-F:.%a-z]+)\]|([^:[\]]*))(?::(\d{1,5}))?$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3] ?? 0);
+  if (host === undefined || text === '' || port > 65_535)
+    throw new ConfigError({
+      field: option,
+      value: JSON.stringify(text),
+      allowed: 'ADDR:PORT, for example 0.0.0.0:4300 or [::]:0',
+    });
+  return { host: host === '' ? '::' : host, port };
+}
+
+/**
+ * The one place where a worker process takes connections of peers, for whatever generation it is in. Peers that come
+ * before this member has entered the generation wait for it, for a bounded time.
+ */
+export class DirectListener {
+  /** Where peers reach this process. */
+  readonly address: Endpoint;
+  readonly #server: Server;
+  readonly #joined = new Map<string, Joined>();
+  readonly #strangers = new Set<Socket>();
+  #waiting: { readonly hello: Hello; readonly enter: (joined: Joined) => void }[] = [];
+
+  private constructor(server: Server, address: Endpoint) {
+    this.#server = server;
+    this.address = address;
+    server.on('connection', (socket: Socket) => {
+      this.#receive(socket).catch(() => socket.destroy());
+    });
+  }
+
+  /** @throws ConfigError where the address is not one of this machine's. */
+  static async open(options: ListenOptions = {}): Promise<DirectListener> {
+    const wanted = options.listen ?? loopback;
+    let server: Server;
+    try {
+      server = await listen(wanted);
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : undefined;
+      if (code !== 'EADDRINUSE' && code !== 'EACCES')
+        throw new ConfigError(
+          `cannot listen on ${wanted.host}:${wanted.port}: ${error instanceof Error ? error.message : String(error)}`,
+        );
+      server = await listen({ ...wanted, port: 0 });
+      options.onTaken?.(wanted, portOf(server));
+    }
+    const port = options.advertise?.port || portOf(server);
+    return new DirectListener(server, { host: options.advertise?.host ?? reachableHost(wanted.host), port });
+  }
+
+  /** Takes connections for a generation until the function that comes back is called. */
+  join(joined: Joined): () => void {
+    this.#joined.set(joined.group, joined);
+    const [mine, others] = partition(this.#waiting, ({ hello }) => hello.group.toString('hex') === joined.group);
+    this.#waiting = others;
+    for (const { enter } of mine) enter(joined);
+    return () => {
+      if (this.#joined.get(joined.group) === joined) this.#joined.delete(joined.group);
+    };
+  }
+
+  async close(): Promise<void> {
+    const closed = once(this.#server, 'close');
+    this.#server.close();
+    for (const socket of this.#strangers) socket.destroy();
+    await closed;
+  }
+
+  async #receive(socket: Socket): Promise<void> {
+    socket.on('error', () => socket.destroy());
+    if (this.#strangers.size >= maxStrangers) {
+      socket.destroy();
+      return;
+    }
+    this.#strangers.add(socket);
+    try {
+      const hello = await readHello(socket);
+      const joined = await this.#groupOf(hello);
+      if (joined === undefined || hello.to !== joined.rank || hello.from >= joined.size || hello.from === joined.rank)
+        throw new Error('not a peer of a group that this process is in');
+      await welcome(socket, hello, joined.secret);
+      joined.onPeer(hello.from, socket);
+    } finally {
+      this.#strangers.delete(socket);
+    }
+  }
+
+  /** The group that a hello is for; waits for this process to enter it. */
+  #groupOf(hello: Hello): Promise<Joined | undefined> {
+    const known = this.#joined.get(hello.group.toString('hex'));
+    if (known !== undefined) return Promise.resolve(known);
+    return new Promise((resolve) => {
+      const waiting = { hello, enter: (joined: Joined) => resolve(joined) };
+      this.#waiting.push(waiting);
+      setTimeout(() => {
+        this.#waiting = this.#waiting.filter((w) => w !== waiting);
+        resolve(undefined);
+      }, handshakeMs).unref();
+    });
+  }
+}
+
+async function listen({ host, port }: Endpoint): Promise<Server> {
+  const server = createServer({ noDelay: true, keepAlive: true });
+  server.listen({ host, port });
+  await once(server, 'listening');
+  return server;
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the server does not listen on a port');
+  return address.port;
+}
+
+/** An address under which others reach a process that listens on `host`. */
+function reachableHost(host: string): string {
+  if (host !== '0.0.0.0' && host !== '::') return host;
+  const all = Object.values(networkInterfaces()).flatMap((found) => found ?? []);
+  const outward = all.filter((a) => !a.internal && (host === '::' || a.family === 'IPv4'));
+  // A link-local address means nothing without the interface's name.
+  const usable = outward.filter((a) => !(isIPv6(a.address) && a.address.toLowerCase().startsWith('fe80')));
+  return (usable.find((a) => a.family === 'IPv4') ?? usable[0])?.address ?? '127.0.0.1';
+}
+
+function partition<T>(items: readonly T[], belongs: (item: T) => boolean): [T[], T[]] {
+  return [items.filter(belongs), items.filter((item) => !belongs(item))];
+}

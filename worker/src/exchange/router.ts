@@ -1,0 +1,118 @@
+import { within } from '@crossfold/shared/wait';
+import type { NatsConnection } from 'nats';
+import type { ExchangeOptions, GroupView } from './exchange.ts';
+import type { Header } from './frame.ts';
+import type { Receive, TransportName } from './transport.ts';
+import { DirectTransport } from './transport-direct.ts';
+import type { GroupSubject } from './transport-nats.ts';
+import { NatsTransport } from './transport-nats.ts';
+
+/** How long a generation waits at its opening for direct connections before it begins over the broker. */
+const directWithinMs = 1000;
+const subscribedWithinMs = 5000;
+/** What was handed to a connection this long ago should have arrived. */
+const shouldHaveArrivedMs = 500;
+
+/**
+ * Which way frames go: to each peer directly where it is connected, over the broker otherwise. Frames are taken from
+ * either, so the members need not agree on it, and a connection may come and go in the middle of a sum: what was lost
+ * with it is asked for again.
+ */
+export class Router {
+  badFrames = 0;
+  readonly #peers: readonly number[];
+  readonly #connection: NatsConnection;
+  readonly #mode: ExchangeOptions['mode'];
+  readonly #now: () => number;
+  readonly #nats: NatsTransport | undefined;
+  readonly #direct: DirectTransport | undefined;
+
+  constructor(
+    view: GroupView,
+    subject: GroupSubject,
+    blockBytes: number,
+    now: () => number,
+    options: ExchangeOptions,
+    events: { readonly receive: Receive; readonly onReached: (rank: number) => void },
+  ) {
+    this.#peers = view.members.map((_, rank) => rank).filter((rank) => rank !== view.rank);
+    this.#connection = options.nats;
+    this.#mode = options.mode;
+    this.#now = now;
+    if (this.#peers.length === 0) return;
+    const { receive, onReached } = events;
+    const onBadFrame = (): void => {
+      this.badFrames++;
+    };
+    if (options.mode !== 'direct') {
+      const place = { rank: view.rank, size: view.members.length };
+      this.#nats = new NatsTransport(options.nats, subject, place, receive, onBadFrame);
+    }
+    if (options.mode !== 'nats') {
+      const onChange = (rank: number, reason: string | undefined): void => {
+        options.onLink?.(view.members[rank]?.worker ?? `rank ${rank}`, reason);
+        // What was on its way when a connection went is missing, either way: ask at once.
+        onReached(rank);
+      };
+      this.#direct = new DirectTransport(view, options.listener, blockBytes, now, { receive, onBadFrame, onChange });
+    }
+  }
+
+  /**
+   * Resolves once frames of others can arrive: over the broker for certain, directly where that takes no longer than
+   * `directWithinMs`.
+   */
+  async open(): Promise<void> {
+    const subscribed = this.#nats === undefined ? undefined : this.#connection.flush();
+    await Promise.all([
+      subscribed && within(subscribed, subscribedWithinMs, 'the broker to confirm the subscriptions of a group'),
+      this.#direct?.open(directWithinMs),
+    ]);
+  }
+
+  get transport(): 'none' | TransportName {
+    if (this.#peers.length === 0) return 'none';
+    return this.#mode === 'direct' || this.#direct?.reachesAll === true ? 'direct' : 'nats';
+  }
+
+  /** Whether there is a second way to a peer that does not answer on the first. */
+  get hasFallback(): boolean {
+    return this.#nats !== undefined && this.#direct !== undefined;
+  }
+
+  /** Why a peer cannot be reached at all, as things are. */
+  problem(rank: number): string | undefined {
+    return this.#nats === undefined && this.#direct?.reaches(rank) === false ? this.#direct.problem(rank) : undefined;
+  }
+
+  send(to: number | 'all', header: Header, payload: Uint8Array, via?: TransportName): void {
+    const direct = via === 'nats' ? undefined : this.#direct;
+    if (to === 'all' && direct !== undefined && !direct.reachesAll && this.#peers.some((p) => direct.reaches(p))) {
+      for (const peer of this.#peers) this.send(peer, header, payload, via);
+      return;
+    }
+    const there = direct !== undefined && (to === 'all' ? direct.reachesAll : direct.reaches(to));
+    (there ? direct : this.#nats)?.send(to, header, payload);
+  }
+
+  /**
+   * Whether a peer's request is to be answered. One that came over the broker while the peer is connected directly says
+   * that the connection does not deliver, unless what it lacks has only just left.
+   */
+  shouldAnswer(peer: number, via: TransportName): boolean {
+    if (via === 'direct' || this.#direct?.reaches(peer) !== true) return true;
+    if (this.#now() - this.#direct.lastSent(peer) < shouldHaveArrivedMs) return false;
+    this.#direct.distrust(peer);
+    return true;
+  }
+
+  counters(): { bytesOut: number; bytesIn: number } {
+    const sum = (bytes: 'bytesOut' | 'bytesIn'): number => (this.#nats?.[bytes] ?? 0) + (this.#direct?.[bytes] ?? 0);
+    return { bytesOut: sum('bytesOut'), bytesIn: sum('bytesIn') };
+  }
+
+  /** Lets what is queued leave, within a bound, unless `abrupt`. */
+  async close(abrupt: boolean): Promise<void> {
+    await Promise.all([this.#nats?.close(), this.#direct?.close(abrupt)]);
+  }
+}
