@@ -2,6 +2,7 @@
  * One set-up at a time per cache. A lock is a file that names its owner and that the owner touches every 2 s; it counts
  * as left behind when its owner is dead, or (on another machine or in another container, where that cannot be seen)
  * when it has not been touched for 30 s. A thief can do no lasting harm: everything is written aside and renamed.
+ * A helper (npm, the compiler) may outlive an owner that was killed, so the lock names it too, and lasts as long as it.
  */
 import { mkdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -11,9 +12,13 @@ import { MissingError, say, seconds } from './say.mjs';
 
 const TOUCH = 2_000;
 const STALE = 30_000;
+const LONGEST_HELPER = 15 * 60_000;
 const LONGEST_WAIT = 60 * 60_000;
 
-/** @typedef {{ pid: number, host: string, since: string }} Owner */
+/** @typedef {{ pid: number, host: string, since: string, helper?: number }} Owner */
+
+/** @type {string | undefined} the lock that this process holds */
+let held;
 
 /**
  * Runs `work` as the only one that holds `file`, and lets go of it however the process ends.
@@ -42,6 +47,7 @@ export async function withLock(file, work, { longestWait = LONGEST_WAIT, poll = 
     }
     await pause(poll);
   }
+  held = file;
   const touch = setInterval(() => {
     try {
       utimesSync(file, new Date(), new Date());
@@ -50,6 +56,7 @@ export async function withLock(file, work, { longestWait = LONGEST_WAIT, poll = 
     }
   }, TOUCH);
   const release = () => {
+    held = undefined;
     if (isOurs(readOwner(file))) rmSync(file, { force: true });
   };
   process.on('exit', release);
@@ -60,6 +67,19 @@ export async function withLock(file, work, { longestWait = LONGEST_WAIT, poll = 
     process.off('exit', release);
     release();
   }
+}
+
+/**
+ * Makes the lock that this process holds last until `helper` has ended, even if this process is killed before.
+ * @param {import('node:child_process').ChildProcess} helper
+ */
+export function lockWhileRunning(helper) {
+  if (held === undefined || helper.pid === undefined) return;
+  const owner = readOwner(held);
+  if (owner === undefined || !isOurs(owner)) return;
+  const fresh = `${held}.new`;
+  writeFileSync(fresh, JSON.stringify({ ...owner, helper: helper.pid }));
+  renameSync(fresh, held);
 }
 
 /** @param {string} file */
@@ -118,16 +138,20 @@ function isOurs(owner) {
  * @param {Owner | undefined} owner
  */
 function isAbandoned(file, owner) {
+  const touched = statSync(file, { throwIfNoEntry: false })?.mtimeMs;
+  if (touched === undefined) return false;
+  const age = Date.now() - touched;
+  if (owner === undefined || owner.host !== hostname()) return age > STALE;
+  if (owner.helper !== undefined && isAlive(owner.helper)) return age > LONGEST_HELPER;
+  return age > STALE || isOurs(owner) || !isAlive(owner.pid); // ours, and we do not hold it: the id was given out again
+}
+
+/** @param {number} pid */
+function isAlive(pid) {
   try {
-    if (Date.now() - statSync(file).mtimeMs > STALE) return true;
-  } catch {
-    return false;
-  }
-  if (owner === undefined || owner.host !== hostname()) return false;
-  try {
-    process.kill(owner.pid, 0);
-    return isOurs(owner); // our own id on a file that we did not write: it was reused
+    process.kill(pid, 0);
+    return true;
   } catch (error) {
-    return /** @type {NodeJS.ErrnoException} */ (error).code === 'ESRCH';
+    return /** @type {NodeJS.ErrnoException} */ (error).code === 'EPERM';
   }
 }

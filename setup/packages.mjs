@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { lockWhileRunning } from './lock.mjs';
 import { MissingError, timed } from './say.mjs';
 
 /** npm's own bounds let it try for over a minute where there is no network; these give up after some 20 s. */
@@ -42,6 +43,7 @@ function npmCi({ root, env }) {
   ];
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    lockWhileRunning(child);
     let output = '';
     child.stdout.on('data', (text) => (output += text));
     child.stderr.on('data', (text) => (output += text));

@@ -8,6 +8,7 @@ import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { findProgram, linkTo, pointsTo, whole } from './context.mjs';
 import { download } from './download.mjs';
+import { lockWhileRunning } from './lock.mjs';
 import { MissingError, mega, timed } from './say.mjs';
 import { tensorflowVersion, wheelsFor } from './wheels.mjs';
 import { extract, listZip } from './zip.mjs';
@@ -218,6 +219,7 @@ async function tryOut(home) {
 function run(command, args) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    lockWhileRunning(child);
     let [output, errors] = ['', ''];
     child.stdout.on('data', (text) => (output += text));
     child.stderr.on('data', (text) => (errors += text));

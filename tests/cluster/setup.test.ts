@@ -197,6 +197,29 @@ describe('lock', () => {
     expect(existsSync(join(folder, 'setup.lock'))).toBe(false);
   });
 
+  it('lasts as long as a helper of a holder that was killed', async () => {
+    const script = join(folder, 'with-helper.mjs');
+    writeFileSync(
+      script,
+      `import { spawn } from 'node:child_process';
+       import { lockWhileRunning, withLock } from ${JSON.stringify(join(root, 'setup/lock.mjs'))};
+       await withLock(${JSON.stringify(join(folder, 'setup.lock'))}, async () => {
+         const helper = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60_000)'], { stdio: 'ignore' });
+         lockWhileRunning(helper);
+         process.stderr.write('helper ' + helper.pid + '\\n');
+         await new Promise(() => setInterval(() => {}, 1000));
+       });`,
+    );
+    const first = start(script, []);
+    await first.until(/helper \d+\n/);
+    first.child.kill('SIGKILL');
+    const helper = Number(/helper (\d+)/.exec((await first.end).said)?.[1]);
+    const second = holder(3);
+    await second.until(/waiting for set-up/);
+    process.kill(helper, 'SIGKILL');
+    expect((await second.end).said).toMatch(/holding\n$/);
+  });
+
   it('makes a second one wait, saying for whom, and not for ever', async () => {
     const first = holder(60_001);
     await first.until(/holding/);
