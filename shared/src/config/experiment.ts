@@ -1,8 +1,33 @@
 import { z } from 'zod';
-import { DatasetSpec } from './dataset.ts';
-import { EvaluationSpec } from './evaluation.ts';
-import { ModelSpec } from './model.ts';
-import { TrainingSpec } from './training.ts';
+
+// Stand-ins until the parts are there.
+const DatasetSpec = z.union([
+  z.strictObject({ name: z.enum(['mnist']), limit: z.int().min(1).optional() }),
+  z.strictObject({ path: z.string(), limit: z.int().min(1).optional() }),
+]);
+const EvaluationSpec = z.discriminatedUnion('method', [
+  z.strictObject({
+    method: z.literal('kfold'),
+    folds: z.int().min(2),
+    stratified: z.boolean().default(true),
+    shuffle: z.boolean().default(true),
+  }),
+  z.strictObject({
+    method: z.literal('holdout'),
+    validation: z.number().gt(0).lt(1),
+    stratified: z.boolean().default(true),
+  }),
+]);
+const ModelSpec = z.union([z.strictObject({ preset: z.enum(['mnist-convnet']) })]);
+const TrainingSpec = z.strictObject({
+  epochs: z.int().min(1),
+  batchSize: z.int().min(1).default(32),
+  microBatches: z.int().min(1).default(4),
+  optimizer: z.discriminatedUnion('name', [
+    z.strictObject({ name: z.literal('rmsprop'), learningRate: z.number().gt(0).default(0.001) }),
+    z.strictObject({ name: z.literal('sgd'), learningRate: z.number().gt(0).default(0.01) }),
+  ]),
+});
 
 /** Names of experiments become parts of ids, broker tokens and folder names. */
 export const ExperimentName = z

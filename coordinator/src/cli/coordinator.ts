@@ -1,0 +1,24 @@
+import { createLogger } from '@crossfold/shared/logger';
+import { runService } from '@crossfold/shared/service';
+import type { Register } from './options.ts';
+import { brokerUrl, examples, natsOption } from './options.ts';
+
+/** `coordinator`: the service that gives out work. */
+export const registerCoordinator: Register = (program, context) => {
+  program
+    .command('coordinator')
+    .summary('run the service that gives out work')
+    .description(
+      'Runs a coordinator until SIGTERM or SIGINT. Any number may run; one of them leads. Logs are JSON, on stdout.',
+    )
+    .addOption(natsOption())
+    .option('--name <name>', 'its name in logs (default: made up from host and process)')
+    .addHelpText('after', examples('coordinator --nats nats://cluster.example:4222'))
+    .action(async (options: { nats?: string; name?: string }) => {
+      const nats = brokerUrl(options.nats, context);
+      const { runCoordinator } = await import('../coordinator.ts');
+      const logger = createLogger({ service: options.name ?? 'coordinator', env: context.env });
+      const name = options.name === undefined ? {} : { name: options.name };
+      await runService((handles) => runCoordinator({ nats, ...name }, handles), logger);
+    });
+};

@@ -1,0 +1,75 @@
+import { join } from 'node:path';
+import type { Experiment } from '@crossfold/shared/config/experiment';
+import { ConfigError, InterruptedError } from '@crossfold/shared/errors';
+import { createLogger } from '@crossfold/shared/logger';
+import type { EmbeddedCluster } from '../cluster/embedded.ts';
+import type { CommandContext } from './context.ts';
+import { concludeRun, interruptible, showUntilOver } from './follow-run.ts';
+import { createDisplay } from './progress/display.ts';
+
+export interface LocalRun {
+  readonly id: string;
+  readonly experiment: Experiment;
+  readonly baseDir: string;
+  readonly folder: string;
+  readonly workers: number;
+  readonly json: boolean;
+}
+
+/**
+ * Runs an experiment on a cluster of its own in the run's folder, from the beginning or from where it was left, and
+ * ends the cluster with it. The cluster's state stays for `resume` unless the experiment completes.
+ */
+export async function runLocally(context: CommandContext, run: LocalRun): Promise<number> {
+  const { id, experiment, folder, workers } = run;
+  let cluster: EmbeddedCluster | undefined;
+  const { controller, dispose } = interruptible(
+    context,
+    () => `interrupted; go on with: crossfold resume ${folder}`,
+    () => void cluster?.stop('kill'),
+  );
+  const { signal } = controller;
+  const display = createDisplay(context.err, context.now);
+  try {
+    display.say(
+      `starting ${workers} ${workers === 1 ? 'worker' : 'workers'} and a broker; the run's folder is ${folder}`,
+    );
+    cluster = await context.startCluster(
+      {
+        folder,
+        workers,
+        threads: experiment.threadsPerWorker,
+        exchange: experiment.exchange,
+        env: context.env,
+        logger: createLogger({ service: 'cli', to: join(folder, 'logs', 'cli.log'), env: context.env }),
+        onFailure: (error) => controller.abort(error),
+      },
+      signal,
+    );
+    const client = await context.connect(cluster.url);
+    try {
+      const known = await client.list();
+      if (!known.some((record) => record.id === id)) await client.submit(experiment, run.baseDir, id);
+      signal.throwIfAborted();
+      await showUntilOver(client, id, display, signal);
+      display.stop();
+      const outcome = await client.outcome(id);
+      const code = await concludeRun(context, outcome, folder, run.json);
+      await client.close();
+      // Nothing is left to hand over.
+      await cluster.stop('kill');
+      if (outcome.record.state !== 'failed') await cluster.remove();
+      return code;
+    } finally {
+      await client.close();
+    }
+  } catch (error) {
+    if (error instanceof InterruptedError) display.say('ending the cluster; again to end it at once');
+    display.stop();
+    await cluster?.stop(error instanceof ConfigError ? 'kill' : 'drain');
+    throw error;
+  } finally {
+    display.stop();
+    dispose();
+  }
+}

@@ -1,0 +1,81 @@
+import { readFileSync } from 'node:fs';
+import { CrossfoldError, ExitCode } from '@crossfold/shared/errors';
+import { redactCredentials } from '@crossfold/shared/logger';
+import { Command, CommanderError } from 'commander';
+import { registerCancel } from './cancel.ts';
+import type { CommandContext } from './context.ts';
+import { processContext } from './context.ts';
+import { registerCoordinator } from './coordinator.ts';
+import { registerList } from './list.ts';
+import { registerResume } from './resume.ts';
+import { registerRun } from './run.ts';
+import { registerStatus } from './status.ts';
+import { registerSubmit } from './submit.ts';
+import { registerUp } from './up.ts';
+import { registerWatch } from './watch.ts';
+import { registerWorker } from './worker.ts';
+
+const verbs = [
+  registerRun,
+  registerSubmit,
+  registerStatus,
+  registerWatch,
+  registerList,
+  registerCancel,
+  registerResume,
+  registerUp,
+  registerCoordinator,
+  registerWorker,
+];
+
+/**
+ * The command line.
+ * @param argv the words after the program's name
+ * @returns the exit code
+ */
+export async function main(argv: readonly string[], context: CommandContext = processContext()): Promise<number> {
+  let code: number = ExitCode.done;
+  const program = new Command('crossfold')
+    .description('Cross-validates convolutional nets on a cluster of workers.')
+    .version(version(), '--version')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => context.out.write(text),
+      writeErr: (text) => context.err.write(text),
+      outputError: (text, write) => write(`crossfold: ${oneLine(text.replace(/^error: /, ''))}\n`),
+    });
+  for (const register of verbs)
+    register(program, context, (end) => {
+      code = end;
+    });
+  // Verbs inherit how errors are shown and how the program ends.
+  for (const verb of program.commands) verb.copyInheritedSettings(program);
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    return code;
+  } catch (error) {
+    return exitCodeOf(error, context);
+  }
+}
+
+/** Says what went wrong, and with which code to end. */
+function exitCodeOf(error: unknown, context: CommandContext): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.done : ExitCode.usage;
+  if (error instanceof CrossfoldError) {
+    context.err.write(`crossfold: ${redactCredentials(oneLine(error.message))}\n`);
+    return error.exitCode;
+  }
+  const shown = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  context.err.write(
+    `${redactCredentials(shown)}\ncrossfold: this is a defect, please report it with the lines above\n`,
+  );
+  return ExitCode.failed;
+}
+
+const oneLine = (text: string): string => text.trim().replaceAll(/\s*\n\s*/g, ' ');
+
+function version(): string {
+  // The same from src/ and from dist/.
+  const file = new URL('../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}

@@ -1,0 +1,55 @@
+import { ConfigError } from '@crossfold/shared/errors';
+import type { Command } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
+import type { CommandContext } from './context.ts';
+
+/** Adds a verb to the program; its action returns the exit code. */
+export type Register = (program: Command, context: CommandContext, end: (code: number) => void) => void;
+
+/** A whole number of at least `least`, as commander's parsers want it. */
+export const wholeNumber =
+  (least: number, most: number = Number.MAX_SAFE_INTEGER) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text.trim()) || value < least || value > most)
+      throw new InvalidArgumentError(
+        most === Number.MAX_SAFE_INTEGER
+          ? `It must be a whole number of at least ${least}.`
+          : `It must be a whole number from ${least} to ${most}.`,
+      );
+    return value;
+  };
+
+export const natsOption = (): Option =>
+  new Option('--nats <url>', 'address of the broker, as in nats://host:4222 (default: CROSSFOLD_NATS_URL)');
+
+export const setOption = (): Option =>
+  new Option('--set <path=value>', 'set a field of the experiment, as in training.epochs=1; may be repeated')
+    .argParser((value: string, before: readonly string[] = []) => [...before, value])
+    .default([], 'none');
+
+export const jsonOption = (): Option => new Option('--json', 'print one JSON document on stdout, and nothing else');
+
+export const workersOption = (): Option =>
+  new Option('--workers <n>', 'workers of the embedded cluster (default: one a core)').argParser(wholeNumber(1, 1024));
+
+export const exchangeOption = (): Option =>
+  new Option('--exchange <transport>', 'how gradients travel').choices(['auto', 'nats', 'direct']).default('auto');
+
+/** The broker that a command is for, where it needs one. */
+export function brokerUrl(given: string | undefined, context: CommandContext): string {
+  const url = remoteUrl(given, context);
+  if (url === undefined)
+    throw new ConfigError(
+      'no broker named: give --nats URL or set CROSSFOLD_NATS_URL (`crossfold up` starts a cluster here and prints its address)',
+    );
+  return url;
+}
+
+/** The broker that was named, if any. */
+export const remoteUrl = (given: string | undefined, { env }: CommandContext): string | undefined =>
+  given ?? (env.CROSSFOLD_NATS_URL === undefined || env.CROSSFOLD_NATS_URL === '' ? undefined : env.CROSSFOLD_NATS_URL);
+
+/** Help's last part: examples, one a line. */
+export const examples = (...lines: readonly string[]): string =>
+  `\nExamples:\n${lines.map((line) => `  $ crossfold ${line}`).join('\n')}`;

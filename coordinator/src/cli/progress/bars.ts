@@ -1,0 +1,96 @@
+import { isFinal } from '@crossfold/shared/jobs/records';
+import cliProgress from 'cli-progress';
+import type { Output } from '../context.ts';
+import type { Display } from './display.ts';
+import {
+  advance,
+  fraction,
+  initialProgress,
+  type JobView,
+  jobEtaMs,
+  labelOf,
+  overall,
+  type ProgressState,
+} from './state.ts';
+import { duration, finalLine, linesOf, overallLine, percent, rate } from './text.ts';
+
+const redrawMs = 250;
+const barCells = 24;
+/** Bars have no use for finer steps. */
+const steps = 1000;
+
+/** A bar for the whole and one a running job; what ends is said in a line above them. */
+export function barDisplay(output: Output, now: () => number): Display {
+  let state: ProgressState = initialProgress;
+  const multi = new cliProgress.MultiBar(
+    {
+      // The stream of a terminal; only what it is used for is asked of it.
+      stream: output as NodeJS.WriteStream,
+      format: (_options, { progress }, { text }: { text?: string }) => `${bar(progress)} ${text ?? ''}`,
+      hideCursor: true,
+      clearOnComplete: true,
+      // Interrupts are the command's own.
+      gracefulExit: false,
+      linewrap: false,
+    },
+    cliProgress.Presets.shades_classic,
+  );
+  const whole = multi.create(steps, 0, { text: overallLine(state, now()) });
+  const bars = new Map<string, cliProgress.SingleBar>();
+
+  const draw = (): void => {
+    const at = now();
+    whole.update(Math.floor(steps * overall(state, at).fraction), { text: overallLine(state, at) });
+    for (const [id, job] of state.jobs) {
+      const shown = bars.get(id);
+      const text = { text: jobText(job, state, at) };
+      const value = Math.floor(steps * fraction(job));
+      if (job.state === 'running' && shown === undefined) bars.set(id, multi.create(steps, value, text));
+      else if (job.state === 'running') shown?.update(value, text);
+      else if (shown !== undefined) {
+        multi.remove(shown);
+        bars.delete(id);
+      }
+    }
+  };
+  const timer = setInterval(draw, redrawMs);
+  const say = (line: string): void => multi.log(`${line}\n`);
+  return {
+    show(event) {
+      const before = state;
+      state = advance(before, event, now());
+      if (event.type === 'job') {
+        const [was, is] = [before.jobs.get(event.job), state.jobs.get(event.job)];
+        if (is !== undefined && isFinal(is.state) && was?.state !== is.state)
+          say(`${labelOf(is, state)}: ${finalLine(is)}`);
+      } else for (const line of linesOf(before, state, event, now())) say(line);
+    },
+    say,
+    stop() {
+      clearInterval(timer);
+      draw();
+      // What was said since the last redraw is written by one more.
+      multi.update();
+      multi.stop();
+    },
+  };
+}
+
+function bar(progress: number): string {
+  const full = Math.round(barCells * progress);
+  return `${'█'.repeat(full)}${'░'.repeat(barCells - full)}`;
+}
+
+/** What stands beside a job's bar. */
+function jobText(job: JobView, state: ProgressState, now: number): string {
+  const eta = jobEtaMs(job, now);
+  return [
+    labelOf(job, state),
+    job.epochs === 0 ? 'starting' : `epoch ${job.epoch}/${job.epochs}`,
+    ...(job.accuracy === undefined ? [] : [`accuracy ${percent(job.accuracy)}`]),
+    ...(job.lastValAccuracy === undefined ? [] : [`validation ${percent(job.lastValAccuracy)}`]),
+    ...(job.imagesPerSecond > 0 ? [rate(job.imagesPerSecond)] : []),
+    ...(eta === undefined ? [] : [`${duration(eta)} left`]),
+    ...(job.workers.length > 1 ? [`${job.workers.length} workers`] : []),
+  ].join('  ');
+}

@@ -1,0 +1,121 @@
+import type { ExperimentState } from '@crossfold/shared/jobs/records';
+import { isFinal } from '@crossfold/shared/jobs/records';
+import type { JobProgress, ProgressEvent } from '@crossfold/shared/progress';
+
+/** What is known of a job: its newest event, with what that leaves out taken from earlier ones. */
+export interface JobView extends JobProgress {
+  /** Accuracy on the validation set after the epoch that was validated last. */
+  readonly lastValAccuracy: number | undefined;
+  readonly lastValLoss: number | undefined;
+  /** Where the job stood when it was first seen at work, to tell its speed by. */
+  readonly seenFrom: { readonly at: number; readonly fraction: number } | undefined;
+}
+
+/** How an experiment stands. All times are milliseconds on one clock. */
+export interface ProgressState {
+  readonly state: ExperimentState | undefined;
+  /** Number of jobs, once known. */
+  readonly total: number | undefined;
+  /** By the jobs' ids. */
+  readonly jobs: ReadonlyMap<string, JobView>;
+  readonly message: string | undefined;
+  /** Where the whole stood when work was first seen. */
+  readonly seenFrom: { readonly at: number; readonly fraction: number } | undefined;
+}
+
+export const initialProgress: ProgressState = {
+  state: undefined,
+  total: undefined,
+  jobs: new Map(),
+  message: undefined,
+  seenFrom: undefined,
+};
+
+/** The state after an event that arrived at `now`. Events may be missing, doubled, or late. */
+export function advance(state: ProgressState, event: ProgressEvent, now: number): ProgressState {
+  if (event.type === 'log') return state;
+  if (event.type === 'experiment')
+    return {
+      ...state,
+      state: event.state,
+      total: event.jobs ?? state.total,
+      message: event.message ?? state.message,
+    };
+  const before = state.jobs.get(event.job);
+  // What a worker said just before the end may arrive after it.
+  if (before !== undefined && isFinal(before.state) && !isFinal(event.state)) return state;
+  const jobs = new Map(state.jobs).set(event.job, merge(before, event, now));
+  const next = { ...state, jobs };
+  if (state.seenFrom !== undefined || event.state !== 'running') return next;
+  return { ...next, seenFrom: { at: now, fraction: overall(next, now).fraction } };
+}
+
+function merge(before: JobView | undefined, event: JobProgress, now: number): JobView {
+  // A job's record knows its state and members, but not where it stands within its epochs.
+  const position = event.epochs > 0 || before === undefined ? event : { ...before, ...pick(event) };
+  const waits = event.state === 'queued' || event.state === 'forming';
+  const view = {
+    ...position,
+    ...(waits ? { imagesPerSecond: 0 } : {}),
+    lastValAccuracy: event.valAccuracy ?? before?.lastValAccuracy,
+    lastValLoss: event.valLoss ?? before?.lastValLoss,
+  };
+  const seenFrom = waits
+    ? undefined
+    : (before?.seenFrom ?? (view.epochs > 0 ? { at: now, fraction: fraction(view) } : undefined));
+  return { ...view, seenFrom };
+}
+
+const pick = ({ state, workers, error }: JobProgress): Partial<JobProgress> => ({
+  state,
+  workers,
+  ...(error === undefined ? {} : { error }),
+});
+
+/** How much of a job is done, from 0 to 1. */
+export function fraction(job: Pick<JobProgress, 'state' | 'epoch' | 'epochs' | 'step' | 'steps'>): number {
+  if (isFinal(job.state)) return 1;
+  if (job.epochs === 0 || job.steps === 0 || job.epoch === 0) return 0;
+  return Math.min(1, (job.epoch - 1 + job.step / job.steps) / job.epochs);
+}
+
+export interface Overall {
+  readonly done: number;
+  readonly running: number;
+  readonly total: number | undefined;
+  /** How much of all jobs is done, from 0 to 1. */
+  readonly fraction: number;
+  readonly etaMs: number | undefined;
+}
+
+/** How all `train` jobs together stand. */
+export function overall(state: ProgressState, now: number): Overall {
+  const jobs = [...state.jobs.values()].filter((job) => job.kind === 'train');
+  const total = state.total;
+  const count = Math.max(total ?? 0, jobs.length);
+  const part = count === 0 ? 0 : jobs.reduce((sum, job) => sum + fraction(job), 0) / count;
+  return {
+    done: jobs.filter((job) => isFinal(job.state)).length,
+    running: jobs.filter((job) => job.state === 'running').length,
+    total,
+    fraction: part,
+    etaMs: eta(state.seenFrom, part, now),
+  };
+}
+
+/** Time that a job still takes, if it goes on as it went; undefined while that cannot be told. */
+export const jobEtaMs = (job: JobView, now: number): number | undefined => eta(job.seenFrom, fraction(job), now);
+
+function eta(from: { at: number; fraction: number } | undefined, done: number, now: number): number | undefined {
+  if (from === undefined || done <= from.fraction || now <= from.at) return undefined;
+  return ((1 - done) * (now - from.at)) / (done - from.fraction);
+}
+
+/** What a job is called: as much of trial, repeat and fold as tells it from the others. */
+export function labelOf(job: JobProgress, state: ProgressState): string {
+  if (job.kind === 'test') return 'test set';
+  const all = [...state.jobs.values()];
+  const trial = all.some((other) => other.trial > 0) ? `trial ${job.trial} ` : '';
+  const repeat = all.some((other) => other.repeat > 0) ? `repeat ${job.repeat} ` : '';
+  return `${trial}${repeat}fold ${job.fold}`;
+}

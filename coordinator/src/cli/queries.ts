@@ -1,0 +1,63 @@
+import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
+import { isFinal } from '@crossfold/shared/jobs/records';
+import type { ExperimentClient } from '../client/types.ts';
+import type { CommandContext } from './context.ts';
+import { brokerUrl } from './options.ts';
+import { duration } from './progress/text.ts';
+
+/** Asks the cluster something, and lets go of it. */
+export async function ask<T>(
+  context: CommandContext,
+  nats: string | undefined,
+  question: (client: ExperimentClient) => Promise<T>,
+): Promise<T> {
+  const client = await context.connect(brokerUrl(nats, context));
+  try {
+    return await question(client);
+  } finally {
+    await client.close();
+  }
+}
+
+/** Rows as columns of even width; the first row is the heading. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+export function experimentTable(records: readonly ExperimentRecord[], now: number): string {
+  if (records.length === 0) return 'no experiments';
+  const rows = records.map((record) => [
+    record.id,
+    record.state,
+    record.jobs === 0 ? '' : String(record.jobs),
+    new Date(record.createdAt).toISOString().slice(0, 19).replace('T', ' '),
+    record.startedAt === null ? '' : duration((record.finishedAt ?? now) - record.startedAt),
+    oneLine(record.error),
+  ]);
+  return table([['ID', 'STATE', 'JOBS', 'SUBMITTED (UTC)', 'TIME', 'ERROR'], ...rows]);
+}
+
+export function jobTable(jobs: readonly JobRecord[], now: number): string {
+  const rows = jobs.map((job) => [
+    job.kind === 'test' ? 'test' : String(job.trial),
+    String(job.repeat),
+    String(job.fold),
+    job.state,
+    (isFinal(job.state) ? job.workers : job.members.map(({ worker }) => worker)).join(','),
+    String(job.generation),
+    String(job.attempts),
+    job.startedAt === null ? '' : duration((job.finishedAt ?? now) - job.startedAt),
+    oneLine(job.error),
+  ]);
+  return table([['TRIAL', 'REPEAT', 'FOLD', 'STATE', 'WORKERS', 'GENERATIONS', 'ATTEMPTS', 'TIME', 'ERROR'], ...rows]);
+}
+
+const oneLine = (text: string | null): string => (text ?? '').replaceAll(/\s+/g, ' ');

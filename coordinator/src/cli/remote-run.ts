@@ -1,0 +1,39 @@
+import type { Experiment } from '@crossfold/shared/config/experiment';
+import type { CommandContext } from './context.ts';
+import { concludeRun, interruptible, showUntilOver } from './follow-run.ts';
+import { createDisplay } from './progress/display.ts';
+
+export interface RemoteRun {
+  readonly nats: string;
+  readonly id: string;
+  readonly folder: string;
+  readonly json: boolean;
+  /** What to submit first, where the experiment is new. */
+  readonly submit?: { readonly experiment: Experiment; readonly baseDir: string };
+}
+
+/** Follows an experiment on a cluster that runs elsewhere, and brings its results here. An interrupt only stops that. */
+export async function followRemotely(context: CommandContext, run: RemoteRun): Promise<number> {
+  const client = await context.connect(run.nats);
+  const { controller, dispose } = interruptible(
+    context,
+    () =>
+      `interrupted; the experiment goes on on its cluster: follow it again with crossfold resume ${run.id}, or end it with crossfold cancel ${run.id}`,
+    () => process.exit(130),
+  );
+  const display = createDisplay(context.err, context.now);
+  try {
+    if (run.submit !== undefined) {
+      await client.submit(run.submit.experiment, run.submit.baseDir, run.id);
+      display.say(`submitted ${run.id}`);
+    }
+    controller.signal.throwIfAborted();
+    await showUntilOver(client, run.id, display, controller.signal);
+    display.stop();
+    return await concludeRun(context, await client.outcome(run.id), run.folder, run.json);
+  } finally {
+    display.stop();
+    dispose();
+    await client.close();
+  }
+}

@@ -1,0 +1,73 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { Experiment } from '@crossfold/shared/config/experiment';
+import { ConfigError } from '@crossfold/shared/errors';
+import { z } from 'zod';
+import { stateFolder } from '../cluster/embedded.ts';
+import { resolvedYaml } from '../config/load.ts';
+
+/** What a run on an embedded cluster needs in order to go on; lies beside the cluster's state, and goes with it. */
+const RunNote = z.strictObject({
+  id: z.string(),
+  /** What relative paths in the experiment are relative to. */
+  baseDir: z.string(),
+  workers: z.int().min(1),
+});
+export type RunNote = z.infer<typeof RunNote>;
+
+const noteFile = (folder: string): string => join(stateFolder(folder), 'run.json');
+
+/**
+ * Makes the folder of a new run.
+ * @returns whether it was made, rather than found empty
+ * @throws ConfigError where there is something in it, with the remedy
+ */
+export async function claimRunFolder(folder: string): Promise<boolean> {
+  try {
+    const there = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined;
+      throw error;
+    });
+    if (there !== undefined && there.length > 0) {
+      const remedy = existsSync(noteFile(folder))
+        ? `go on with the run that is in it by \`crossfold resume ${folder}\`, or name another with --out`
+        : 'name another with --out, or empty it';
+      throw new ConfigError({ field: '--out', value: folder, allowed: `the folder is not empty; ${remedy}` });
+    }
+    await mkdir(folder, { recursive: true });
+    return there === undefined;
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    const reason = (error as NodeJS.ErrnoException).code ?? String(error);
+    throw new ConfigError({ field: '--out', value: folder, allowed: `cannot be used as a run's folder (${reason})` });
+  }
+}
+
+/** Writes the resolved experiment, and what a later `resume` needs. */
+export async function writeRunNote(folder: string, experiment: Experiment, note: RunNote): Promise<void> {
+  await writeFile(join(folder, 'experiment.yaml'), resolvedYaml(experiment));
+  await mkdir(stateFolder(folder), { recursive: true });
+  await writeFile(noteFile(folder), JSON.stringify(note));
+}
+
+/** The note of a run that can go on on its own cluster; undefined where there is none. */
+export async function readRunNote(folder: string): Promise<RunNote | undefined> {
+  try {
+    const note = RunNote.safeParse(JSON.parse(await readFile(noteFile(folder), 'utf8')));
+    return note.success ? note.data : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The run's folder that a user means by an id or a path; undefined where there is none. */
+export function findRunFolder(idOrFolder: string): string | undefined {
+  return [idOrFolder, defaultRunFolder(idOrFolder)].find((folder) => existsSync(folder));
+}
+
+export const defaultRunFolder = (id: string): string => join('runs', id);
+
+/** Removes a run's folder that holds nothing worth keeping. */
+export const discardRunFolder = (folder: string): Promise<void> =>
+  rm(resolve(folder), { recursive: true, force: true });

@@ -1,0 +1,67 @@
+import { resolve } from 'node:path';
+import { newExperimentId } from '@crossfold/shared/config/experiment';
+import { ConfigError } from '@crossfold/shared/errors';
+import { defaultWorkers } from '../cluster/embedded.ts';
+import { loadExperiment } from '../config/load.ts';
+import { runLocally } from './local-run.ts';
+import type { Register } from './options.ts';
+import { examples, jsonOption, natsOption, remoteUrl, setOption, workersOption } from './options.ts';
+import { followRemotely } from './remote-run.ts';
+import { claimRunFolder, defaultRunFolder, discardRunFolder, writeRunNote } from './run-folder.ts';
+
+interface RunOptions {
+  readonly workers?: number;
+  readonly nats?: string;
+  readonly out?: string;
+  readonly set: readonly string[];
+  readonly json?: boolean;
+}
+
+/** `run FILE`: runs and follows an experiment, on an embedded cluster unless a broker is named. */
+export const registerRun: Register = (program, context, end) => {
+  program
+    .command('run')
+    .summary('run an experiment and follow it')
+    .description(
+      'Runs an experiment and follows it to its end: on a cluster of its own here, or on the one that --nats names.',
+    )
+    .argument('<file>', 'the experiment, a YAML file')
+    .addOption(workersOption())
+    .addOption(natsOption())
+    .option('--out <folder>', 'folder for the results (default: runs/<id>)')
+    .addOption(setOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples(
+        'run examples/mnist-kfold.yaml --workers 2',
+        'run examples/mnist-kfold.yaml --set training.epochs=1 --set dataset.limit=2000 --out /tmp/quick',
+        'run examples/mnist-kfold.yaml --nats nats://cluster.example:4222 --json > results.json',
+      ),
+    )
+    .action(async (file: string, options: RunOptions) => {
+      const { experiment, baseDir } = await loadExperiment(file, options.set);
+      const nats = remoteUrl(options.nats, context);
+      if (nats !== undefined && options.workers !== undefined)
+        throw new ConfigError(
+          '--workers is for an embedded cluster; the one that --nats or CROSSFOLD_NATS_URL names has its own',
+        );
+      const id = newExperimentId(experiment.name, context.date(), context.suffix());
+      const folder = options.out ?? defaultRunFolder(id);
+      const json = options.json === true;
+      const made = await claimRunFolder(folder);
+      try {
+        if (nats !== undefined) {
+          end(await followRemotely(context, { nats, id, folder, json, submit: { experiment, baseDir } }));
+          return;
+        }
+        const workers = options.workers ?? defaultWorkers(experiment.threadsPerWorker);
+        await writeRunNote(folder, experiment, { id, baseDir: resolve(baseDir), workers });
+        end(await runLocally(context, { id, experiment, baseDir, folder, workers, json }));
+      } catch (error) {
+        // Bad usage leaves nothing behind.
+        if (error instanceof ConfigError && made) await discardRunFolder(folder);
+        throw error;
+      }
+    });
+};

@@ -1,0 +1,24 @@
+import { newExperimentId } from '@crossfold/shared/config/experiment';
+import { loadExperiment } from '../config/load.ts';
+import type { Register } from './options.ts';
+import { examples, jsonOption, natsOption, setOption } from './options.ts';
+import { ask } from './queries.ts';
+
+/** `submit FILE`: hands an experiment to a cluster and prints its id. */
+export const registerSubmit: Register = (program, context) => {
+  program
+    .command('submit')
+    .summary('hand an experiment to a cluster')
+    .description('Hands an experiment to a cluster and prints its id, for `watch`, `status`, `cancel` and `resume`.')
+    .argument('<file>', 'the experiment, a YAML file')
+    .addOption(natsOption())
+    .addOption(setOption())
+    .addOption(jsonOption())
+    .addHelpText('after', examples('submit examples/mnist-kfold.yaml --nats nats://cluster.example:4222'))
+    .action(async (file: string, options: { nats?: string; set: readonly string[]; json?: boolean }) => {
+      const { experiment, baseDir } = await loadExperiment(file, options.set);
+      const id = newExperimentId(experiment.name, context.date(), context.suffix());
+      await ask(context, options.nats, (client) => client.submit(experiment, baseDir, id));
+      context.out.write(options.json === true ? `${JSON.stringify({ id })}\n` : `${id}\n`);
+    });
+};

@@ -1,0 +1,65 @@
+import { join } from 'node:path';
+import { createLogger } from '@crossfold/shared/logger';
+import { aborted } from '@crossfold/shared/wait';
+import { defaultWorkers } from '../cluster/embedded.ts';
+import { interruptible } from './follow-run.ts';
+import type { Register } from './options.ts';
+import { examples, exchangeOption, wholeNumber, workersOption } from './options.ts';
+
+interface UpOptions {
+  readonly workers?: number;
+  readonly threads: number;
+  readonly exchange: 'auto' | 'nats' | 'direct';
+  readonly port?: number;
+  readonly dir: string;
+}
+
+/** `up`: a cluster on this machine that stays up until it is interrupted. */
+export const registerUp: Register = (program, context) => {
+  program
+    .command('up')
+    .summary('start a cluster here that stays up')
+    .description(
+      'Starts a cluster on this machine that stays up until Ctrl-C, and keeps its experiments for the next time.',
+    )
+    .addOption(workersOption())
+    .option('--threads <n>', "TensorFlow's threads of each worker", wholeNumber(1, 256), 1)
+    .addOption(exchangeOption())
+    .option('--port <port>', "the broker's port (default: a free one)", wholeNumber(1, 65535))
+    .option('--dir <folder>', 'folder for its state and logs', join('runs', 'up'))
+    .addHelpText('after', examples('up --workers 2', 'up --port 4222 --dir /var/tmp/crossfold'))
+    .action(async (options: UpOptions) => {
+      const { dir, threads, exchange, workers = defaultWorkers(threads) } = options;
+      let end: () => void = () => undefined;
+      const { controller, dispose } = interruptible(
+        context,
+        () => 'ended',
+        () => end(),
+      );
+      try {
+        const cluster = await context.startCluster(
+          {
+            folder: dir,
+            workers,
+            threads,
+            exchange,
+            ...(options.port === undefined ? {} : { port: options.port }),
+            env: context.env,
+            logger: createLogger({ service: 'cli', to: join(dir, 'logs', 'cli.log'), env: context.env }),
+            onFailure: (error) => controller.abort(error),
+          },
+          controller.signal,
+        );
+        end = () => void cluster.stop('kill');
+        context.err.write(
+          `${workers} ${workers === 1 ? 'worker is' : 'workers are'} ready, until Ctrl-C; logs are in ${join(dir, 'logs')}; in another shell:\n`,
+        );
+        context.out.write(`export CROSSFOLD_NATS_URL='${cluster.url}'\n`);
+        await aborted(controller.signal);
+        await cluster.stop('drain');
+        controller.signal.throwIfAborted();
+      } finally {
+        dispose();
+      }
+    });
+};

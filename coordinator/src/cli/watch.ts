@@ -1,0 +1,36 @@
+import { ExitCode } from '@crossfold/shared/errors';
+import { interruptible, showUntilOver } from './follow-run.ts';
+import type { Register } from './options.ts';
+import { examples, natsOption } from './options.ts';
+import { createDisplay } from './progress/display.ts';
+import { ask } from './queries.ts';
+
+/** `watch ID`: shows an experiment's progress until it is over. */
+export const registerWatch: Register = (program, context, end) => {
+  program
+    .command('watch')
+    .summary("show an experiment's progress")
+    .description("Shows an experiment's progress until it is over. The exit code is that of the experiment.")
+    .argument('<id>', "the experiment's id")
+    .addOption(natsOption())
+    .addHelpText('after', examples('watch mnist-kfold-20260101-120000-1a2b'))
+    .action(async (id: string, options: { nats?: string }) => {
+      await ask(context, options.nats, async (client) => {
+        const { controller, dispose } = interruptible(
+          context,
+          () => `interrupted; the experiment goes on: crossfold watch ${id}`,
+          () => process.exit(130),
+        );
+        const display = createDisplay(context.err, context.now);
+        try {
+          await showUntilOver(client, id, display, controller.signal);
+        } finally {
+          display.stop();
+          dispose();
+        }
+        const record = (await client.list()).find((r) => r.id === id);
+        context.out.write(`${id}: ${record?.state ?? 'gone'}\n`);
+        end(record?.state === 'completed' ? ExitCode.done : ExitCode.failed);
+      });
+    });
+};

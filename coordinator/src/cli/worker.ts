@@ -1,0 +1,49 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { createLogger } from '@crossfold/shared/logger';
+import { runService } from '@crossfold/shared/service';
+import type { Register } from './options.ts';
+import { brokerUrl, examples, exchangeOption, natsOption, wholeNumber } from './options.ts';
+
+interface WorkerVerbOptions {
+  readonly nats?: string;
+  readonly threads: number;
+  readonly exchange: 'auto' | 'nats' | 'direct';
+  readonly name?: string;
+  readonly cache?: string;
+}
+
+/** `worker`: the service that trains. */
+export const registerWorker: Register = (program, context) => {
+  program
+    .command('worker')
+    .summary('run the service that trains')
+    .description(
+      'Runs a worker until SIGTERM or SIGINT, on which it hands over what it does. Logs are JSON, on stdout.',
+    )
+    .addOption(natsOption())
+    .option(
+      '--threads <n>',
+      "TensorFlow's threads; jobs go to workers with their experiment's number",
+      wholeNumber(1, 256),
+      1,
+    )
+    .addOption(exchangeOption())
+    .option('--name <name>', 'its name, unique in the cluster (default: made up from host and process)')
+    .option('--cache <folder>', "folder for pieces of data sets (default: the user's cache)")
+    .addHelpText('after', examples('worker --nats nats://cluster.example:4222', 'worker --threads 4 --exchange nats'))
+    .action(async (options: WorkerVerbOptions) => {
+      const nats = brokerUrl(options.nats, context);
+      const { runWorker } = await import('@crossfold/worker/worker');
+      const logger = createLogger({ service: options.name ?? 'worker', env: context.env });
+      const { threads, exchange, cache = shardCache(context.env) } = options;
+      const name = options.name === undefined ? {} : { name: options.name };
+      await runService((handles) => runWorker({ nats, threads, exchange, cache, ...name }, handles), logger);
+    });
+};
+
+/** Where workers keep pieces of data sets: named by their content, so that all workers of a user can share them. */
+function shardCache(env: NodeJS.ProcessEnv): string {
+  const home = env.XDG_CACHE_HOME || join(homedir(), '.cache');
+  return join(env.CROSSFOLD_CACHE || join(home, 'crossfold'), 'shards');
+}
