@@ -95,7 +95,13 @@ describe('an experiment file', () => {
       'too few folds',
       minimal,
       ['evaluation.folds=1'],
-      /^--set evaluation\.folds=1: evaluation\.folds is 1: must be a whole number of at least 2$/,
+      /^--set evaluation\.folds=1: evaluation\.folds is 1: must be a whole number from 2 to \d+$/,
+    ],
+    [
+      'more folds than samples',
+      minimal,
+      ['dataset.limit=4'],
+      'x.yaml:2: evaluation.folds is 5: at most the number of samples, which dataset.limit makes 4',
     ],
     [
       'more workers than slices',
@@ -109,12 +115,7 @@ describe('an experiment file', () => {
       [],
       /^x\.yaml:5: name is "\.\.\/up": letters, digits/,
     ],
-    [
-      'nothing',
-      '# nothing\n',
-      [],
-      'x.yaml is empty: an experiment needs at least dataset, evaluation, model and training',
-    ],
+    ['nothing', '# nothing\n', [], 'x.yaml is empty: an experiment needs at least dataset, model and training'],
     [
       'an override of nothing known',
       minimal,

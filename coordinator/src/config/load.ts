@@ -24,7 +24,7 @@ export async function loadExperiment(file: string, overrides: readonly string[] 
   const sets = overrides.map(parseOverride);
   const source = parseSource(await readText(file), file);
   if (source.value === null || source.value === undefined)
-    throw new ConfigError(`${file} is empty: an experiment needs at least dataset, evaluation, model and training`);
+    throw new ConfigError(`${file} is empty: an experiment needs at least dataset, model and training`);
   const named = isRecord(source.value) ? { name: nameFrom(file), ...source.value } : source.value;
   return { experiment: checked(Experiment, { ...source, value: named }, file, sets), baseDir: dirname(resolve(file)) };
 }

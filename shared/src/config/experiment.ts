@@ -1,23 +1,8 @@
 import { z } from 'zod';
+import { DatasetSpec } from './dataset.ts';
+import { EvaluationSpec } from './evaluation.ts';
 
 // Stand-ins until the parts are there.
-const DatasetSpec = z.union([
-  z.strictObject({ name: z.enum(['mnist']), limit: z.int().min(1).optional() }),
-  z.strictObject({ path: z.string(), limit: z.int().min(1).optional() }),
-]);
-const EvaluationSpec = z.discriminatedUnion('method', [
-  z.strictObject({
-    method: z.literal('kfold'),
-    folds: z.int().min(2),
-    stratified: z.boolean().default(true),
-    shuffle: z.boolean().default(true),
-  }),
-  z.strictObject({
-    method: z.literal('holdout'),
-    validation: z.number().gt(0).lt(1),
-    stratified: z.boolean().default(true),
-  }),
-]);
 const ModelSpec = z.union([z.strictObject({ preset: z.enum(['mnist-convnet']) })]);
 const TrainingSpec = z.strictObject({
   epochs: z.int().min(1),
@@ -62,6 +47,13 @@ export const Experiment = z
         code: 'custom',
         path: ['workersPerJob'],
         message: `at most training.microBatches, which is ${training.microBatches}: a batch is cut into that many slices, and a worker needs one of its own`,
+      });
+    const { dataset, evaluation } = experiment;
+    if (evaluation.method === 'kfold' && dataset.limit !== undefined && evaluation.folds > dataset.limit)
+      context.addIssue({
+        code: 'custom',
+        path: ['evaluation', 'folds'],
+        message: `at most the number of samples, which dataset.limit makes ${dataset.limit}`,
       });
     if (training.microBatches > training.batchSize)
       context.addIssue({

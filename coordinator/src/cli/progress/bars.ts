@@ -54,7 +54,11 @@ export function barDisplay(output: Output, now: () => number): Display {
     }
   };
   const timer = setInterval(draw, redrawMs);
-  const say = (line: string): void => multi.log(`${line}\n`);
+  let stopped = false;
+  const say = (line: string): void => {
+    if (stopped) output.write(`${line}\n`);
+    else multi.log(`${line}\n`);
+  };
   return {
     show(event) {
       const before = state;
@@ -67,6 +71,8 @@ export function barDisplay(output: Output, now: () => number): Display {
     },
     say,
     stop() {
+      if (stopped) return;
+      stopped = true;
       clearInterval(timer);
       draw();
       // What was said since the last redraw is written by one more.
