@@ -1,0 +1,71 @@
+import type { DatasetSpec } from '@crossfold/shared/config/dataset';
+import type { BlobStore } from '@crossfold/shared/data/blob-store';
+import { sampleDigests } from '@crossfold/shared/data/digest';
+import type { Manifest, Samples, Shard } from '@crossfold/shared/data/manifest';
+import { encodeLabels, putManifest, sampleBytesOf } from '@crossfold/shared/data/manifest';
+import type { BlobRef } from '@crossfold/shared/jobs/records';
+import { openIdxSource } from './idx-source.ts';
+import type { DatasetSource, SampleSource, SourceBundle } from './source.ts';
+
+const shardBytes = 4 * 1024 * 1024;
+
+/**
+ * Samples in a shard: the largest power of two whose pixels fit into 4 MiB, and at least one. It depends on the images'
+ * size alone, so that data sets which begin alike share shards.
+ */
+export const samplesPerShard = (sampleBytes: number): number =>
+  2 ** Math.max(0, Math.floor(Math.log2(shardBytes / sampleBytes)));
+
+/**
+ * Cuts an uploaded data set into shards and writes its manifest; shards that are in the store already stay as they are.
+ *
+ * @throws ConfigError where the files are not what they should be or hold fewer samples than asked for
+ */
+export async function cut(
+  bundle: SourceBundle,
+  spec: DatasetSpec,
+  blobs: BlobStore,
+): Promise<{ manifest: Manifest; reference: BlobRef }> {
+  const source = await openIdxSource(bundle, spec.limit, blobs);
+  const manifest = await cutSource(source, blobs);
+  return { manifest, reference: await putManifest(blobs, manifest) };
+}
+
+async function cutSource(source: DatasetSource, blobs: BlobStore): Promise<Manifest> {
+  const { name, imageShape, classes } = source;
+  const sampleBytes = sampleBytesOf(imageShape);
+  const cutPart = (part: SampleSource): Promise<Samples> => cutSamples(part, sampleBytes, classes.length, blobs);
+  return {
+    schema: 1,
+    name,
+    imageShape,
+    dtype: 'uint8',
+    classes,
+    train: await cutPart(source.train),
+    test: source.test === null ? null : await cutPart(source.test),
+  };
+}
+
+async function cutSamples(
+  part: SampleSource,
+  sampleBytes: number,
+  classes: number,
+  blobs: BlobStore,
+): Promise<Samples> {
+  const total = part.labels.length;
+  const perShard = samplesPerShard(sampleBytes);
+  const shards: Shard[] = [];
+  const digests: Uint8Array[] = [];
+  for (let first = 0; first < total; first += perShard) {
+    const count = Math.min(perShard, total - first);
+    const pixels = await part.read(first, count);
+    digests.push(sampleDigests(pixels, sampleBytes));
+    shards.push({ digest: await blobs.put(pixels), bytes: pixels.length, first, count });
+  }
+  return {
+    count: total,
+    labels: encodeLabels(part.labels, classes),
+    sampleDigests: Buffer.concat(digests).toString('base64'),
+    shards,
+  };
+}

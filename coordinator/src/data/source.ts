@@ -1,0 +1,51 @@
+import type { ImageShape } from '@crossfold/shared/data/manifest';
+import { BlobRef } from '@crossfold/shared/jobs/records';
+import { z } from 'zod';
+
+/** A source file, unpacked, as blobs: its bytes from the first on, as far as they are needed. */
+export const SourceFile = z
+  .strictObject({
+    /** Its name, for messages. */
+    path: z.string().min(1).max(1024),
+    /** Its whole length; the parts may end before. */
+    bytes: z.int().min(1),
+    parts: z.array(BlobRef).max(1_000_000).readonly(),
+  })
+  .readonly();
+export type SourceFile = z.infer<typeof SourceFile>;
+
+const IdxPair = z.strictObject({ images: SourceFile, labels: SourceFile }).readonly();
+
+/**
+ * The files of a data set, uploaded by a client for the coordinator to cut: a blob, named by its digest. Further kinds
+ * of data sets join by their own `kind`.
+ */
+export const SourceBundle = z.discriminatedUnion('kind', [
+  z
+    .strictObject({
+      kind: z.literal('idx'),
+      name: z.string().min(1).max(200),
+      train: IdxPair,
+      test: IdxPair.nullable(),
+    })
+    .readonly(),
+]);
+export type SourceBundle = z.infer<typeof SourceBundle>;
+
+/** A data set that can be cut, whatever its files look like. */
+export interface DatasetSource {
+  readonly name: string;
+  /** Name of each class. */
+  readonly classes: readonly string[];
+  readonly imageShape: ImageShape;
+  readonly train: SampleSource;
+  /** The held-out test set, where there is one. */
+  readonly test: SampleSource | null;
+}
+
+export interface SampleSource {
+  /** Class of each sample; as many as there are samples. */
+  readonly labels: Uint8Array | Uint16Array;
+  /** Pixels of the samples `first` to `first + count - 1`: uint8, [count, height, width, channels]. */
+  read(first: number, count: number): Promise<Uint8Array>;
+}

@@ -1,0 +1,13 @@
+/**
+ * Bytes named by their SHA-256 (lower-case hexadecimal): written once, never changed, so that whoever holds a digest
+ * can fetch them at any time and check what arrives.
+ */
+export interface BlobStore {
+  /** Stores bytes and returns their digest; bytes that are there already are not sent again. */
+  put(bytes: Uint8Array): Promise<string>;
+  has(digest: string): Promise<boolean>;
+  /** @throws DamagedDataError where the blob is missing, larger than `maxBytes`, or not what its digest says. */
+  get(digest: string, maxBytes: number): Promise<Uint8Array>;
+  /** Removes a blob; one that is not there is none of its business. */
+  remove(digest: string): Promise<void>;
+}
