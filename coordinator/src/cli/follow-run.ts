@@ -25,10 +25,10 @@ export async function concludeRun(
   folder: string,
   json: boolean,
 ): Promise<ExitCode> {
-  const { writeRunFolder } = await import('../results/run-folder.ts');
-  const { formatFoldTable } = await import('../results/fold-table.ts');
   const { record, results } = outcome;
   if (results !== undefined) {
+    const { writeRunFolder } = await import('../results/run-folder.ts');
+    const { formatFoldTable } = await import('../results/fold-table.ts');
     await writeRunFolder(outcome, folder);
     if (json) context.out.write(`${JSON.stringify(results)}\n`);
     else {

@@ -2,10 +2,11 @@ import { join } from 'node:path';
 import type { Experiment } from '@crossfold/shared/config/experiment';
 import { ConfigError, InterruptedError } from '@crossfold/shared/errors';
 import { createLogger } from '@crossfold/shared/logger';
+import type { Outcome } from '../client/types.ts';
 import type { EmbeddedCluster } from '../cluster/embedded.ts';
 import type { CommandContext } from './context.ts';
 import { concludeRun, interruptible, showUntilOver } from './follow-run.ts';
-import { createDisplay } from './progress/display.ts';
+import { createDisplay, type Display } from './progress/display.ts';
 
 export interface LocalRun {
   readonly id: string;
@@ -46,23 +47,13 @@ export async function runLocally(context: CommandContext, run: LocalRun): Promis
       },
       signal,
     );
-    const client = await context.connect(cluster.url);
-    try {
-      const known = await client.list();
-      if (!known.some((record) => record.id === id)) await client.submit(experiment, run.baseDir, id);
-      signal.throwIfAborted();
-      await showUntilOver(client, id, display, signal);
-      display.stop();
-      const outcome = await client.outcome(id);
-      const code = await concludeRun(context, outcome, folder, run.json);
-      await client.close();
-      // Nothing is left to hand over.
-      await cluster.stop('kill');
-      if (outcome.record.state !== 'failed') await cluster.remove();
-      return code;
-    } finally {
-      await client.close();
-    }
+    const outcome = await submitAndFollow(context, cluster.url, run, display, signal);
+    display.stop();
+    // Nothing is left to hand over.
+    await cluster.stop('kill');
+    const code = await concludeRun(context, outcome, folder, run.json);
+    if (outcome.record.state !== 'failed') await cluster.remove();
+    return code;
   } catch (error) {
     if (error instanceof InterruptedError) display.say('ending the cluster; again to end it at once');
     display.stop();
@@ -71,5 +62,24 @@ export async function runLocally(context: CommandContext, run: LocalRun): Promis
   } finally {
     display.stop();
     dispose();
+  }
+}
+
+async function submitAndFollow(
+  context: CommandContext,
+  url: string,
+  { id, experiment, baseDir }: LocalRun,
+  display: Display,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const client = await context.connect(url);
+  try {
+    const known = await client.list();
+    if (!known.some((record) => record.id === id)) await client.submit(experiment, baseDir, id);
+    signal.throwIfAborted();
+    await showUntilOver(client, id, display, signal);
+    return await client.outcome(id);
+  } finally {
+    await client.close();
   }
 }

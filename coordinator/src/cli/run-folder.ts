@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { mkdir, readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Experiment } from '@crossfold/shared/config/experiment';
-import { ConfigError } from '@crossfold/shared/errors';
+import { ConfigError, ExitCode } from '@crossfold/shared/errors';
 import { z } from 'zod';
 import { stateFolder } from '../cluster/embedded.ts';
 import { resolvedYaml } from '../config/load.ts';
@@ -68,6 +68,8 @@ export function findRunFolder(idOrFolder: string): string | undefined {
 
 export const defaultRunFolder = (id: string): string => join('runs', id);
 
-/** Removes a run's folder that holds nothing worth keeping. */
-export const discardRunFolder = (folder: string): Promise<void> =>
-  rm(resolve(folder), { recursive: true, force: true });
+/** Removes a run's folder that holds nothing worth keeping: after bad usage, or where nothing was written. */
+export async function tidyRunFolder(folder: string, code: number | undefined): Promise<void> {
+  if (code === ExitCode.usage) await rm(folder, { recursive: true, force: true });
+  else await rmdir(folder).catch(() => undefined);
+}

@@ -7,7 +7,7 @@ import { runLocally } from './local-run.ts';
 import type { Register } from './options.ts';
 import { examples, jsonOption, natsOption, remoteUrl, setOption, workersOption } from './options.ts';
 import { followRemotely } from './remote-run.ts';
-import { claimRunFolder, defaultRunFolder, discardRunFolder, writeRunNote } from './run-folder.ts';
+import { claimRunFolder, defaultRunFolder, tidyRunFolder, writeRunNote } from './run-folder.ts';
 
 interface RunOptions {
   readonly workers?: number;
@@ -50,18 +50,22 @@ export const registerRun: Register = (program, context, end) => {
       const folder = options.out ?? defaultRunFolder(id);
       const json = options.json === true;
       const made = await claimRunFolder(folder);
-      try {
-        if (nats !== undefined) {
-          end(await followRemotely(context, { nats, id, folder, json, submit: { experiment, baseDir } }));
-          return;
-        }
+      const go = async (): Promise<number> => {
+        if (nats !== undefined)
+          return followRemotely(context, { nats, id, folder, json, submit: { experiment, baseDir } });
         const workers = options.workers ?? defaultWorkers(experiment.threadsPerWorker);
         await writeRunNote(folder, experiment, { id, baseDir: resolve(baseDir), workers });
-        end(await runLocally(context, { id, experiment, baseDir, folder, workers, json }));
+        return runLocally(context, { id, experiment, baseDir, folder, workers, json });
+      };
+      let code: number | undefined;
+      try {
+        code = await go();
+        end(code);
       } catch (error) {
-        // Bad usage leaves nothing behind.
-        if (error instanceof ConfigError && made) await discardRunFolder(folder);
+        if (error instanceof ConfigError) code = error.exitCode;
         throw error;
+      } finally {
+        if (made) await tidyRunFolder(folder, code);
       }
     });
 };

@@ -1,0 +1,317 @@
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { main } from '@crossfold/coordinator/cli/main';
+import { loadExperiment } from '@crossfold/coordinator/config/load';
+import { ConfigError, ExitCode, ExperimentFailedError, UnreachableError } from '@crossfold/shared/errors';
+import { aborted } from '@crossfold/shared/wait';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { experimentRecord, type FakeBehaviour, type FakeWorld, fakeWorld } from '../support/fake-client.ts';
+
+const id = 'tiny-20260102-030405-beef';
+const text = `dataset: { name: mnist, limit: 100 }
+model: { preset: mnist-convnet }
+training: { epochs: 1, optimizer: { name: rmsprop } }
+threadsPerWorker: 2
+exchange: nats
+`;
+let folder: string;
+let file: string;
+let run: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'crossfold-cli-'));
+  file = join(folder, 'tiny.yaml');
+  run = join(folder, 'run');
+  await writeFile(file, text);
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+async function crossfold(
+  words: readonly string[],
+  behaviour: FakeBehaviour = {},
+): Promise<FakeWorld & { code: number }> {
+  const world = fakeWorld(behaviour);
+  const code = await main(words, world.context);
+  return { ...world, code };
+}
+
+describe('wrong usage ends with code 2 and one line', () => {
+  it.each([
+    ['an unknown verb', ['rnu'], "crossfold: unknown command 'rnu' (Did you mean run?)\n"],
+    [
+      'an unknown option',
+      ['run', 'x.yaml', '--worker', '2'],
+      "crossfold: unknown option '--worker' (Did you mean --workers?)\n",
+    ],
+    ['a missing argument', ['run'], "crossfold: missing required argument 'file'\n"],
+    [
+      'a wrong number',
+      ['run', 'x.yaml', '--workers', '0'],
+      "crossfold: option '--workers <n>' argument '0' is invalid. It must be a whole number from 1 to 1024.\n",
+    ],
+    [
+      'a wrong choice',
+      ['worker', '--exchange', 'mpi'],
+      "crossfold: option '--exchange <transport>' argument 'mpi' is invalid. Allowed choices are auto, nats, direct.\n",
+    ],
+    [
+      'no broker where one is needed',
+      ['list'],
+      'crossfold: no broker named: give --nats URL or set CROSSFOLD_NATS_URL (`crossfold up` starts a cluster here and prints its address)\n',
+    ],
+  ])('%s', async (_, words, message) => {
+    const { code, out, err, done } = await crossfold(words);
+    expect({ code, out: out(), err: err() }).toEqual({ code: ExitCode.usage, out: '', err: message });
+    expect(done).toEqual([]);
+  });
+
+  it('a file that is not there', async () => {
+    const { code, err } = await crossfold(['run', join(folder, 'none.yaml')]);
+    expect(code).toBe(ExitCode.usage);
+    expect(err()).toMatch(/^crossfold: .*none\.yaml: no such file; [^\n]*\n$/);
+  });
+
+  it('a folder for the results that has something in it', async () => {
+    await mkdir(run);
+    await writeFile(join(run, 'thesis.txt'), '');
+    const { code, err, done } = await crossfold(['run', file, '--out', run]);
+    expect(code).toBe(ExitCode.usage);
+    expect(err()).toBe(`crossfold: --out is ${run}: the folder is not empty; name another with --out, or empty it\n`);
+    expect(done).toEqual([]);
+    expect(await readdir(run)).toEqual(['thesis.txt']);
+  });
+
+  it('nothing to resume', async () => {
+    const { code, err } = await crossfold(['resume', 'gone']);
+    expect({ code, err: err() }).toEqual({
+      code: ExitCode.usage,
+      err: "crossfold: nothing to go on with: there is no run's folder at gone or runs/gone\n",
+    });
+  });
+});
+
+describe('errors', () => {
+  const failing = (error: Error) => crossfold(['list', '--nats', 'nats://x'], { connect: () => Promise.reject(error) });
+
+  it('end with the code of their class, on one line, without a stack or a password', async () => {
+    const { code, err } = await failing(new UnreachableError('cannot reach\nnats://me:secret@host:1'));
+    expect({ code, err: err() }).toEqual({ code: 3, err: 'crossfold: cannot reach nats://***@host:1\n' });
+  });
+
+  it('that nobody expected keep their stack and say that they are defects', async () => {
+    const { code, err } = await failing(new TypeError('x is not a function'));
+    expect(code).toBe(1);
+    expect(err()).toMatch(/TypeError: x is not a function\n\s+at [\s\S]*this is a defect/);
+  });
+});
+
+describe('help', () => {
+  it('is there for every verb, with examples, and is no error', async () => {
+    const { out, code } = await crossfold(['--help']);
+    expect(code).toBe(0);
+    const verbs = [...out().matchAll(/^ {2}([a-z]+)[ |]/gm)].map((match) => match[1] ?? '').filter((v) => v !== 'help');
+    expect(verbs).toEqual(
+      expect.arrayContaining([
+        'run',
+        'resume',
+        'submit',
+        'status',
+        'watch',
+        'list',
+        'cancel',
+        'up',
+        'coordinator',
+        'worker',
+      ]),
+    );
+    for (const verb of verbs) {
+      const help = await crossfold([verb, '--help']);
+      expect(help.code).toBe(0);
+      expect(help.out()).toContain(`$ crossfold ${verb}`);
+    }
+  });
+});
+
+describe('a run on an embedded cluster', () => {
+  it('starts it, submits, follows, and ends it', async () => {
+    const { code, done, started, submitted } = await crossfold([
+      'run',
+      file,
+      '--out',
+      run,
+      '--workers',
+      '3',
+      '--set',
+      'seed=7',
+    ]);
+    expect(code).toBe(0);
+    expect(done).toEqual([
+      'start 3',
+      'connect nats://crossfold:secret@127.0.0.1:1',
+      `submit ${id}`,
+      'close',
+      'stop kill',
+      'remove',
+    ]);
+    expect(started[0]).toMatchObject({ folder: run, threads: 2, exchange: 'nats' });
+    expect(submitted.get(id)).toMatchObject({ name: 'tiny', seed: 7 });
+    const resolved = await loadExperiment(join(run, 'experiment.yaml'));
+    expect(resolved.experiment).toEqual(submitted.get(id));
+  });
+
+  it('that is interrupted says how to go on, and does', async () => {
+    const first = await crossfold(['run', file, '--out', run, '--workers', '2'], {
+      async *follow(_, signal, world) {
+        yield { type: 'experiment', state: 'running', jobs: 5 };
+        world.interrupt();
+        await aborted(signal);
+      },
+    });
+    expect(first.code).toBe(ExitCode.interrupted);
+    expect(first.err()).toMatch(new RegExp(`crossfold: interrupted; go on with: crossfold resume ${run}\n$`));
+    expect(first.done.slice(-2)).toEqual(['close', 'stop drain']);
+
+    const again = await crossfold(['run', file, '--out', run]);
+    expect(again.code).toBe(ExitCode.usage);
+    expect(again.err()).toContain(`go on with the run that is in it by \`crossfold resume ${run}\``);
+
+    const next = await crossfold(['resume', run]);
+    expect(next.code).toBe(0);
+    expect(next.done).toContain('start 2');
+    expect(next.submitted.get(id)).toEqual(first.submitted.get(id));
+  });
+
+  it('that is there already is followed, not submitted again', async () => {
+    const world = fakeWorld({ outcome: () => ({ record: experimentRecord(id) }) });
+    const first = await crossfold(['run', file, '--out', run, '--workers', '2'], {
+      connect: () => Promise.reject(new UnreachableError('no')),
+    });
+    expect(first.code).toBe(ExitCode.unreachable);
+    const { experiment } = await loadExperiment(file);
+    world.records.set(id, experimentRecord(id, { state: 'running' }));
+    world.submitted.set(id, experiment);
+    expect(await main(['resume', run], world.context)).toBe(0);
+    expect(world.done.filter((what) => what.startsWith('submit'))).toEqual([]);
+  });
+
+  const failing = (badConfiguration: boolean): NonNullable<FakeBehaviour['follow']> =>
+    async function* (running, _signal, world) {
+      world.records.set(
+        running,
+        experimentRecord(running, { state: 'failed', error: 'fold 0:\nno', badConfiguration }),
+      );
+      yield { type: 'experiment', state: 'failed' };
+    };
+
+  it('that fails ends with code and reason, and keeps its state', async () => {
+    const { code, err, done } = await crossfold(['run', file, '--out', run], { follow: failing(false) });
+    expect(code).toBe(ExitCode.failed);
+    expect(err()).toMatch(/crossfold: the experiment failed: fold 0: no\n$/);
+    expect(done).not.toContain('remove');
+    expect(existsSync(run)).toBe(true);
+  });
+
+  it('whose data turn out not to fit is wrong usage, and leaves nothing behind', async () => {
+    const { code, err } = await crossfold(['run', file, '--out', run], { follow: failing(true) });
+    expect(code).toBe(ExitCode.usage);
+    expect(err()).toMatch(/crossfold: the experiment failed: fold 0: no\n$/);
+    expect(existsSync(run)).toBe(false);
+  });
+
+  it('whose cluster breaks ends with what broke', async () => {
+    const { code, err, done } = await crossfold(['run', file, '--out', run], {
+      async *follow(_, signal, world) {
+        world.started[0]?.onFailure(new ExperimentFailedError('worker-0 ended 5 times within 60 s'));
+        await aborted(signal);
+        yield* [];
+      },
+    });
+    expect({ code, last: done.at(-1) }).toEqual({ code: 1, last: 'stop drain' });
+    expect(err()).toMatch(/crossfold: worker-0 ended 5 times within 60 s\n$/);
+  });
+
+  it('that turns out to be wrong usage leaves nothing behind', async () => {
+    const { code } = await crossfold(['run', file, '--out', run], {
+      connect: () => Promise.reject(new ConfigError('no')),
+    });
+    expect(code).toBe(ExitCode.usage);
+    expect(existsSync(run)).toBe(false);
+  });
+});
+
+describe('a run on a cluster elsewhere', () => {
+  const nats = 'nats://elsewhere:4222';
+
+  it('is a client: nothing is started, and an interrupt ends only the watching', async () => {
+    const { code, err, done, records } = await crossfold(['run', file, '--out', run, '--nats', nats], {
+      async *follow(_, signal, world) {
+        world.interrupt();
+        await aborted(signal);
+        yield* [];
+      },
+    });
+    expect(code).toBe(ExitCode.interrupted);
+    expect(done).toEqual([`connect ${nats}`, `submit ${id}`, 'close']);
+    expect(err()).toContain(`follow it again with crossfold resume ${id}, or end it with crossfold cancel ${id}`);
+    expect(records.get(id)?.state).toBe('running');
+  });
+
+  it('may be named by the environment', async () => {
+    const { done } = await crossfold(['run', file, '--out', run], { env: { CROSSFOLD_NATS_URL: nats } });
+    expect(done[0]).toBe(`connect ${nats}`);
+  });
+
+  it('has workers of its own', async () => {
+    const { code, err } = await crossfold(['run', file, '--nats', nats, '--workers', '2']);
+    expect(code).toBe(ExitCode.usage);
+    expect(err()).toContain('--workers is for an embedded cluster');
+  });
+
+  it('that is not there leaves nothing behind', async () => {
+    const { code } = await crossfold(['run', file, '--nats', nats, '--out', run], {
+      connect: () => Promise.reject(new UnreachableError('no')),
+    });
+    expect(code).toBe(ExitCode.unreachable);
+    expect(existsSync(run)).toBe(false);
+  });
+});
+
+describe('questions', () => {
+  const nats = ['--nats', 'nats://x'];
+
+  it('submit prints the id, and nothing else', async () => {
+    expect((await crossfold(['submit', file, ...nats])).out()).toBe(`${id}\n`);
+    expect(JSON.parse((await crossfold(['submit', file, ...nats, '--json'])).out())).toEqual({ id });
+  });
+
+  it('list, status and cancel show records as tables or JSON', async () => {
+    const world = fakeWorld();
+    world.records.set('a', experimentRecord('a', { state: 'running', finishedAt: null }));
+    world.records.set('b', experimentRecord('b', { state: 'failed', error: 'no\nluck' }));
+    const ask = async (...words: string[]): Promise<string> => {
+      const before = world.out().length;
+      expect(await main([...words, ...nats], world.context)).toBe(0);
+      return world.out().slice(before);
+    };
+    expect(await ask('list')).toMatch(/^ID {2}STATE.*\na {3}running .*\nb {3}failed .*no luck\n$/);
+    expect(JSON.parse(await ask('status', '--json'))).toEqual([world.records.get('a')]);
+    expect(await ask('status', 'b')).toContain('failed');
+    expect(await ask('cancel', 'a')).toBe('a: cancelled\n');
+    expect(await main(['status', 'c', ...nats], world.context)).toBe(ExitCode.usage);
+  });
+
+  it('watch ends with the code of the experiment', async () => {
+    const world = fakeWorld();
+    world.records.set('a', experimentRecord('a', { state: 'running' }));
+    expect(await main(['watch', 'a', ...nats], world.context)).toBe(0);
+    expect(world.out()).toBe('a: completed\n');
+    expect(await main(['watch', 'z', ...nats], world.context)).toBe(ExitCode.usage);
+  });
+});
+
+it('resolved experiments read like the file', async () => {
+  await crossfold(['run', file, '--out', run]);
+  expect(await readFile(join(run, 'experiment.yaml'), 'utf8')).toContain('threadsPerWorker: 2\n');
+});
