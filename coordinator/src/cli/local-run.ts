@@ -22,7 +22,7 @@ export interface LocalRun {
  * ends the cluster with it. The cluster's state stays for `resume` unless the experiment completes.
  */
 export async function runLocally(context: CommandContext, run: LocalRun): Promise<number> {
-  const { id, experiment, folder, workers } = run;
+  const { experiment, folder, workers } = run;
   let cluster: EmbeddedCluster | undefined;
   const { controller, dispose } = interruptible(
     context,

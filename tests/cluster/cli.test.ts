@@ -1,0 +1,77 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+const root = resolve(import.meta.dirname, '../..');
+const program = join(root, 'coordinator/bin/main.cjs');
+const example = join(root, 'examples/mnist-kfold.yaml');
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'crossfold-cli-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+interface Ended {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+  readonly ms: number;
+}
+
+async function crossfold(words: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
+  const started = performance.now();
+  const child = spawn(process.execPath, [program, ...words], {
+    cwd: folder,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+  return { code, out, err, ms: performance.now() - started };
+}
+
+describe('the command line as a process', () => {
+  it('ends with code 2 and one line for wrong usage', async () => {
+    const { code, out, err } = await crossfold(['run', example, '--set', 'evaluation.folds=1']);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toMatch(
+      /^crossfold: --set evaluation\.folds=1: evaluation\.folds is 1: must be a whole number [^\n]*\n$/,
+    );
+    expect(existsSync(join(folder, 'runs'))).toBe(false);
+  });
+
+  it.each([
+    ['run', ['run', example]],
+    ['list', ['list']],
+    ['coordinator', ['coordinator']],
+  ])('%s ends with code 3 and one line where nothing listens', async (_, words) => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    server.close();
+    await once(server, 'close');
+    const { code, out, err } = await crossfold(words, { CROSSFOLD_NATS_URL: `nats://me:secret@127.0.0.1:${port}` });
+    expect({ code, out }).toEqual({ code: 3, out: '' });
+    expect(err).toMatch(new RegExp(`^crossfold: cannot reach the broker at 127\\.0\\.0\\.1:${port}: [^\\n]*\\n$`));
+    expect(err).not.toContain('secret');
+  });
+
+  it('gives up on a broker that does not answer', async () => {
+    const mute = createServer(() => undefined).listen(0, '127.0.0.1');
+    await once(mute, 'listening');
+    const { port } = mute.address() as AddressInfo;
+    const { code, err, ms } = await crossfold(['list', '--nats', `nats://127.0.0.1:${port}`]);
+    mute.close();
+    expect(code).toBe(3);
+    expect(err).toMatch(/^crossfold: cannot reach the broker at [^\n]*\n$/);
+    expect(ms).toBeGreaterThan(4000);
+    expect(ms).toBeLessThan(15_000);
+  });
+});
