@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DamagedDataError } from '@crossfold/shared/errors';
 import { keyedRandom } from '@crossfold/shared/rng';
-import { decodeHeader, encodeHeader, FrameKind } from '@crossfold/worker/exchange/frame';
-import type { NatsConnection } from 'nats';
+import type { Header } from '@crossfold/worker/exchange/frame';
+import { FrameKind } from '@crossfold/worker/exchange/frame';
+import { frameHeader, messageHeaders } from '@crossfold/worker/exchange/transport-nats';
+import type { NatsConnection, PublishOptions } from 'nats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestBroker } from '../support/broker.ts';
 import { startBroker } from '../support/broker.ts';
@@ -28,12 +30,15 @@ async function withGroup(opening: Promise<TestGroup>, body: (group: TestGroup) =
 }
 
 /** A connection whose publications go through `fate`: how often each is delivered. */
-function withFate(nats: NatsConnection, fate: (data: Uint8Array) => number): NatsConnection {
+function withFate(
+  nats: NatsConnection,
+  fate: (header: Header | undefined, data: Uint8Array) => number,
+): NatsConnection {
   return new Proxy(nats, {
     get(target, property) {
       if (property === 'publish')
-        return (subject: string, data: Uint8Array) => {
-          for (let times = fate(data); times > 0; times--) target.publish(subject, data);
+        return (subject: string, data: Uint8Array, options: PublishOptions) => {
+          for (let times = fate(frameHeader(options), data); times > 0; times--) target.publish(subject, data, options);
         };
       const value = Reflect.get(target, property);
       return typeof value === 'function' ? value.bind(target) : value;
@@ -109,7 +114,7 @@ describe('groups over the broker', () => {
     let lost = 0;
     // The first time that rank 0 says what it has finished, nobody hears it.
     const wrap = (nats: NatsConnection, rank: number): NatsConnection =>
-      withFate(nats, (data) => (rank === 0 && decodeHeader(data)?.kind === FrameKind.finished && lost++ === 0 ? 0 : 1));
+      withFate(nats, (header) => (rank === 0 && header?.kind === FrameKind.finished && lost++ === 0 ? 0 : 1));
     await withGroup(openGroup(server.url, 2, { wrap }), async ({ members }) => {
       const [first, second] = members;
       const { signal } = new AbortController();
@@ -128,7 +133,7 @@ describe('groups over the broker', () => {
   it('drops what belongs to another generation, and what is no frame', async () => {
     await withGroup(openGroup(server.url, 2), async ({ allReduce, members }) => {
       const [first] = members;
-      const stale = encodeHeader({
+      const stale: Header = {
         kind: FrameKind.partial,
         sender: 1,
         generation: 0,
@@ -141,11 +146,10 @@ describe('groups over the broker', () => {
         to: 4,
         total: 4,
         payload: 8,
-      });
-      const frame = new Uint8Array(stale.length + 8).fill(66);
-      frame.set(stale);
-      first?.nats.publish('crossfold.group.e.train.0.0.0.1.0', frame);
-      first?.nats.publish('crossfold.group.e.train.0.0.0.1.0', 'no frame');
+      };
+      const subject = 'crossfold.group.e.train.0.0.0.1.0';
+      first?.nats.publish(subject, new Uint8Array(8).fill(66), { headers: messageHeaders(stale) });
+      first?.nats.publish(subject, 'no frame');
       await first?.nats.flush();
       const expected = expectedSum(4, 0, 4);
       for (const sum of await allReduce(0, 4)) expect(sameBits(sum, expected)).toBe(true);
@@ -265,8 +269,8 @@ describe('a blob that another member offers', () => {
 
   it('is refused where it is not what its digest says', async () => {
     const wrap = (nats: NatsConnection): NatsConnection =>
-      withFate(nats, (data) => {
-        if (decodeHeader(data)?.kind === FrameKind.bulk) data[50] = (data[50] ?? 0) ^ 1;
+      withFate(nats, (header, data) => {
+        if (header?.kind === FrameKind.bulk) data[5] = (data[5] ?? 0) ^ 1;
         return 1;
       });
     await withGroup(openGroup(server.url, 2, { wrap }), async ({ members }) => {

@@ -1,5 +1,6 @@
 import type { SendBlock } from '@crossfold/worker/exchange/all-reduce';
 import { Reduction } from '@crossfold/worker/exchange/all-reduce';
+import { BufferPool } from '@crossfold/worker/exchange/buffers';
 import type { Header } from '@crossfold/worker/exchange/frame';
 import { decodeHeader, decodeWants, encodeHeader, encodeWants, FrameKind } from '@crossfold/worker/exchange/frame';
 import { layoutOf } from '@crossfold/worker/exchange/layout';
@@ -22,7 +23,10 @@ class Group {
 
   constructor(size: number, slices: number, length: number, blockLength: number) {
     const layout = layoutOf(size, slices, length, blockLength);
-    this.members = Array.from({ length: size }, (_, rank) => new Reduction(layout, rank, this.sender(rank)));
+    this.members = Array.from(
+      { length: size },
+      (_, rank) => new Reduction(layout, rank, this.sender(rank), new BufferPool(64)),
+    );
   }
 
   sender(sender: number): SendBlock {

@@ -1,3 +1,4 @@
+import type { BufferPool } from './buffers.ts';
 import type { Header, Want } from './frame.ts';
 import { asBytes, asFloats, FrameKind, maxWants } from './frame.ts';
 import type { Block, Layout, RankNode } from './layout.ts';
@@ -32,6 +33,7 @@ export class Reduction {
   readonly #layout: Layout;
   readonly #rank: number;
   readonly #send: SendBlock;
+  readonly #buffers: BufferPool;
   /** Sums that this rank has handed in, by index of the node. */
   readonly #own = new Map<number, Float32Array>();
   /** Of each block that this rank owns, the sums that have come, by index of the node. */
@@ -44,10 +46,11 @@ export class Reduction {
   /** Nodes of this rank that have not been handed in. */
   #outstanding: number;
 
-  constructor(layout: Layout, rank: number, send: SendBlock) {
+  constructor(layout: Layout, rank: number, send: SendBlock, buffers: BufferPool) {
     this.#layout = layout;
     this.#rank = rank;
     this.#send = send;
+    this.#buffers = buffers;
     this.#gathered = this.#ownBlocks().map(() => new Map());
     this.#finished = layout.blocks.map(() => false);
     this.#unfinished = layout.blocks.length;
@@ -96,7 +99,7 @@ export class Reduction {
     for (const block of this.#ownBlocks()) this.#gather(block, index, node.vector.subarray(block.from, block.to));
   }
 
-  /** Takes the sum of a node for a block that this rank owns, or a finished block. */
+  /** Takes the sum of a node for a block that this rank owns, or a finished block; the payload is used up if taken. */
   accept(header: Header, payload: Uint8Array): Verdict {
     const { nodes, firstBlock, blocks, length } = this.#layout;
     const block = blocks[(firstBlock[header.owner] ?? Number.NaN) + header.chunk];
@@ -113,6 +116,7 @@ export class Reduction {
     if (header.kind !== FrameKind.finished || header.sender !== block.owner || !this.contributed) return 'bad';
     if (this.#finished[block.index]) return 'duplicate';
     this.#result?.set(asFloats(payload), block.from);
+    this.#buffers.giveBack(payload);
     this.#finish(block);
     return 'taken';
   }
@@ -143,6 +147,12 @@ export class Reduction {
     });
   }
 
+  /** Nobody can lack anything of this sum any more. */
+  retire(): void {
+    for (const kept of this.#kept.values()) this.#buffers.giveBack(kept);
+    this.#kept.clear();
+  }
+
   /** The nodes of other ranks that this member, as an owner, still waits for. */
   awaitedNodes(): RankNode[] {
     const unfinished = this.#ownBlocks().filter((block) => !this.#finished[block.index]);
@@ -161,8 +171,9 @@ export class Reduction {
     const gathered = this.#gatheredOf(block);
     gathered.set(node, sum);
     if (gathered.size < this.#layout.nodes.length) return;
-    const byStart = new Map(this.#layout.nodes.map((n, index) => [`${n.from}-${n.to}`, gathered.get(index)]));
-    const total = combineTree(this.#layout.slices, (n) => byStart.get(`${n.from}-${n.to}`));
+    const sums = new Map(this.#layout.nodes.map((n, index) => [`${n.from}-${n.to}`, gathered.get(index)]));
+    const total = combineTree(this.#layout.slices, (n) => sums.get(`${n.from}-${n.to}`));
+    for (const sum of gathered.values()) if (sum !== total) this.#buffers.giveBack(sum);
     gathered.clear();
     const result = this.#result;
     if (result === undefined) throw new RangeError('a block was finished before this rank had handed in its sums');
@@ -170,7 +181,8 @@ export class Reduction {
     const inPlace = total.buffer === place.buffer && total.byteOffset === place.byteOffset;
     if (this.#layout.size > 1) {
       // Others may ask for it when the result is no longer this reduction's.
-      const kept = asBytes(inPlace ? total.slice() : total);
+      const kept = inPlace ? this.#buffers.take(total.byteLength) : asBytes(total);
+      if (inPlace) kept.set(asBytes(total));
       this.#kept.set(block.index, kept);
       this.#send('all', this.#header(FrameKind.finished, block), kept);
     }

@@ -3,7 +3,6 @@ import { ConfigError } from '@crossfold/shared/errors';
 import type { Member } from '@crossfold/shared/jobs/records';
 import type { NatsConnection } from 'nats';
 import type { NodeVector } from './all-reduce.ts';
-import { headerBytes } from './frame.ts';
 import { GroupExchange } from './group-exchange.ts';
 import type { DirectListener } from './listener.ts';
 
@@ -95,8 +94,11 @@ export interface ExchangeOptions {
   readonly blockBytes?: number;
 }
 
-export const defaultBlockBytes = 256 * 1024;
+/** The size of message that does best through the `nats` client. */
+export const defaultBlockBytes = 128 * 1024;
 const leastPayload = 4096;
+/** What a frame's header takes up in a message, at most. */
+const messageMargin = 256;
 
 /**
  * Opens a generation's exchange for one member.
@@ -108,7 +110,7 @@ export async function openExchange(view: GroupView, options: ExchangeOptions): P
   if (maxPayload < leastPayload)
     throw new ConfigError(`the broker's max_payload is ${maxPayload} bytes; set it to at least ${leastPayload}`);
   // A power of two, so that members on brokers that differ a little in max_payload still agree.
-  const fits = 2 ** Math.floor(Math.log2(maxPayload - headerBytes));
+  const fits = 2 ** Math.floor(Math.log2(maxPayload - messageMargin));
   const blockBytes = Math.min(options.blockBytes ?? defaultBlockBytes, fits);
   const exchange = new GroupExchange(view, blockBytes, (to) => groupSubject(view.job, view.generation, to), options);
   await exchange.open();

@@ -1,5 +1,6 @@
 import type { BlockHeader, NodeVector, SendBlock } from './all-reduce.ts';
 import { Reduction } from './all-reduce.ts';
+import { BufferPool } from './buffers.ts';
 import type { SendBulk } from './bulk.ts';
 import { BulkFetch, BulkServer } from './bulk.ts';
 import { EarlyFrames } from './early-frames.ts';
@@ -39,6 +40,7 @@ export class GroupExchange implements Exchange {
   readonly #router: Router;
   readonly #layouts = new Map<number, Layout>();
   readonly #early = new EarlyFrames();
+  readonly #buffers: BufferPool;
   readonly #fetches = new Map<number, { fetch: BulkFetch; waiting: Awaited<Uint8Array> }>();
   /** Sums so far in this generation: the number of the one under way, or of the next. */
   #sequence = 0;
@@ -59,7 +61,8 @@ export class GroupExchange implements Exchange {
     this.#now = options.now ?? (() => performance.now());
     this.#askAfterMs = options.askAfterMs ?? 250;
     this.#peers = view.members.map((_, rank) => rank).filter((rank) => rank !== view.rank);
-    this.#router = new Router(view, subject, blockBytes, this.#now, options, {
+    this.#buffers = new BufferPool(blockBytes);
+    this.#router = new Router(view, subject, this.#buffers, blockBytes, this.#now, options, {
       receive: this.#receive.bind(this),
       onReached: (rank) => this.#reconsider(rank),
     });
@@ -92,10 +95,12 @@ export class GroupExchange implements Exchange {
 
   begin(step: number, length: number, signal: AbortSignal): Reducing {
     signal.throwIfAborted();
+    // A sum of nothing would keep nobody together: members could be any number of sums apart.
+    if (length < 1) throw new RangeError('a sum has at least one element');
     if (this.#current !== undefined) throw new RangeError(`the sum for step ${this.#current.step} is still under way`);
     const sequence = this.#sequence;
     const send: SendBlock = (to, header, payload) => this.#sendBlock(to, sequence, step, header, payload);
-    const reduction = new Reduction(this.#layout(length), this.#view.rank, send);
+    const reduction = new Reduction(this.#layout(length), this.#view.rank, send, this.#buffers);
     const current: Current = { reduction, step, waiting: undefined };
     this.#current = current;
     for (const frame of this.#early.take()) this.#takeBlock(frame.header, frame.payload);
@@ -198,11 +203,11 @@ export class GroupExchange implements Exchange {
       return;
     }
     if (header.kind === FrameKind.partial || header.kind === FrameKind.finished) this.#takeBlock(header, payload);
-    else if (header.kind === FrameKind.request) this.#answer(header, payload, via);
-    else if (header.kind === FrameKind.bulk) this.#takeBulk(header, payload);
-    else if (header.kind === FrameKind.fetch) {
-      const known = this.#bulk?.answer(header, payload, this.#sendBulk(header.sender)) ?? true;
-      if (!known) this.#router.badFrames++;
+    else {
+      if (header.kind === FrameKind.request) this.#answer(header, payload, via);
+      else if (header.kind === FrameKind.bulk) this.#takeBulk(header, payload);
+      else this.#offer(header, payload);
+      this.#buffers.giveBack(payload);
     }
   }
 
@@ -219,7 +224,10 @@ export class GroupExchange implements Exchange {
     } else {
       const verdict = current.reduction.accept(header, payload);
       if (verdict === 'bad') this.#router.badFrames++;
-      if (verdict !== 'taken') return;
+      if (verdict !== 'taken') {
+        this.#buffers.giveBack(payload);
+        return;
+      }
       current.waiting?.patience.heard(header.sender, this.#now());
       if (current.reduction.complete) current.waiting?.settle({ value: this.#conclude(current.reduction) });
     }
@@ -228,6 +236,8 @@ export class GroupExchange implements Exchange {
   /** The sum is complete: on to the next. */
   #conclude(reduction: Reduction): Float32Array {
     const sum = reduction.take();
+    // Everyone has sent its part of this sum, and so has finished the one before.
+    this.#previous?.retire();
     this.#previous = reduction;
     this.#current = undefined;
     this.#sequence++;
@@ -247,6 +257,11 @@ export class GroupExchange implements Exchange {
     if (owed.length === 0 || !this.#router.shouldAnswer(sender, via)) return;
     for (const { block, bytes } of owed) this.#sendBlock(sender, sequence, step, block, bytes);
     this.#resent += owed.length;
+  }
+
+  #offer(header: Header, payload: Uint8Array): void {
+    const known = this.#bulk?.answer(header, payload, this.#sendBulk(header.sender)) ?? true;
+    if (!known) this.#router.badFrames++;
   }
 
   #takeBulk(header: Header, payload: Uint8Array): void {

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { BufferPool } from './buffers.ts';
 import type { Header } from './frame.ts';
 import { decodeHeader, encodeHeader, headerBytes } from './frame.ts';
 
@@ -7,6 +8,12 @@ export interface LinkEvents {
   /** Called once; frames that had not left are lost. */
   readonly onEnd: (reason: string) => void;
 }
+
+/**
+ * Bytes handed to the socket at a time: enough that the kernel never waits for this process to come round, little enough
+ * that what is asked for urgently is not far behind.
+ */
+const inSocketBytes = 4 * 2 ** 20;
 
 interface Queued {
   readonly header: Header;
@@ -18,23 +25,27 @@ export class Link {
   bytesOut = 0;
   bytesIn = 0;
   readonly #socket: Socket;
+  readonly #buffers: BufferPool;
   readonly #maxPayload: number;
   readonly #events: LinkEvents;
   readonly #headBytes = new Uint8Array(headerBytes);
   #queue: Queued[] = [];
   /** The frame that is coming in: its header once that is whole, and how much of what is being read is there. */
   #head: Header | undefined;
-  #payload = new Uint8Array(0);
+  #payload: Uint8Array = new Uint8Array(0);
   #filled = 0;
+  /** Bytes in the socket that the kernel has not taken. */
+  #unsent = 0;
+  #onSent: (() => void) | undefined;
   #ended = false;
 
-  constructor(socket: Socket, maxPayload: number, events: LinkEvents) {
+  constructor(socket: Socket, buffers: BufferPool, maxPayload: number, events: LinkEvents) {
     this.#socket = socket;
+    this.#buffers = buffers;
     this.#maxPayload = maxPayload;
     this.#events = events;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, 5000);
-    socket.on('drain', () => this.#pump());
     socket.on('error', (error) => this.end(error.message));
     socket.on('close', () => this.end('the peer closed the connection'));
     socket.on('data', (bytes: Buffer) => this.#read(bytes));
@@ -54,38 +65,47 @@ export class Link {
     this.#ended = true;
     this.#queue = [];
     this.#socket.destroy();
+    this.#onSent?.();
     this.#events.onEnd(reason);
   }
 
   /** Ends once everything has left, or after `ms`. */
   async finish(ms: number): Promise<void> {
-    if (!this.#ended && (this.#queue.length > 0 || this.#socket.writableLength > 0)) {
+    if (!this.#ended && this.#unsent > 0) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, ms);
-        const leave = (): void => {
-          if (this.#queue.length > 0 && !this.#ended) return;
+        this.#onSent = () => {
           clearTimeout(timer);
           resolve();
         };
-        this.#socket.on('drain', leave).on('close', leave);
       });
     }
     this.end('the exchange was closed');
   }
 
   #pump(): void {
-    while (!this.#socket.writableNeedDrain) {
+    this.#socket.cork();
+    while (this.#unsent < inSocketBytes) {
       const next = this.#queue.shift();
-      if (next === undefined || this.#ended) return;
+      if (next === undefined || this.#ended) break;
       const { header, payload } = next;
       // A payload whose buffer was handed on belongs to a sum that is complete everywhere: nobody needs it.
       if (payload.length !== header.payload) continue;
-      this.bytesOut += headerBytes + payload.length;
-      this.#socket.cork();
-      this.#socket.write(encodeHeader(header));
-      if (payload.length > 0) this.#socket.write(payload);
-      this.#socket.uncork();
+      const bytes = headerBytes + payload.length;
+      this.#unsent += bytes;
+      this.bytesOut += bytes;
+      const sent = (): void => {
+        this.#unsent -= bytes;
+        if (this.#queue.length > 0) this.#pump();
+        else if (this.#unsent === 0) this.#onSent?.();
+      };
+      if (payload.length === 0) this.#socket.write(encodeHeader(header), sent);
+      else {
+        this.#socket.write(encodeHeader(header));
+        this.#socket.write(payload, sent);
+      }
     }
+    this.#socket.uncork();
   }
 
   #read(bytes: Uint8Array): void {
@@ -116,7 +136,7 @@ export class Link {
       return;
     }
     this.#head = head;
-    this.#payload = new Uint8Array(head.payload);
+    this.#payload = this.#buffers.take(head.payload);
   }
 
   #deliver(head: Header, payload: Uint8Array): void {

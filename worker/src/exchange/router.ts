@@ -1,5 +1,6 @@
 import { within } from '@crossfold/shared/wait';
 import type { NatsConnection } from 'nats';
+import type { BufferPool } from './buffers.ts';
 import type { ExchangeOptions, GroupView } from './exchange.ts';
 import type { Header } from './frame.ts';
 import type { Receive, TransportName } from './transport.ts';
@@ -30,6 +31,7 @@ export class Router {
   constructor(
     view: GroupView,
     subject: GroupSubject,
+    buffers: BufferPool,
     blockBytes: number,
     now: () => number,
     options: ExchangeOptions,
@@ -54,7 +56,11 @@ export class Router {
         // What was on its way when a connection went is missing, either way: ask at once.
         onReached(rank);
       };
-      this.#direct = new DirectTransport(view, options.listener, blockBytes, now, { receive, onBadFrame, onChange });
+      this.#direct = new DirectTransport(view, options.listener, buffers, blockBytes, now, {
+        receive,
+        onBadFrame,
+        onChange,
+      });
     }
   }
 

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { connect } from 'node:net';
+import type { BufferPool } from './buffers.ts';
 import type { GroupView } from './exchange.ts';
 import type { Header } from './frame.ts';
 import { maxRequestBytes } from './frame.ts';
@@ -39,6 +40,7 @@ export class DirectTransport implements Transport {
   readonly name = 'direct';
   readonly #view: GroupView;
   readonly #group: Buffer;
+  readonly #buffers: BufferPool;
   readonly #maxPayload: number;
   readonly #events: DirectEvents;
   readonly #peers = new Map<number, Peer>();
@@ -51,12 +53,14 @@ export class DirectTransport implements Transport {
   constructor(
     view: GroupView,
     listener: DirectListener | undefined,
+    buffers: BufferPool,
     blockBytes: number,
     now: () => number,
     events: DirectEvents,
   ) {
     this.#view = view;
     this.#group = groupDigest(view.job, view.generation);
+    this.#buffers = buffers;
     this.#maxPayload = Math.max(blockBytes, maxRequestBytes);
     this.#now = now;
     this.#events = events;
@@ -184,7 +188,7 @@ export class DirectTransport implements Transport {
       return;
     }
     const before = peer.link;
-    const link: Link = new Link(socket, this.#maxPayload, {
+    const link: Link = new Link(socket, this.#buffers, this.#maxPayload, {
       onFrame: (header, payload) => {
         if (header.sender === rank) this.#events.receive(header, payload, 'direct');
         else this.#events.onBadFrame();

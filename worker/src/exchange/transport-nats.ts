@@ -1,10 +1,29 @@
-import type { Msg, NatsConnection, Subscription } from 'nats';
+import type { Msg, MsgHdrs, NatsConnection, Subscription } from 'nats';
+import { headers } from 'nats';
 import type { Header } from './frame.ts';
 import { decodeHeader, encodeHeader, FrameKind, headerBytes } from './frame.ts';
 import type { Receive, Transport } from './transport.ts';
 
 /** Subject of one generation: what its members say to one rank or to all of them. */
 export type GroupSubject = (to: number | 'all') => string;
+
+const headerName = 'Head';
+
+/**
+ * A frame's header travels as a header of the message: so the payload need not be copied to stand beside it. The name
+ * has four letters and the text 64, so that what comes before the payload is a multiple of four bytes long.
+ */
+export function messageHeaders(header: Header): MsgHdrs {
+  const all = headers();
+  all.set(headerName, Buffer.from(encodeHeader(header)).toString('base64'));
+  return all;
+}
+
+/** The frame's header in a message's headers, or undefined where there is none. */
+export function frameHeader(message: { readonly headers?: MsgHdrs | undefined }): Header | undefined {
+  const text = message.headers?.get(headerName) ?? '';
+  return text.length === (headerBytes * 4) / 3 ? decodeHeader(Buffer.from(text, 'base64')) : undefined;
+}
 
 /** What one rank says to all others has its own subject, which that rank does not hear: nothing comes back to it. */
 const broadcast = (subject: GroupSubject, from: number): string => `${subject('all')}.${from}`;
@@ -65,7 +84,7 @@ export class NatsTransport implements Transport {
     this.#peers = new Map(others.map((rank) => [rank, { sent: 0, settled: 0, lost: 0, received: 0, reported: 0 }]));
     this.#window = Math.floor(inFlightLimit / Math.max(1, others.length));
     const callback = (error: Error | null, message: Msg): void => {
-      if (error === null) this.#take(message.data);
+      if (error === null) this.#take(message);
     };
     const heard = [subject(place.rank), ...others.map((rank) => broadcast(subject, rank))];
     this.#subscriptions = heard.map((s) => nats.subscribe(s, { callback }));
@@ -105,17 +124,15 @@ export class NatsTransport implements Transport {
   #publish({ to, header, payload }: Queued): void {
     // A payload whose buffer was handed on belongs to a sum that is complete everywhere: nobody needs it.
     if (this.#nats.isClosed() || this.#nats.isDraining() || payload.length !== header.payload) return;
-    const message = new Uint8Array(headerBytes + payload.length);
-    message.set(encodeHeader(header));
-    message.set(payload, headerBytes);
-    this.bytesOut += message.length;
-    this.#nats.publish(to === 'all' ? broadcast(this.#subject, this.#rank) : this.#subject(to), message);
+    this.bytesOut += headerBytes + payload.length;
+    const subject = to === 'all' ? broadcast(this.#subject, this.#rank) : this.#subject(to);
+    this.#nats.publish(subject, payload, { headers: messageHeaders(header) });
   }
 
-  #take(data: Uint8Array): void {
-    const header = decodeHeader(data);
-    const payload = data.subarray(headerBytes);
-    this.bytesIn += data.length;
+  #take(message: Msg): void {
+    const header = frameHeader(message);
+    const payload = message.data;
+    this.bytesIn += headerBytes + payload.length;
     const peer = header === undefined ? undefined : this.#peers.get(header.sender);
     if (header === undefined || peer === undefined || payload.length !== header.payload) {
       this.#onBadFrame();
@@ -128,7 +145,7 @@ export class NatsTransport implements Transport {
       return;
     }
     if (isData(header)) {
-      peer.received = (peer.received + data.length) >>> 0;
+      peer.received = (peer.received + headerBytes + payload.length) >>> 0;
       if ((peer.received - peer.reported) >>> 0 >= this.#window / 4) this.#report(header, peer);
     }
     this.#receive(header, payload, 'nats');
