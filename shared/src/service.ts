@@ -18,9 +18,6 @@ export type ServiceProcess = Pick<
 /** How long a service may take to hand over after it was asked to end. */
 export const drainMs = 25_000;
 
-/** How long a process may live on after its service has ended. */
-export const lingerMs = 3000;
-
 /** What a child process says to its parent once it is ready. */
 export const readyMessage = { type: 'ready' } as const;
 
@@ -77,11 +74,7 @@ export async function runService(
     clearTimeout(timer);
     for (const [name, listener] of listeners) host.off(name, listener);
     host.off('disconnect', orphaned);
-    // An open channel would keep the process alive; so would whatever the service has forgotten to close.
+    // An open channel would keep the process alive.
     if (hasParent && host.connected) host.disconnect?.();
-    setTimeout(() => {
-      logger.warn('something still keeps the process alive: ending it');
-      host.exit(process.exitCode ?? 1);
-    }, lingerMs).unref();
   }
 }

@@ -30,8 +30,8 @@ export interface CommandContext {
 /** The context of a real process. What only some commands need is loaded by them. */
 export const processContext = (): CommandContext => ({
   env: process.env,
-  out: process.stdout,
-  err: process.stderr,
+  out: unbroken(process.stdout),
+  err: unbroken(process.stderr),
   date: () => new Date(),
   now: () => performance.now(),
   suffix: () => randomBytes(2).readUInt16BE(),
@@ -45,3 +45,10 @@ export const processContext = (): CommandContext => ({
     };
   },
 });
+
+/** A reader that has had enough (`| head`) is no reason to give a run up. */
+function unbroken(stream: NodeJS.WriteStream): NodeJS.WriteStream {
+  return stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+}
