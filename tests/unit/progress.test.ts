@@ -181,6 +181,27 @@ describe('on a terminal', () => {
   });
 });
 
+describe('on a small terminal', () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+  });
+  afterEach(() => vi.useRealTimers());
+
+  it('draws as many bars as fit, and the next once one has gone', () => {
+    let text = '';
+    const output = { isTTY: true, columns: 120, rows: 6, write: (s: string) => (text += s) };
+    const display = barDisplay(output, () => 0);
+    for (let fold = 0; fold < 4; fold++) display.show(at(fold, 1, 0));
+    vi.advanceTimersByTime(1000);
+    expect(text).toContain('fold 1  epoch');
+    expect(text).not.toContain('fold 2  epoch');
+    display.show(job(0, { state: 'completed' }));
+    vi.advanceTimersByTime(1000);
+    expect(text).toContain('fold 2  epoch');
+    display.stop();
+  });
+});
+
 describe('durations', () => {
   it.each([
     [0, '0:00'],

@@ -5,6 +5,8 @@ import type { EmbeddedCluster, EmbeddedOptions } from '../cluster/embedded.ts';
 /** Where a command writes. */
 export interface Output {
   readonly isTTY?: boolean;
+  /** Lines that a terminal has. */
+  readonly rows?: number;
   write(text: string): unknown;
 }
 

@@ -38,6 +38,9 @@ export function barDisplay(output: Output, now: () => number): Display {
   const whole = multi.create(steps, 0, { text: overallLine(state, now()) });
   const bars = new Map<string, cliProgress.SingleBar>();
 
+  /** Bars that fit beside the line for the whole: a terminal cannot redraw what has scrolled away. */
+  const room = (): number => Math.max(1, (output.rows ?? 24) - 4);
+
   const draw = (): void => {
     const at = now();
     whole.update(Math.floor(steps * overall(state, at).fraction), { text: overallLine(state, at) });
@@ -45,7 +48,8 @@ export function barDisplay(output: Output, now: () => number): Display {
       const shown = bars.get(id);
       const text = { text: jobText(job, state, at) };
       const value = Math.floor(steps * fraction(job));
-      if (job.state === 'running' && shown === undefined) bars.set(id, multi.create(steps, value, text));
+      if (job.state === 'running' && shown === undefined && bars.size < room())
+        bars.set(id, multi.create(steps, value, text));
       else if (job.state === 'running') shown?.update(value, text);
       else if (shown !== undefined) {
         multi.remove(shown);
