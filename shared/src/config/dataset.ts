@@ -1,11 +1,16 @@
 import { z } from 'zod';
 
-/** Take the first N training samples only; the test set stays whole. Without it, all. */
-const limit = z.int().min(1).optional();
-
-/** `dataset` of an experiment file: one that is built in, or a folder (relative to the file) of IDX files. */
-export const DatasetSpec = z.union([
-  z.strictObject({ name: z.literal('mnist'), limit }).readonly(),
-  z.strictObject({ path: z.string().min(1).max(4096), limit }).readonly(),
-]);
+/** `dataset` of an experiment file: one that is built in, by name, or a folder of IDX files, by path. */
+export const DatasetSpec = z
+  .strictObject({
+    name: z.enum(['mnist']).optional(),
+    /** Relative to the experiment file. */
+    path: z.string().min(1).max(4096).optional(),
+    /** Take the first N training samples only; the test set stays whole. Without it, all. */
+    limit: z.int().min(1).optional(),
+  })
+  .readonly()
+  .refine(({ name, path }) => (name === undefined) !== (path === undefined), {
+    message: 'must have a name (mnist) or a path (a folder of IDX files), and not both',
+  });
 export type DatasetSpec = z.infer<typeof DatasetSpec>;
