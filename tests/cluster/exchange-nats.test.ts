@@ -110,6 +110,23 @@ describe('groups over the broker', () => {
     });
   });
 
+  it('goes on when the broker has been away', async () => {
+    const fragile = await startBroker();
+    try {
+      await withGroup(openGroup(fragile.url, 3), async ({ allReduce }) => {
+        const expected = expectedSum(4, 0, 300_000);
+        let restart: Promise<void> | undefined;
+        for (let step = 0; step < 12; step++) {
+          if (step === 3) restart = fragile.restart();
+          for (const sum of await allReduce(0, 300_000)) expect(sameBits(sum, expected)).toBe(true);
+        }
+        await restart;
+      });
+    } finally {
+      await fragile.stop();
+    }
+  });
+
   it('hands a finished block again to a member that others have left behind', async () => {
     let lost = 0;
     // The first time that rank 0 says what it has finished, nobody hears it.

@@ -62,7 +62,8 @@ export class DirectListener {
   readonly address: Endpoint;
   readonly #server: Server;
   readonly #joined = new Map<string, Joined>();
-  readonly #strangers = new Set<Socket>();
+  readonly #sockets = new Set<Socket>();
+  #strangers = 0;
   #waiting: { readonly hello: Hello; readonly enter: (joined: Joined) => void }[] = [];
 
   private constructor(server: Server, address: Endpoint) {
@@ -103,20 +104,23 @@ export class DirectListener {
     };
   }
 
+  /** Takes no more connections, and cuts those that it has taken. */
   async close(): Promise<void> {
     const closed = once(this.#server, 'close');
     this.#server.close();
-    for (const socket of this.#strangers) socket.destroy();
+    for (const socket of this.#sockets) socket.destroy();
     await closed;
   }
 
   async #receive(socket: Socket): Promise<void> {
     socket.on('error', () => socket.destroy());
-    if (this.#strangers.size >= maxStrangers) {
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+    if (this.#strangers >= maxStrangers) {
       socket.destroy();
       return;
     }
-    this.#strangers.add(socket);
+    this.#strangers++;
     try {
       const hello = await readHello(socket);
       const joined = await this.#groupOf(hello);
@@ -125,7 +129,7 @@ export class DirectListener {
       await welcome(socket, hello, joined.secret);
       joined.onPeer(hello.from, socket);
     } finally {
-      this.#strangers.delete(socket);
+      this.#strangers--;
     }
   }
 
