@@ -1,18 +1,8 @@
 import { z } from 'zod';
 import { DatasetSpec } from './dataset.ts';
 import { EvaluationSpec } from './evaluation.ts';
-
-// Stand-ins until the parts are there.
-const ModelSpec = z.union([z.strictObject({ preset: z.enum(['mnist-convnet']) })]);
-const TrainingSpec = z.strictObject({
-  epochs: z.int().min(1),
-  batchSize: z.int().min(1).default(32),
-  microBatches: z.int().min(1).default(4),
-  optimizer: z.discriminatedUnion('name', [
-    z.strictObject({ name: z.literal('rmsprop'), learningRate: z.number().gt(0).default(0.001) }),
-    z.strictObject({ name: z.literal('sgd'), learningRate: z.number().gt(0).default(0.01) }),
-  ]),
-});
+import { ModelSpec } from './model.ts';
+import { TrainingSpec } from './training.ts';
 
 /** Names of experiments become parts of ids, broker tokens and folder names. */
 export const ExperimentName = z

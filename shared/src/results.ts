@@ -1,0 +1,155 @@
+import { z } from 'zod';
+import { Digest, Token } from './jobs/records.ts';
+
+const count = z.int().min(0);
+const ratio = z.number().min(0).max(1);
+
+/** How a model does on samples that it was not trained on. A score whose denominator is zero is 0. */
+export const Scores = z
+  .strictObject({
+    loss: z.number(),
+    accuracy: ratio,
+    /** `confusionMatrix[true][predicted]`, in counts. */
+    confusionMatrix: z.array(z.array(count)),
+    /** Of each class. */
+    precision: z.array(ratio),
+    recall: z.array(ratio),
+    f1: z.array(ratio),
+    /** Where there are two classes: area under the ROC curve. */
+    rocAuc: ratio.exactOptional(),
+  })
+  .readonly();
+export type Scores = z.infer<typeof Scores>;
+
+/** What computed: bits are promised within one of these, closeness across them. */
+export const EngineIdentity = z
+  .strictObject({
+    backend: z.enum(['tensorflow', 'wasm']),
+    /** libtensorflow's, or the WebAssembly backend's. */
+    version: z.string().max(100),
+    /** Within and between operations. */
+    threads: z.int().min(1),
+    /** `cpu`, or the GPU's name. */
+    device: z.string().max(200),
+    /** CPU architecture and the instruction family that kernels choose by, e.g. `x64 avx512`. */
+    instructions: z.string().max(100),
+    oneDnn: z.boolean(),
+  })
+  .readonly();
+export type EngineIdentity = z.infer<typeof EngineIdentity>;
+
+export const FoldHistory = z
+  .strictObject({
+    loss: z.array(z.number()),
+    accuracy: z.array(z.number()),
+    valLoss: z.array(z.number()),
+    valAccuracy: z.array(z.number()),
+  })
+  .readonly();
+
+/** A fold that was trained to its end. */
+export const CompletedFold = z
+  .strictObject({
+    fold: count,
+    repeat: count,
+    status: z.literal('completed'),
+    epochs: count,
+    steps: count,
+    trainSamples: count,
+    validationSamples: count,
+    history: FoldHistory,
+    /** Wall time of each epoch. */
+    epochSeconds: z.array(z.number()),
+    validation: Scores,
+    /** From 0: the epoch that `validation`, `weightsSha256` and the model are of. */
+    bestEpoch: count,
+    /** Over the little-endian float32 weights in model order, BatchNorm's moving statistics included. */
+    weightsSha256: Digest,
+    /** Summed from the counts in the reduced vectors. */
+    samplesSeen: count,
+    engine: EngineIdentity,
+    exchange: z.enum(['none', 'nats', 'direct']),
+    /** Everyone who had a part in it, in order of joining. */
+    workers: z.array(Token),
+    generations: count,
+    attempts: count,
+    seconds: z.number().min(0),
+    imagesPerSecond: z.number().min(0),
+  })
+  .readonly();
+export type CompletedFold = z.infer<typeof CompletedFold>;
+
+/** A fold that has no result. */
+export const EndedFold = z
+  .strictObject({
+    fold: count,
+    repeat: count,
+    status: z.enum(['failed', 'pruned', 'cancelled']),
+    trainSamples: count,
+    validationSamples: count,
+    workers: z.array(Token),
+    generations: count,
+    attempts: count,
+    error: z.string().max(4000).exactOptional(),
+  })
+  .readonly();
+
+/** A fold's entry in the results. */
+export const FoldResult = z.discriminatedUnion('status', [CompletedFold, EndedFold]);
+export type FoldResult = z.infer<typeof FoldResult>;
+
+/** Of one score over the folds that completed. */
+export const Summary = z
+  .strictObject({
+    mean: z.number(),
+    /** Sample standard deviation (n - 1); 0 for a single fold. */
+    std: z.number().min(0),
+    min: z.number(),
+    max: z.number(),
+    /** 95 % confidence interval of the mean; [] for a single fold. */
+    ci95: z.array(z.number()),
+  })
+  .readonly();
+export type Summary = z.infer<typeof Summary>;
+
+export const TrialResult = z
+  .strictObject({
+    trial: count,
+    /** What distinguishes the trial, by dotted path. */
+    parameters: z.record(z.string(), z.unknown()).readonly(),
+    status: z.enum(['completed', 'failed', 'pruned', 'cancelled']),
+    folds: z.array(FoldResult),
+    /** Null where no fold completed. */
+    summary: z.strictObject({ accuracy: Summary, loss: Summary }).readonly().nullable(),
+  })
+  .readonly();
+export type TrialResult = z.infer<typeof TrialResult>;
+
+/** `results.json`. */
+export const Results = z
+  .strictObject({
+    schema: z.literal(1),
+    id: Token,
+    name: z.string(),
+    status: z.enum(['completed', 'failed', 'cancelled']),
+    seed: z.int().min(0),
+    wallSeconds: z.number().min(0),
+    dataset: z
+      .strictObject({ name: z.string(), digest: Digest, samples: count, classes: z.array(z.string()) })
+      .readonly(),
+    /** Null where nothing was computed. */
+    engine: EngineIdentity.nullable(),
+    trials: z.array(TrialResult),
+    /** Null where no trial completed. */
+    best: z
+      .strictObject({ trial: count, by: z.literal('accuracy') })
+      .readonly()
+      .nullable(),
+    /** Scores on the held-out test set, where the data set has one. */
+    test: Scores.unwrap()
+      .extend({ of: z.enum(['fold', 'refit', 'ensemble']), trial: count, fold: count, samples: count })
+      .readonly()
+      .exactOptional(),
+  })
+  .readonly();
+export type Results = z.infer<typeof Results>;
