@@ -70,7 +70,7 @@ export const CompletedFold = z
     engine: EngineIdentity,
     exchange: z.enum(['none', 'nats', 'direct']),
     /** Everyone who had a part in it, in order of joining. */
-    workers: z.array(Token),
+    workers: z.array(Token).readonly(),
     generations: count,
     attempts: count,
     seconds: z.number().min(0),
@@ -87,7 +87,7 @@ export const EndedFold = z
     status: z.enum(['failed', 'pruned', 'cancelled']),
     trainSamples: count,
     validationSamples: count,
-    workers: z.array(Token),
+    workers: z.array(Token).readonly(),
     generations: count,
     attempts: count,
     error: z.string().max(4000).exactOptional(),

@@ -6,9 +6,14 @@ import { announce, Roster } from '@crossfold/shared/broker/presence';
 import type { Presence } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import { failAttempt, takeSeat } from '@crossfold/shared/jobs/transitions';
+import type { Logger } from '@crossfold/shared/logger';
 import type { ServiceHandles } from '@crossfold/shared/service';
 import { pause } from '@crossfold/shared/wait';
+import { DatasetCache } from './data/dataset-cache.ts';
+import { ShardCache } from './data/shard-cache.ts';
 import { EngineThread } from './engine/remote.ts';
+import type { Endpoint } from './exchange/listener.ts';
+import { DirectListener } from './exchange/listener.ts';
 import type { JobParts } from './job/open-job.ts';
 import { openJob } from './job/open-job.ts';
 import type { JobRunner } from './job/run-job.ts';
@@ -22,10 +27,16 @@ export interface WorkerOptions {
   readonly exchange: 'auto' | 'nats' | 'direct';
   /** Unique among the workers of a cluster; made up from host and process where not given. */
   readonly name?: string;
+  /** Where peers are taken on; a free port of the loopback interface where not given. */
+  readonly listen?: Endpoint;
+  /** What peers are told to dial, where that is not where this process listens. */
+  readonly advertise?: Endpoint;
   /** Folder of the shard cache. */
   readonly cache: string;
 }
 
+/** Pixels that a worker keeps in memory, for jobs on the same data; one data set may have more. */
+const datasetBytes = 2 * 2 ** 30;
 const seatWaitMs = 2000;
 /** How often a seat that is being prepared for is told to the queue to be still wanted. */
 const stillWantedMs = 1500;
@@ -57,12 +68,19 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
     () => ({ worker, identity, threads: options.threads, engine: shown, state, job }),
     ended.signal,
   );
+  const shards = new ShardCache({
+    folder: options.cache,
+    blobs: broker.data,
+    onTrouble: (message) => logger.warn(message),
+  });
+  const listener = options.exchange === 'nats' ? undefined : await openListener(options, logger);
   const parts: JobParts = {
     broker,
     worker,
     engine,
     exchange: options.exchange,
-    cache: options.cache,
+    datasets: new DatasetCache(shards, datasetBytes),
+    listener,
     roster: new Roster(broker.nats, ended.signal, now),
     logger,
     now,
@@ -101,6 +119,7 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
     }
   } finally {
     ended.abort();
+    await listener?.close();
     await engine.stop();
     await broker.close();
     logger.info({ worker }, 'left');
@@ -121,7 +140,8 @@ async function sit(parts: JobParts, id: string, acknowledge: () => void): Promis
   } catch (error) {
     failure = error;
   }
-  const joined = await broker.jobs.transition(id, (job) => takeSeat(job, { worker, address: null }, stamp(now)));
+  const member = { worker, address: parts.listener?.address ?? null };
+  const joined = await broker.jobs.transition(id, (job) => takeSeat(job, member, stamp(now)));
   acknowledge();
   if (joined === undefined) {
     await runner?.close();
@@ -135,6 +155,15 @@ async function sit(parts: JobParts, id: string, acknowledge: () => void): Promis
     return;
   }
   await runJob({ ...parts, logger }, joined, runner);
+}
+
+function openListener(options: WorkerOptions, logger: Logger): Promise<DirectListener> {
+  const { listen, advertise } = options;
+  return DirectListener.open({
+    ...(listen === undefined ? {} : { listen }),
+    ...(advertise === undefined ? {} : { advertise }),
+    onTaken: (wanted, got) => logger.warn({ wanted, got }, 'the port to listen on is taken; a free one is used'),
+  });
 }
 
 /** Both outcomes; where one fails, the other is undone. */

@@ -10,6 +10,8 @@ interface WorkerVerbOptions {
   readonly threads: number;
   readonly exchange: 'auto' | 'nats' | 'direct';
   readonly name?: string;
+  readonly listen?: string;
+  readonly advertise?: string;
   readonly cache?: string;
 }
 
@@ -29,6 +31,14 @@ export const registerWorker: Register = (program, context) => {
       1,
     )
     .addOption(exchangeOption())
+    .option(
+      '--listen <addr:port>',
+      'where peers reach this worker directly, as in 0.0.0.0:4300 (default: a free port of 127.0.0.1)',
+    )
+    .option(
+      '--advertise <addr:port>',
+      'the address that peers are told, where it is not the one listened on (containers, NAT)',
+    )
     .option('--name <name>', 'its name, unique in the cluster (default: made up from host and process)')
     .option('--cache <folder>', "folder for pieces of data sets (default: the user's cache)")
     .addHelpText('after', examples('worker --nats nats://cluster.example:4222', 'worker --threads 4 --exchange nats'))
@@ -37,8 +47,13 @@ export const registerWorker: Register = (program, context) => {
       const { runWorker } = await import('@crossfold/worker/worker');
       const logger = createLogger({ service: options.name ?? 'worker', env: context.env });
       const { threads, exchange, cache = shardCache(context.env) } = options;
-      const name = options.name === undefined ? {} : { name: options.name };
-      await runService((handles) => runWorker({ nats, threads, exchange, cache, ...name }, handles), logger);
+      const { parseEndpoint } = await import('@crossfold/worker/exchange/listener');
+      const rest = {
+        ...(options.name === undefined ? {} : { name: options.name }),
+        ...(options.listen === undefined ? {} : { listen: parseEndpoint(options.listen, '--listen') }),
+        ...(options.advertise === undefined ? {} : { advertise: parseEndpoint(options.advertise, '--advertise') }),
+      };
+      await runService((handles) => runWorker({ nats, threads, exchange, cache, ...rest }, handles), logger);
     });
 };
 

@@ -1,15 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import type { Broker } from '@crossfold/shared/broker/broker';
 import type { Roster } from '@crossfold/shared/broker/presence';
+import { leaderProgressSubject } from '@crossfold/shared/broker/subjects';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import type { Stamp } from '@crossfold/shared/jobs/transitions';
 import { removeMembers, stop } from '@crossfold/shared/jobs/transitions';
 import type { Logger } from '@crossfold/shared/logger';
+import type { LogProgress } from '@crossfold/shared/progress';
 import { pause } from '@crossfold/shared/wait';
 import { advanceExperiment } from './experiments.ts';
 import type { Offered } from './offers.ts';
 import { isSettled, planOffers } from './offers.ts';
+import { WaitingError } from './waiting.ts';
 
 /** What the leading coordinator knows, mirrored from the broker by watching. */
 export interface View {
@@ -27,6 +30,8 @@ export interface LeaderContext {
 }
 
 const roundEveryMs = 200;
+/** A wait that goes on is said again this often. */
+const sayAgainMs = 30_000;
 /** A job whose offered seats nobody has filled for this long is offered again, in case a seat was lost. */
 const offerAgainMs = 15_000;
 
@@ -62,6 +67,8 @@ class Rounds {
   readonly #view: View;
   readonly #offered = new Map<string, Offered & { readonly at: number }>();
   readonly #busy = new Map<string, Promise<void>>();
+  /** What was last said of experiments that do not get on. */
+  readonly #waits = new Map<string, { readonly message: string; readonly at: number }>();
   readonly #startedAt: number;
 
   constructor(context: LeaderContext, view: View) {
@@ -86,14 +93,23 @@ class Rounds {
     if (isFinal(experiment.state) || this.#busy.has(experiment.id)) return;
     const own = [...this.#view.jobs.values()].filter((job) => job.experiment === experiment.id);
     const work = advanceExperiment(this.#context, experiment, own)
-      .catch((error: unknown) => {
-        this.#context.logger.warn(
-          { err: error, experiment: experiment.id },
-          'could not take the experiment further yet',
-        );
-      })
+      .then(() => this.#waits.delete(experiment.id))
+      .catch((error: unknown) => this.#sayWhy(experiment.id, error))
       .finally(() => this.#busy.delete(experiment.id));
     this.#busy.set(experiment.id, work);
+  }
+
+  /** Why an experiment does not get on: to the log and to whoever follows it, again after a while if it stays so. */
+  #sayWhy(experiment: string, error: unknown): void {
+    const { broker, logger, now } = this.#context;
+    const message = error instanceof Error ? error.message : String(error);
+    const said = this.#waits.get(experiment);
+    if (said?.message === message && now() - said.at < sayAgainMs) return;
+    this.#waits.set(experiment, { message, at: now() });
+    if (error instanceof WaitingError) logger.warn({ experiment }, message);
+    else logger.warn({ err: error, experiment }, 'could not take the experiment further yet');
+    const event: LogProgress = { type: 'log', level: 'warn', message: message.slice(0, 4000) };
+    if (!broker.nats.isClosed()) broker.nats.publish(leaderProgressSubject(experiment), JSON.stringify(event));
   }
 
   async #stopCancelled(): Promise<void> {

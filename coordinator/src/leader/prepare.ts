@@ -9,6 +9,7 @@ import { jobId } from '@crossfold/shared/jobs/records';
 import { cut } from '../data/cut.ts';
 import { SourceBundle } from '../data/source.ts';
 import type { LeaderContext } from './leader.ts';
+import { WaitingError } from './waiting.ts';
 
 /**
  * Prepares a submitted experiment: cuts its data set into shards, makes its folds, writes a plan a trial and a record a
@@ -17,22 +18,16 @@ import type { LeaderContext } from './leader.ts';
  */
 export async function prepare(context: LeaderContext, record: ExperimentRecord): Promise<void> {
   const { broker, logger, now } = context;
-  const identity = chooseIdentity(context.roster.alive(), undefined);
   try {
     const experiment = await getJson(broker.artifacts, record.spec, Experiment);
+    // Before anything is cut: this is tried again at every round until there is a worker.
+    const identity = chooseIdentity(context.roster.alive(), experiment.threadsPerWorker);
+    if (identity === undefined) throw new WaitingError(waitsFor(context.roster.alive(), experiment.threadsPerWorker));
     const bundle = await getJson(broker.data, record.source, SourceBundle);
     const { manifest, reference } = await cut(bundle, experiment.dataset, broker.data);
     const folds = makeFolds(experiment.evaluation, readLabels(manifest.train), experiment.seed);
     const document = foldsDocument(folds);
     const foldsReference = await putJson(broker.artifacts, document);
-    const matching = chooseIdentity(context.roster.alive(), experiment.threadsPerWorker);
-    if (matching === undefined) {
-      logger.info(
-        { experiment: record.id, threads: experiment.threadsPerWorker, others: identity !== undefined },
-        'waits for a worker',
-      );
-      return;
-    }
     const seats = experiment.workersPerJob === 'auto' ? 1 : experiment.workersPerJob;
     const trials = [{ trial: 0, parameters: {}, experiment }];
     let jobs = 0;
@@ -49,7 +44,7 @@ export async function prepare(context: LeaderContext, record: ExperimentRecord):
       const planReference = await putJson(broker.artifacts, plan);
       for (const { fold, repeat } of folds) {
         const job = newJob(
-          { experiment: record.id, kind: 'train', trial, repeat, fold, plan: planReference, identity: matching, seats },
+          { experiment: record.id, kind: 'train', trial, repeat, fold, plan: planReference, identity, seats },
           now(),
         );
         await broker.jobs.create(job.id, job);
@@ -66,6 +61,15 @@ export async function prepare(context: LeaderContext, record: ExperimentRecord):
     if (!(error instanceof CrossfoldError)) throw error;
     await endWithError(context, record.id, error);
   }
+}
+
+/** What an experiment without a worker waits for, in words. */
+function waitsFor(workers: readonly Presence[], threads: number): string {
+  const wanted = `a worker with ${threads} ${threads === 1 ? 'thread' : 'threads'} (threadsPerWorker)`;
+  const others = [...new Set(workers.map((worker) => worker.threads))].sort((m, n) => m - n);
+  return others.length === 0
+    ? `waiting for ${wanted}: there is no worker at all; start one with crossfold worker`
+    : `waiting for ${wanted}: those there are have ${others.join(', ')}`;
 }
 
 /** Ends an experiment for a reason that trying again would not mend. */

@@ -36,6 +36,8 @@ export const allPresence = 'crossfold.presence.*';
 
 /** Progress of a job, for whoever watches; at most once. */
 export const progressSubject = (job: string): string => `crossfold.progress.${job}`;
+/** What the leader says of an experiment as a whole, for whoever watches. */
+export const leaderProgressSubject = (experiment: string): string => `crossfold.progress.${experiment}.leader`;
 export const experimentProgress = (experiment: string): string => `crossfold.progress.${experiment}.>`;
 
 /** What members of a generation say to one rank, or to all of them. */

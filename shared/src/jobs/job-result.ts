@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { FoldResult, Scores } from '../results.ts';
+import { CompletedFold, Scores } from '../results.ts';
 import { BlobRef } from './records.ts';
 
 /** What a finished `train` job leaves: its fold's entry in the results, and the model as a tensor file. */
-export const TrainJobResult = z.strictObject({ schema: z.literal(1), fold: FoldResult, model: BlobRef }).readonly();
+export const TrainJobResult = z.strictObject({ schema: z.literal(1), fold: CompletedFold, model: BlobRef }).readonly();
 export type TrainJobResult = z.infer<typeof TrainJobResult>;
 
 /** What a finished `test` job leaves. */

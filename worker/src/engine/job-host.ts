@@ -1,8 +1,8 @@
-import { batchOf, epochOrder, gather, sliceOf } from '../data/batches.ts';
+import { batchesOf, gather, sliceOf } from '../data/batches.ts';
 import type { SliceRange } from '../exchange/tree.ts';
 import { completeSubtrees, NodeSum } from '../exchange/tree.ts';
 import type { EngineState } from '../job/state.ts';
-import { Engine } from './engine.ts';
+import type { Engine } from './engine.ts';
 import type { NodeVector, SessionFacts, SessionOptions, StepFacts } from './session.ts';
 import { outputsPerSample, validationLength, validationNodes } from './validation.ts';
 
@@ -14,12 +14,13 @@ export class JobHost {
   readonly facts: SessionFacts;
   readonly #engine: Engine;
   readonly #options: SessionOptions;
-  #order: { readonly epoch: number; readonly samples: Uint32Array } | undefined;
+  readonly #batch: ReturnType<typeof batchesOf>;
 
   constructor(engine: Engine, options: SessionOptions) {
     this.#engine = engine;
     this.#options = options;
-    const { data, training } = options;
+    const { data, training, keys } = options;
+    this.#batch = batchesOf(keys, data.train, training);
     const state = engine.state();
     const kept = state.weights.length + data.validation.length * outputsPerSample;
     this.facts = {
@@ -29,9 +30,12 @@ export class JobHost {
     };
   }
 
-  gradient(at: { readonly epoch: number; readonly step: number; readonly update: number }, range: SliceRange): NodeVector[] {
+  gradient(
+    at: { readonly epoch: number; readonly step: number; readonly update: number },
+    range: SliceRange,
+  ): NodeVector[] {
     const { training } = this.#options;
-    const batch = batchOf(this.#epochOrder(at.epoch), at.step, training.batchSize);
+    const batch = this.#batch(at.epoch, at.step);
     return completeSubtrees(training.microBatches, range).map(({ from, to }) => {
       const sum = new NodeSum();
       for (let slice = from; slice < to; slice++) {
@@ -77,12 +81,6 @@ export class JobHost {
 
   close(): void {
     this.#engine.dispose();
-  }
-
-  #epochOrder(epoch: number): Uint32Array {
-    if (this.#order?.epoch !== epoch)
-      this.#order = { epoch, samples: epochOrder(this.#options.keys, epoch, this.#options.data.train) };
-    return this.#order.samples;
   }
 
   #gather(samples: Uint32Array): { x: Float32Array; labels: Int32Array } {

@@ -1,9 +1,9 @@
 import { Worker } from 'node:worker_threads';
 import { ExperimentFailedError } from '@crossfold/shared/errors';
+import type { EngineIdentity } from '@crossfold/shared/results';
 import { within } from '@crossfold/shared/wait';
 import type { JobHost } from './job-host.ts';
 import type { EngineSession, SessionFacts, SessionOptions } from './session.ts';
-import type { EngineIdentity } from './tensorflow.ts';
 import { readValidation } from './validation.ts';
 
 /** What the engine's thread is started with. */
@@ -25,7 +25,9 @@ interface Methods {
 }
 
 /** One call to the thread; `id` ties its reply to it. */
-export type Call = { [M in keyof Methods]: { readonly id: number; readonly method: M; readonly args: Parameters<Methods[M]> } }[keyof Methods];
+export type Call = {
+  [M in keyof Methods]: { readonly id: number; readonly method: M; readonly args: Parameters<Methods[M]> };
+}[keyof Methods];
 export interface Reply {
   readonly id: number;
   readonly value?: unknown;
@@ -115,7 +117,8 @@ export function transferList(message: unknown): ArrayBuffer[] {
   const buffers = new Set<ArrayBuffer>();
   const visit = (value: unknown, depth: number): void => {
     if (ArrayBuffer.isView(value)) {
-      if (value.buffer instanceof ArrayBuffer && value.byteLength === value.buffer.byteLength) buffers.add(value.buffer);
+      if (value.buffer instanceof ArrayBuffer && value.byteLength === value.buffer.byteLength)
+        buffers.add(value.buffer);
     } else if (depth > 0 && typeof value === 'object' && value !== null) {
       for (const inner of Object.values(value)) visit(inner, depth - 1);
     }

@@ -55,7 +55,10 @@ export interface EngineSession extends SessionFacts {
   /** Class of each validation sample. */
   readonly validationLabels: Int32Array;
   /** Gradient sums of the complete subtrees that make up a range of slices of a step's batch. */
-  gradient(at: { readonly epoch: number; readonly step: number; readonly update: number }, slices: SliceRange): Promise<NodeVector[]>;
+  gradient(
+    at: { readonly epoch: number; readonly step: number; readonly update: number },
+    slices: SliceRange,
+  ): Promise<NodeVector[]>;
   /** One update of the weights from the summed vector of all slices. */
   update(total: Float32Array, learningRate: number): Promise<StepFacts>;
   /** Outputs for the validation samples of a range of slices, as vectors to be summed over the group. */

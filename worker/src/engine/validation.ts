@@ -52,6 +52,10 @@ export function readValidation(total: Float32Array, slices: number): { outputs: 
 
 /** 48 bits of the weights' SHA-256 as two numbers that float32 holds exactly; never zero, so that absence shows. */
 function weightsDigest(weights: Float32Array): Float32Array {
-  const bytes = createHash('sha256').update(new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength)).digest();
-  return new Float32Array([bytes.readUIntBE(0, 3) + 1, bytes.readUIntBE(3, 3) + 1].map((value) => Math.min(value, 2 ** 24 - 1)));
+  const bytes = createHash('sha256')
+    .update(new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength))
+    .digest();
+  return new Float32Array(
+    [bytes.readUIntBE(0, 3) + 1, bytes.readUIntBE(3, 3) + 1].map((value) => Math.min(value, 2 ** 24 - 1)),
+  );
 }

@@ -13,6 +13,7 @@ import { stepsPerEpoch } from '../data/batches.ts';
 import type { DatasetCache } from '../data/dataset-cache.ts';
 import type { EngineThread } from '../engine/remote.ts';
 import { openExchange } from '../exchange/exchange.ts';
+import type { DirectListener } from '../exchange/listener.ts';
 import { Checkpoints } from './checkpoints.ts';
 import type { Course } from './course.ts';
 import type { JobRunner } from './run-job.ts';
@@ -28,6 +29,8 @@ export interface JobParts {
   readonly engine: EngineThread;
   readonly exchange: 'auto' | 'nats' | 'direct';
   readonly datasets: DatasetCache;
+  /** Takes connections of peers; undefined where this worker takes none. */
+  readonly listener: DirectListener | undefined;
   readonly roster: Roster;
   readonly logger: Logger;
   readonly now: () => number;
@@ -43,14 +46,15 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
   const plan = await getJson(broker.artifacts, { digest: record.plan }, TrialPlan);
   const manifest = await getJson(broker.data, plan.manifest, Manifest);
   const { experiment } = plan;
-  const model = planModel(experiment.model, manifest.imageShape, manifest.classes.length);
+  const model = planModel(experiment.model, manifest.imageShape, manifest.classes.length, experiment.training.loss);
   const keys = { seed: experiment.seed, repeat: record.repeat, fold: record.fold };
   const open = { model, training: experiment.training, keys };
 
   if (record.kind === 'test') {
     const store = await parts.datasets.test(manifest);
     const engine = await parts.engine.open({ ...open, data: { ...store, train: noSamples, validation: store.all } });
-    return testRunner({ broker, plan, engine, labels: store.labels, classes: manifest.classes.length });
+    const facts = { labels: store.labels, samples: store.all, classes: manifest.classes.length };
+    return testRunner({ broker, plan, model, engine, ...facts });
   }
 
   const folds = await getJson(broker.artifacts, plan.folds, FoldsDocument);
@@ -90,6 +94,11 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
         {
           nats: broker.nats,
           mode: experiment.exchange === 'auto' ? parts.exchange : experiment.exchange,
+          ...(parts.listener === undefined ? {} : { listener: parts.listener }),
+          onLink: (peer, gone) =>
+            gone === undefined
+              ? logger.debug({ peer }, 'connected directly')
+              : logger.info({ peer, reason: gone }, 'the direct connection is gone'),
           onSlow: (wait) => logger.warn({ members: wait.members, for: wait.what, ms: wait.sinceMs }, 'waiting'),
         },
       ),

@@ -7,7 +7,7 @@ import type { TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { BlobRef, JobRecord } from '@crossfold/shared/jobs/records';
 import { scoreOutputs } from '@crossfold/shared/metrics/scores';
 import type { ModelPlan } from '@crossfold/shared/model/plan';
-import type { EngineIdentity } from '../engine/tensorflow.ts';
+import type { EngineIdentity } from '@crossfold/shared/results';
 import type { JobState } from './state.ts';
 
 export interface StoreParts {
