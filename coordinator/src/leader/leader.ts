@@ -93,7 +93,7 @@ class Rounds {
     if (isFinal(experiment.state) || this.#busy.has(experiment.id)) return;
     const own = [...this.#view.jobs.values()].filter((job) => job.experiment === experiment.id);
     const work = advanceExperiment(this.#context, experiment, own)
-      .then(() => this.#waits.delete(experiment.id))
+      .then(() => void this.#waits.delete(experiment.id))
       .catch((error: unknown) => this.#sayWhy(experiment.id, error))
       .finally(() => this.#busy.delete(experiment.id));
     this.#busy.set(experiment.id, work);
