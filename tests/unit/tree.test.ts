@@ -92,7 +92,9 @@ describe('the reduction tree', () => {
 
   it('is a tree that matters: other orders give other bits for these values', () => {
     const vectors = [2 ** 24, 1, 1, -(2 ** 24)].map((v) => Float32Array.of(v));
-    const leftToRight = vectors.map((v) => v.slice()).reduce((sum, v) => addInto(sum, v));
+    const leftToRight = vectors
+      .map((v) => v.slice())
+      .reduce<Float32Array>((sum, v) => addInto(sum, v), new Float32Array(1));
     expect(bits(leftToRight)).not.toEqual(bits(sumByDefinition(vectors)));
   });
 
