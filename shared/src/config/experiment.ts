@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { AugmentSpec } from './augment.ts';
 import { DatasetSpec } from './dataset.ts';
 import { EvaluationSpec } from './evaluation.ts';
 import { ModelSpec } from './model.ts';
@@ -22,6 +23,8 @@ export const Experiment = z
     evaluation: EvaluationSpec,
     model: ModelSpec,
     training: TrainingSpec,
+    /** How training pictures are varied; left out, they are taken as they are. */
+    augment: AugmentSpec.exactOptional(),
     /** Members of a job's group; `auto` widens jobs only while workers outnumber them. */
     workersPerJob: z.union([z.literal('auto'), z.int().min(1).max(1024)]).default('auto'),
     /** Part of the engine's identity: TensorFlow's results depend on it. */

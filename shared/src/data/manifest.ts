@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { type BlobRef, Digest } from '../jobs/records.ts';
+import { ImageSpec } from '../config/dataset.ts';
+import { BlobRef, Digest } from '../jobs/records.ts';
 import type { BlobStore } from './blob-store.ts';
 import { canonicalJson, sampleDigestBytes } from './digest.ts';
 
@@ -15,7 +16,10 @@ export type ImageShape = z.infer<typeof ImageShape>;
 
 export const sampleBytesOf = ({ height, width, channels }: ImageShape): number => height * width * channels;
 
-/** A run of samples, `first` to `first + count - 1` in the data set's order, as a blob of nothing but their pixels. */
+/**
+ * A run of samples, `first` to `first + count - 1` in the data set's order, as a blob of nothing but their pixels, or of
+ * nothing but their files.
+ */
 export const Shard = z
   .strictObject({ digest: Digest, bytes: z.int().min(1), first: z.int().min(0), count: z.int().min(1) })
   .readonly();
@@ -31,9 +35,21 @@ export const Samples = z
     sampleDigests: z.string(),
     /** In order; all but the last hold equally many. */
     shards: z.array(Shard).readonly(),
+    /** Where shards hold files: base64 of each file's length, four bytes each (little-endian). */
+    fileBytes: z.string().exactOptional(),
+    /** Where samples come from files: the list of their names, a `SampleNames`. */
+    names: BlobRef.exactOptional(),
   })
   .readonly();
 export type Samples = z.infer<typeof Samples>;
+
+/** The files that samples come from, relative to the data set's folder, with `/` between folders. */
+export const SampleNames = z.array(z.string().max(4096)).readonly();
+export type SampleNames = z.infer<typeof SampleNames>;
+
+/** How files became pixels, where they did; see `ImageSpec`. */
+export const Decoding = ImageSpec.unwrap().pick({ fit: true, kernel: true, maxPixels: true }).readonly();
+export type Decoding = z.infer<typeof Decoding>;
 
 /**
  * What a data set consists of. Written as canonical JSON and named by its digest: equal data, equal digest, wherever
@@ -50,6 +66,12 @@ export const Manifest = z
     train: Samples,
     /** The held-out test set, where the data set has one; no fold ever holds any of it. */
     test: Samples.nullable(),
+    /** Where the data set has a validation part of its own: the index in `train` from which on samples belong to it. */
+    validationFrom: z.int().min(1).exactOptional(),
+    /** Of a data set of pictures. */
+    decoding: Decoding.exactOptional(),
+    /** Files that could not be used and were left out. */
+    skipped: z.int().min(1).exactOptional(),
   })
   .readonly()
   .superRefine((manifest, context) => {
@@ -58,17 +80,29 @@ export const Manifest = z
       if (samples === null) continue;
       const message = inconsistency(samples, sampleBytesOf(manifest.imageShape), manifest.classes.length);
       if (message !== undefined) context.addIssue({ code: 'custom', path: [part], message });
+      if (samples.fileBytes !== undefined && manifest.decoding === undefined)
+        context.addIssue({ code: 'custom', path: ['decoding'], message: 'shards of files need it' });
     }
+    const { validationFrom, train } = manifest;
+    if (validationFrom !== undefined && validationFrom >= train.count)
+      context.addIssue({
+        code: 'custom',
+        path: ['validationFrom'],
+        message: `there are only ${train.count} samples, and validation would begin at ${validationFrom}`,
+      });
   });
 export type Manifest = z.infer<typeof Manifest>;
 
 function inconsistency(samples: Samples, sampleBytes: number, classes: number): string | undefined {
   let next = 0;
+  const files = samples.fileBytes === undefined ? undefined : readFileBytes(samples);
+  if (files !== undefined && files.length !== samples.count) return `there are ${files.length} lengths of files`;
   const perShard = samples.shards[0]?.count ?? 0;
   for (const shard of samples.shards) {
     if (shard.first !== next || shard.first % perShard !== 0)
       return `a shard begins at ${shard.first} after ${next} samples in shards of ${perShard}`;
-    if (shard.bytes !== shard.count * sampleBytes) return `the shard at ${next} has ${shard.bytes} bytes`;
+    const bytes = files?.subarray(next, next + shard.count).reduce((sum, n) => sum + n, 0) ?? shard.count * sampleBytes;
+    if (shard.bytes !== bytes) return `the shard at ${next} has ${shard.bytes} bytes`;
     next += shard.count;
   }
   if (next !== samples.count) return `the shards hold ${next} samples, not ${samples.count}`;
@@ -95,6 +129,21 @@ export function readLabels(samples: Samples): Int32Array {
   const bytes = Buffer.from(samples.labels, 'base64');
   const width = bytes.length / samples.count;
   return Int32Array.from({ length: samples.count }, (_, i) => bytes.readUIntLE(i * width, width));
+}
+
+/** The length of each file, as base64 for a manifest. */
+export function encodeFileBytes(lengths: readonly number[]): string {
+  const bytes = Buffer.alloc(lengths.length * 4);
+  lengths.forEach((length, i) => {
+    bytes.writeUInt32LE(length, i * 4);
+  });
+  return bytes.toString('base64');
+}
+
+/** The length of each file where shards hold files; empty where they hold pixels. */
+export function readFileBytes({ fileBytes = '' }: Pick<Samples, 'fileBytes'>): Float64Array {
+  const bytes = Buffer.from(fileBytes, 'base64');
+  return Float64Array.from({ length: Math.floor(bytes.length / 4) }, (_, i) => bytes.readUInt32LE(i * 4));
 }
 
 /** Stores a manifest, whose digest is then the data set's. */
