@@ -10,11 +10,11 @@ export const Scores = z
     loss: z.number(),
     accuracy: ratio,
     /** `confusionMatrix[true][predicted]`, in counts. */
-    confusionMatrix: z.array(z.array(count)),
+    confusionMatrix: z.array(z.array(count).readonly()).readonly(),
     /** Of each class. */
-    precision: z.array(ratio),
-    recall: z.array(ratio),
-    f1: z.array(ratio),
+    precision: z.array(ratio).readonly(),
+    recall: z.array(ratio).readonly(),
+    f1: z.array(ratio).readonly(),
     /** Where there are two classes: area under the ROC curve. */
     rocAuc: ratio.exactOptional(),
   })
@@ -40,10 +40,10 @@ export type EngineIdentity = z.infer<typeof EngineIdentity>;
 
 export const FoldHistory = z
   .strictObject({
-    loss: z.array(z.number()),
-    accuracy: z.array(z.number()),
-    valLoss: z.array(z.number()),
-    valAccuracy: z.array(z.number()),
+    loss: z.array(z.number()).readonly(),
+    accuracy: z.array(z.number()).readonly(),
+    valLoss: z.array(z.number()).readonly(),
+    valAccuracy: z.array(z.number()).readonly(),
   })
   .readonly();
 
@@ -59,7 +59,7 @@ export const CompletedFold = z
     validationSamples: count,
     history: FoldHistory,
     /** Wall time of each epoch. */
-    epochSeconds: z.array(z.number()),
+    epochSeconds: z.array(z.number()).readonly(),
     validation: Scores,
     /** From 0: the epoch that `validation`, `weightsSha256` and the model are of. */
     bestEpoch: count,
@@ -106,8 +106,8 @@ export const Summary = z
     std: z.number().min(0),
     min: z.number(),
     max: z.number(),
-    /** 95 % confidence interval of the mean; [] for a single fold. */
-    ci95: z.array(z.number()),
+    /** 95 % confidence interval of the mean, corrected for overlapping training sets; [] for a single fold. */
+    ci95: z.array(z.number()).readonly(),
   })
   .readonly();
 export type Summary = z.infer<typeof Summary>;
@@ -118,7 +118,7 @@ export const TrialResult = z
     /** What distinguishes the trial, by dotted path. */
     parameters: z.record(z.string(), z.unknown()).readonly(),
     status: z.enum(['completed', 'failed', 'pruned', 'cancelled']),
-    folds: z.array(FoldResult),
+    folds: z.array(FoldResult).readonly(),
     /** Null where no fold completed. */
     summary: z.strictObject({ accuracy: Summary, loss: Summary }).readonly().nullable(),
   })
@@ -133,13 +133,22 @@ export const Results = z
     name: z.string(),
     status: z.enum(['completed', 'failed', 'cancelled']),
     seed: z.int().min(0),
+    /** When it was submitted, ISO 8601 in UTC. */
+    submittedAt: z.iso.datetime(),
+    /** From then to the end. */
     wallSeconds: z.number().min(0),
+    /** Version of crossfold. */
+    software: z.string().max(100),
     dataset: z
-      .strictObject({ name: z.string(), digest: Digest, samples: count, classes: z.array(z.string()) })
+      .strictObject({ name: z.string(), digest: Digest, samples: count, classes: z.array(z.string()).readonly() })
+      .readonly(),
+    /** How the samples were split; the digest is that of `folds.json`. */
+    split: z
+      .strictObject({ digest: Digest, method: z.string(), folds: z.int().min(1), repeats: z.int().min(1) })
       .readonly(),
     /** Null where nothing was computed. */
     engine: EngineIdentity.nullable(),
-    trials: z.array(TrialResult),
+    trials: z.array(TrialResult).readonly(),
     /** Null where no trial completed. */
     best: z
       .strictObject({ trial: count, by: z.literal('accuracy') })
@@ -147,7 +156,14 @@ export const Results = z
       .nullable(),
     /** Scores on the held-out test set, where the data set has one. */
     test: Scores.unwrap()
-      .extend({ of: z.enum(['fold', 'refit', 'ensemble']), trial: count, fold: count, samples: count })
+      .extend({
+        of: z.enum(['fold', 'refit', 'ensemble']),
+        trial: count,
+        /** Where it is the model of a fold. */
+        fold: count.exactOptional(),
+        repeat: count.exactOptional(),
+        samples: count,
+      })
       .readonly()
       .exactOptional(),
   })
