@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { CrossfoldError, ExitCode } from '@crossfold/shared/errors';
 import { redactCredentials } from '@crossfold/shared/logger';
 import { Command, CommanderError } from 'commander';
+import { version } from '../version.ts';
 import { registerCancel } from './cancel.ts';
 import type { CommandContext } from './context.ts';
 import { processContext } from './context.ts';
@@ -73,9 +73,3 @@ function exitCodeOf(error: unknown, context: CommandContext): number {
 }
 
 const oneLine = (text: string): string => text.trim().replaceAll(/\s*\n\s*/g, ' ');
-
-function version(): string {
-  // The same from src/ and from dist/.
-  const file = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
-}

@@ -4,18 +4,17 @@ import { getJson, putJson } from '@crossfold/shared/broker/json-blobs';
 import { experimentProgress } from '@crossfold/shared/broker/subjects';
 import { Experiment } from '@crossfold/shared/config/experiment';
 import { ConfigError } from '@crossfold/shared/errors';
+import { FoldsDocument } from '@crossfold/shared/folds/folds';
 import { TrainJobResult } from '@crossfold/shared/jobs/job-result';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import type { JobProgress, ProgressEvent } from '@crossfold/shared/progress';
 import { ProgressEvent as ProgressEventSchema } from '@crossfold/shared/progress';
-import { z } from 'zod';
+import { Results } from '@crossfold/shared/results';
 import { uploadSource } from '../data/upload.ts';
 import type { ExperimentClient, Outcome } from './types.ts';
 
 const maxModelBytes = 2 ** 31;
-/** Results and folds are passed on as they lie in the store; whoever reads them checks them against their schema. */
-const AnyDocument = z.unknown();
 
 /**
  * A client of the cluster behind a broker.
@@ -76,8 +75,8 @@ function brokerClient(broker: Broker): ExperimentClient {
       return {
         record,
         experiment: await getJson(broker.artifacts, record.spec, Experiment),
-        results: record.results === null ? undefined : await getJson(broker.artifacts, record.results, AnyDocument),
-        folds: record.folds === null ? undefined : await getJson(broker.artifacts, record.folds, AnyDocument),
+        results: record.results === null ? undefined : await getJson(broker.artifacts, record.results, Results),
+        folds: record.folds === null ? undefined : await getJson(broker.artifacts, record.folds, FoldsDocument),
         models,
       };
     },

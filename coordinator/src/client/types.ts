@@ -1,15 +1,17 @@
 import type { Experiment } from '@crossfold/shared/config/experiment';
+import type { FoldsDocument } from '@crossfold/shared/folds/folds';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import type { ProgressEvent } from '@crossfold/shared/progress';
+import type { Results } from '@crossfold/shared/results';
 
 /** What a finished experiment leaves, for the run folder and the report. */
 export interface Outcome {
   readonly record: ExperimentRecord;
   readonly experiment: Experiment;
-  /** The results document of the contract; undefined where the experiment ended before there could be any. */
-  readonly results: unknown;
-  /** The folds document of the contract; undefined where none were made. */
-  readonly folds: unknown;
+  /** Undefined where the experiment ended before there could be any. */
+  readonly results: Results | undefined;
+  /** Undefined where none were made. */
+  readonly folds: FoldsDocument | undefined;
   /** The models that were kept: one a completed fold, as tensor files. */
   readonly models: readonly {
     readonly trial: number;

@@ -1,18 +1,16 @@
 import { getJson, putJson } from '@crossfold/shared/broker/json-blobs';
 import { Manifest } from '@crossfold/shared/data/manifest';
+import { FoldsDocument } from '@crossfold/shared/folds/folds';
 import { TestJobResult, TrainJobResult } from '@crossfold/shared/jobs/job-result';
 import { TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
-import { aggregate } from '../results/aggregate.ts';
+import type { Results } from '@crossfold/shared/results';
+import type { FinishedJob } from '../results/aggregate.ts';
+import { aggregate, bestFold, completedFolds } from '../results/aggregate.ts';
+import { version } from '../version.ts';
 import type { LeaderContext } from './leader.ts';
 import { newJob } from './prepare.ts';
-
-interface Finished {
-  readonly job: JobRecord;
-  /** Undefined where the job did not complete. */
-  readonly result: TrainJobResult | undefined;
-}
 
 /**
  * Ends an experiment whose `train` jobs are all final: has the model of the best fold scored on the held-out test set,
@@ -25,30 +23,32 @@ export async function finish(
 ): Promise<void> {
   const { broker, logger, now } = context;
   if (record.manifest === null || record.folds === null) return;
-  const finished: Finished[] = [];
+  const finished: FinishedJob[] = [];
+  const plans = new Map<number, TrialPlan>();
   for (const job of jobs.filter((j) => j.kind === 'train')) {
     const result = job.result === null ? undefined : await getJson(broker.artifacts, job.result, TrainJobResult);
     finished.push({ job, result });
+    if (!plans.has(job.trial)) plans.set(job.trial, await getJson(broker.artifacts, { digest: job.plan }, TrialPlan));
   }
   const manifest = await getJson(broker.data, record.manifest, Manifest);
-  const best = bestFold(finished);
   const test = jobs.find((job) => job.kind === 'test');
+  if (test !== undefined && !isFinal(test.state)) return;
+  const scored = test?.result == null ? undefined : await getJson(broker.artifacts, test.result, TestJobResult);
+  const results = aggregate({
+    record,
+    plans,
+    manifest,
+    folds: await getJson(broker.artifacts, record.folds, FoldsDocument),
+    finished,
+    test: test === undefined ? undefined : { job: test, result: scored },
+    wallSeconds: (now() - record.createdAt) / 1000,
+    software: version(),
+  });
+  const best = bestJob(results, finished);
   if (manifest.test !== null && best !== undefined && test === undefined) {
     await queueTest(context, best);
     return;
   }
-  if (test !== undefined && !isFinal(test.state)) return;
-  const scored = test?.result == null ? undefined : await getJson(broker.artifacts, test.result, TestJobResult);
-
-  const plan = await getJson(broker.artifacts, { digest: finished[0]?.job.plan ?? '' }, TrialPlan);
-  const results = aggregate({
-    record,
-    plan,
-    manifest,
-    finished,
-    test: scored,
-    wallSeconds: (now() - record.createdAt) / 1000,
-  });
   const reference = await putJson(broker.artifacts, results);
   const failed =
     finished.find(({ job }) => job.state === 'failed')?.job ?? (test?.state === 'failed' ? test : undefined);
@@ -66,23 +66,22 @@ export async function finish(
   logger.info({ experiment: record.id, status: results.status }, 'experiment finished');
 }
 
-/** The fold with the highest validation accuracy; ties go to the lower loss, then to the first. */
-function bestFold(finished: readonly Finished[]): { job: JobRecord; result: TrainJobResult } | undefined {
-  let best: { job: JobRecord; result: TrainJobResult } | undefined;
-  for (const { job, result } of finished) {
-    if (result === undefined) continue;
-    const mine = result.fold.validation;
-    const theirs = best?.result.fold.validation;
-    const better =
-      theirs === undefined ||
-      mine.accuracy > theirs.accuracy ||
-      (mine.accuracy === theirs.accuracy && mine.loss < theirs.loss);
-    if (better) best = { job, result };
-  }
-  return best;
+interface CompletedJob {
+  readonly job: JobRecord;
+  readonly result: TrainJobResult;
 }
 
-async function queueTest(context: LeaderContext, best: { job: JobRecord; result: TrainJobResult }): Promise<void> {
+/** The job of the best trial's best fold. */
+function bestJob({ trials, best }: Results, finished: readonly FinishedJob[]): CompletedJob | undefined {
+  const trial = trials.find((t) => t.trial === best?.trial);
+  const fold = trial === undefined ? undefined : bestFold(completedFolds(trial));
+  for (const { job, result } of finished)
+    if (result !== undefined && job.trial === trial?.trial && job.fold === fold?.fold && job.repeat === fold.repeat)
+      return { job, result };
+  return undefined;
+}
+
+async function queueTest(context: LeaderContext, best: CompletedJob): Promise<void> {
   const { broker, now } = context;
   const plan = await getJson(broker.artifacts, { digest: best.job.plan }, TrialPlan);
   const { experiment, trial, repeat, fold, identity } = best.job;

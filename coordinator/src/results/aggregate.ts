@@ -1,0 +1,152 @@
+import type { Manifest } from '@crossfold/shared/data/manifest';
+import type { FoldsDocument } from '@crossfold/shared/folds/folds';
+import type { TestJobResult, TrainJobResult } from '@crossfold/shared/jobs/job-result';
+import type { TrialPlan } from '@crossfold/shared/jobs/plan';
+import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
+import { summarize } from '@crossfold/shared/metrics/summary';
+import type { CompletedFold, FoldResult, Results, TrialResult } from '@crossfold/shared/results';
+
+/** A `train` job that is over. */
+export interface FinishedJob {
+  readonly job: JobRecord;
+  /** Undefined where the job did not complete. */
+  readonly result: TrainJobResult | undefined;
+}
+
+export interface Finished {
+  readonly record: ExperimentRecord;
+  /** The plan of each trial, by the trial's number. */
+  readonly plans: ReadonlyMap<number, TrialPlan>;
+  readonly manifest: Manifest;
+  readonly folds: FoldsDocument;
+  readonly finished: readonly FinishedJob[];
+  /** The job that was to score the held-out test set, where there was one, and what it found unless it failed. */
+  readonly test: { readonly job: JobRecord; readonly result: TestJobResult | undefined } | undefined;
+  /** From submission to the end. */
+  readonly wallSeconds: number;
+  /** Version of crossfold. */
+  readonly software: string;
+}
+
+/** Makes `results.json` of what an experiment's jobs left. */
+export function aggregate(all: Finished): Results {
+  const { record, plans, manifest, folds, test } = all;
+  const trials = [...plans.values()].map((plan) => trialResult(plan, all)).sort((a, b) => a.trial - b.trial);
+  const best = bestTrial(trials);
+  const engine = trials.flatMap((trial) => completedFolds(trial))[0]?.engine ?? null;
+  const [experiment] = [...plans.values()].map((plan) => plan.experiment);
+  const repeats = new Set(folds.folds.map(({ repeat }) => repeat ?? 0)).size;
+  return {
+    schema: 1,
+    id: record.id,
+    name: record.name,
+    status: test?.job.state === 'failed' ? 'failed' : overallStatus(trials),
+    seed: experiment?.seed ?? 0,
+    submittedAt: new Date(record.createdAt).toISOString(),
+    wallSeconds: all.wallSeconds,
+    software: all.software,
+    dataset: {
+      name: manifest.name,
+      digest: record.manifest?.digest ?? '',
+      samples: manifest.train.count,
+      classes: manifest.classes,
+    },
+    split: {
+      digest: folds.digest,
+      method: experiment?.evaluation.method ?? '',
+      folds: folds.folds.length / repeats,
+      repeats,
+    },
+    engine,
+    trials,
+    best: best === undefined ? null : { trial: best.trial, by: 'accuracy' },
+    ...(test?.result === undefined
+      ? {}
+      : {
+          test: {
+            of: 'fold' as const,
+            trial: test.job.trial,
+            fold: test.job.fold,
+            repeat: test.job.repeat,
+            samples: test.result.samples,
+            ...test.result.scores,
+          },
+        }),
+  };
+}
+
+function trialResult(plan: TrialPlan, { finished, folds }: Finished): TrialResult {
+  const sizes = new Map(folds.folds.map((fold) => [`${fold.repeat ?? 0}.${fold.fold}`, fold]));
+  const results = finished
+    .filter(({ job }) => job.trial === plan.trial)
+    .map(({ job, result }): FoldResult => {
+      if (result !== undefined) return result.fold;
+      const { fold, repeat, workers, generation, attempts, error } = job;
+      const split = sizes.get(`${repeat}.${fold}`);
+      return {
+        fold,
+        repeat,
+        status: job.state === 'pruned' || job.state === 'cancelled' ? job.state : 'failed',
+        trainSamples: split?.train.length ?? 0,
+        validationSamples: split?.validation.length ?? 0,
+        workers,
+        generations: generation,
+        attempts,
+        ...(error === null ? {} : { error }),
+      };
+    })
+    .sort((a, b) => a.repeat - b.repeat || a.fold - b.fold);
+  const completed = results.filter(isCompleted);
+  const scores = (score: (fold: CompletedFold) => number) =>
+    summarize(
+      completed.map((fold) => ({
+        value: score(fold),
+        trainSamples: fold.trainSamples,
+        validationSamples: fold.validationSamples,
+      })),
+    );
+  const accuracy = scores((fold) => fold.validation.accuracy);
+  const loss = scores((fold) => fold.validation.loss);
+  return {
+    trial: plan.trial,
+    parameters: plan.parameters,
+    status: trialStatus(results),
+    folds: results,
+    summary: accuracy === undefined || loss === undefined ? null : { accuracy, loss },
+  };
+}
+
+const isCompleted = (fold: FoldResult): fold is CompletedFold => fold.status === 'completed';
+
+/** The folds of a trial that were trained to their end. */
+export const completedFolds = (trial: TrialResult): CompletedFold[] => trial.folds.filter(isCompleted);
+
+const trialStatus = (folds: readonly FoldResult[]): TrialResult['status'] =>
+  (['failed', 'cancelled', 'pruned'] as const).find((state) => folds.some(({ status }) => status === state)) ??
+  'completed';
+
+function overallStatus(trials: readonly TrialResult[]): Results['status'] {
+  if (trials.some(({ status }) => status === 'failed')) return 'failed';
+  return trials.some(({ status }) => status === 'completed') ? 'completed' : 'cancelled';
+}
+
+/** The trial with the highest mean accuracy, of those that completed; ties go to the lower loss, then to the first. */
+export function bestTrial(trials: readonly TrialResult[]): TrialResult | undefined {
+  return best(
+    trials.filter(({ status }) => status === 'completed'),
+    ({ summary }) => ({ accuracy: summary?.accuracy.mean ?? 0, loss: summary?.loss.mean ?? 0 }),
+  );
+}
+
+/** The fold with the highest validation accuracy; ties go to the lower loss, then to the first. */
+export const bestFold = (folds: readonly CompletedFold[]): CompletedFold | undefined =>
+  best(folds, ({ validation }) => validation);
+
+function best<T>(
+  candidates: readonly T[],
+  scoresOf: (candidate: T) => { readonly accuracy: number; readonly loss: number },
+): T | undefined {
+  const order = (a: T, b: T): number =>
+    scoresOf(b).accuracy - scoresOf(a).accuracy || scoresOf(a).loss - scoresOf(b).loss;
+  return [...candidates].sort(order)[0];
+}

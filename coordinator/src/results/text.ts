@@ -1,0 +1,50 @@
+import type { Results, Summary, TrialResult } from '@crossfold/shared/results';
+
+/** `97.31 %`; the share of a whole that both people and spreadsheets read. */
+export const percent = (ratio: number): string => `${(100 * ratio).toFixed(2)} %`;
+
+/** `97.31 ± 0.21 %`: mean and sample standard deviation, where there is one. */
+export const meanPercent = ({ mean, std, ci95 }: Summary): string =>
+  ci95.length === 0 ? percent(mean) : `${(100 * mean).toFixed(2)} ± ${(100 * std).toFixed(2)} %`;
+
+export const decimal = (value: number, digits = 4): string => value.toFixed(digits);
+
+/** `0.0912 ± 0.0051`. */
+export const meanDecimal = ({ mean, std, ci95 }: Summary): string =>
+  ci95.length === 0 ? decimal(mean) : `${decimal(mean)} ± ${decimal(std)}`;
+
+/** `12,800`. */
+export const whole = (value: number): string => Math.round(value).toLocaleString('en-US');
+
+/** `3 folds`, `1 fold`. */
+export const count = (n: number, one: string, many = `${one}s`): string => `${whole(n)} ${n === 1 ? one : many}`;
+
+/** `12.3 s`, `4 min 05 s`, `2 h 10 min`. */
+export function seconds(value: number): string {
+  if (value < 59.95) return `${value.toFixed(1)} s`;
+  const total = Math.round(value);
+  const minutes = Math.floor(total / 60);
+  const pad = (n: number): string => String(n).padStart(2, '0');
+  return minutes < 60
+    ? `${minutes} min ${pad(total % 60)} s`
+    : `${Math.floor(minutes / 60)} h ${pad(minutes % 60)} min`;
+}
+
+const methods: Readonly<Record<string, string>> = {
+  kfold: 'k-fold cross-validation',
+  holdout: 'hold-out validation',
+};
+
+/** `5-fold cross-validation`, `hold-out validation`. */
+export function splitText({ method, folds, repeats }: Results['split']): string {
+  const name = (methods[method] ?? method).replace(/^k-fold/, `${folds}-fold`);
+  return repeats > 1 ? `${repeats} times repeated ${name}` : name;
+}
+
+/** A trial's parameters on one line: `training.optimizer.learningRate=0.001`. */
+export const parametersText = (parameters: TrialResult['parameters']): string =>
+  Object.entries(parameters)
+    .map(([path, value]) => `${path}=${parameterText(value)}`)
+    .join(', ');
+
+export const parameterText = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
