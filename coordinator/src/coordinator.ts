@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { openBroker } from '@crossfold/shared/broker/broker';
+import { followConnection } from '@crossfold/shared/broker/connection';
 import { LeaseKeeper, leaseMs } from '@crossfold/shared/broker/lease';
 import { Roster } from '@crossfold/shared/broker/presence';
 import type { ServiceHandles } from '@crossfold/shared/service';
@@ -20,10 +21,11 @@ export interface CoordinatorOptions {
  * @throws UnreachableError where the broker does not answer at the start.
  */
 export async function runCoordinator(options: CoordinatorOptions, handles: ServiceHandles): Promise<void> {
-  const { logger, signal, onReady } = handles;
+  const { logger, signal, onReady, health } = handles;
   const name = options.name ?? `${hostname()}-${process.pid}-${randomBytes(2).toString('hex')}`;
   const broker = await openBroker(options.nats, `coordinator ${name}`);
   const now = (): number => performance.timeOrigin + performance.now();
+  followConnection(broker.nats, (connected) => health.set('no broker', !connected));
   const roster = new Roster(broker.nats, signal, now);
   const lease = new LeaseKeeper(broker.leases, name, now);
   let leading: AbortController | undefined;

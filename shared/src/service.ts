@@ -1,3 +1,7 @@
+import type { Endpoint } from './endpoint.ts';
+import { Health } from './health.ts';
+import type { HttpServer } from './http/server.ts';
+import { startHttp } from './http/server.ts';
 import type { Logger } from './logger.ts';
 
 /** What a service is given by whoever runs it. */
@@ -7,6 +11,18 @@ export interface ServiceHandles {
   readonly signal: AbortSignal;
   /** To be called once the service does its work. */
   readonly onReady: () => void;
+  /** Where the service says which of its parts are missing; starting and leaving are seen to. */
+  readonly health: Health;
+}
+
+export interface ServiceOptions {
+  readonly logger: Logger;
+  /** Serves probes and metrics, for as long as the service lives. */
+  readonly http?: {
+    readonly listen: Endpoint;
+    readonly metrics: { read(): Promise<{ readonly text: string; readonly type: string }> };
+  };
+  readonly host?: ServiceProcess;
 }
 
 /** The parts of `process` that a service's life hangs on. */
@@ -19,7 +35,11 @@ export type ServiceProcess = Pick<
 export const drainMs = 25_000;
 
 /** What a child process says to its parent once it is ready. */
-export const readyMessage = { type: 'ready' } as const;
+export interface ReadyMessage {
+  readonly type: 'ready';
+  /** Where it serves its metrics and probes, if it does: `http://host:port`. */
+  readonly http?: string;
+}
 
 const exitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
@@ -30,10 +50,11 @@ const exitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
  */
 export async function runService(
   run: (handles: ServiceHandles) => Promise<void>,
-  logger: Logger,
-  host: ServiceProcess = process,
+  { logger, http, host = process }: ServiceOptions,
 ): Promise<void> {
   const ending = new AbortController();
+  const health = new Health();
+  health.set('starting', true);
   let timer: NodeJS.Timeout | undefined;
   const end = (signal: keyof typeof exitCodes): void => {
     if (ending.signal.aborted) {
@@ -42,6 +63,7 @@ export async function runService(
       return;
     }
     logger.info({ signal }, 'asked to end: handing over');
+    health.set('leaving', true);
     ending.abort();
     timer = setTimeout(() => {
       logger.error(`still not handed over after ${drainMs / 1000} s: ending at once`);
@@ -60,17 +82,23 @@ export async function runService(
   if (hasParent) host.on('disconnect', orphaned);
   // The parent may have died while this process was starting.
   if (hasParent && !host.connected) orphaned();
+  let server: HttpServer | undefined;
   try {
+    if (http !== undefined) server = await startHttp({ ...http, health, logger });
+    const ready: ReadyMessage = { type: 'ready', ...(server === undefined ? {} : { http: server.url }) };
     await run({
       logger,
+      health,
       signal: ending.signal,
       onReady: () => {
         logger.info('ready');
-        host.send?.(readyMessage);
+        health.set('starting', false);
+        host.send?.(ready);
       },
     });
     logger.info('ended');
   } finally {
+    await server?.close();
     clearTimeout(timer);
     for (const [name, listener] of listeners) host.off(name, listener);
     host.off('disconnect', orphaned);

@@ -80,6 +80,7 @@ export function fakeWorld(behaviour: FakeBehaviour = {}): FakeWorld {
         world.started.push(options);
         return {
           url: 'nats://crossfold:secret@127.0.0.1:1',
+          http: () => new Map(),
           pids: () => [],
           async stop(how) {
             world.done.push(`stop ${how}`);

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { createLogger, redactCredentials } from '@crossfold/shared/logger';
-import { drainMs, readyMessage, runService, type ServiceHandles, type ServiceProcess } from '@crossfold/shared/service';
+import { drainMs, runService, type ServiceHandles, type ServiceProcess } from '@crossfold/shared/service';
 import { aborted } from '@crossfold/shared/wait';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
@@ -35,7 +35,7 @@ const polite = async ({ signal, onReady }: ServiceHandles): Promise<void> => {
 };
 const stubborn = (): Promise<void> => new Promise(() => undefined);
 const start = (host: FakeProcess, service: (handles: ServiceHandles) => Promise<void>): Promise<void> =>
-  runService(service, logger, host as unknown as ServiceProcess);
+  runService(service, { logger, host: host as unknown as ServiceProcess });
 
 describe('a service', () => {
   beforeEach(() => {
@@ -74,7 +74,7 @@ describe('a service', () => {
   it('tells its parent when it is ready, and lets go of it when it ends', async () => {
     const host = new FakeProcess(true);
     const service = start(host, polite);
-    expect(host.did).toEqual([`send ${JSON.stringify(readyMessage)}`]);
+    expect(host.did).toEqual([`send ${JSON.stringify({ type: 'ready' })}`]);
     host.emit('SIGTERM');
     await service;
     expect(host.did.at(-1)).toBe('disconnect');

@@ -2,7 +2,9 @@ import { createHash, randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker } from '@crossfold/shared/broker/broker';
+import { followConnection } from '@crossfold/shared/broker/connection';
 import { announce, Roster } from '@crossfold/shared/broker/presence';
+import type { Endpoint } from '@crossfold/shared/endpoint';
 import type { Presence } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import { failAttempt, takeSeat } from '@crossfold/shared/jobs/transitions';
@@ -12,7 +14,6 @@ import { pause } from '@crossfold/shared/wait';
 import { DatasetCache } from './data/dataset-cache.ts';
 import { ShardCache } from './data/shard-cache.ts';
 import { EngineThread } from './engine/remote.ts';
-import type { Endpoint } from './exchange/listener.ts';
 import { DirectListener } from './exchange/listener.ts';
 import type { JobParts } from './job/open-job.ts';
 import { openJob } from './job/open-job.ts';
@@ -47,7 +48,7 @@ const stillWantedMs = 1500;
  * @throws UnreachableError where the broker does not answer at the start.
  */
 export async function runWorker(options: WorkerOptions, handles: ServiceHandles): Promise<void> {
-  const { logger, signal, onReady } = handles;
+  const { logger, signal, onReady, health } = handles;
   const worker = (options.name ?? `${hostname()}-${process.pid}-${randomBytes(2).toString('hex')}`).replaceAll(
     /[^A-Za-z0-9_-]/g,
     '-',
@@ -58,6 +59,7 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
     openBroker(options.nats, `worker ${worker}`),
     EngineThread.start({ threads: options.threads }),
   );
+  followConnection(broker.nats, (connected) => health.set('no broker', !connected));
   const identity = createHash('sha256').update(JSON.stringify(engine.identity)).digest('hex').slice(0, 16);
   const ended = new AbortController();
   let state: Presence['state'] = 'idle';

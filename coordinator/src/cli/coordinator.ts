@@ -1,7 +1,7 @@
 import { createLogger } from '@crossfold/shared/logger';
 import { runService } from '@crossfold/shared/service';
 import type { Register } from './options.ts';
-import { brokerUrl, examples, natsOption } from './options.ts';
+import { brokerUrl, defaultHttp, examples, httpEndpoint, httpOption, natsOption } from './options.ts';
 
 /** `coordinator`: the service that gives out work. */
 export const registerCoordinator: Register = (program, context) => {
@@ -12,13 +12,18 @@ export const registerCoordinator: Register = (program, context) => {
       'Runs a coordinator until SIGTERM or SIGINT. Any number may run; one of them leads. Logs are JSON, on stdout.',
     )
     .addOption(natsOption())
+    .addOption(httpOption(defaultHttp.coordinator))
     .option('--name <name>', 'its name in logs (default: made up from host and process)')
     .addHelpText('after', examples('coordinator --nats nats://cluster.example:4222'))
-    .action(async (options: { nats?: string; name?: string }) => {
+    .action(async (options: { nats?: string; name?: string; http?: string }) => {
       const nats = brokerUrl(options.nats, context);
+      const listen = httpEndpoint(options.http, context, defaultHttp.coordinator);
+      const { createMetrics } = await import('@crossfold/shared/metrics/registry');
       const { runCoordinator } = await import('../coordinator.ts');
+      const metrics = createMetrics('coordinator');
       const logger = createLogger({ service: options.name ?? 'coordinator', env: context.env });
       const name = options.name === undefined ? {} : { name: options.name };
-      await runService((handles) => runCoordinator({ nats, ...name }, handles), logger);
+      const http = listen === undefined ? {} : { http: { listen, metrics } };
+      await runService((handles) => runCoordinator({ nats, ...name }, handles), { logger, ...http });
     });
 };

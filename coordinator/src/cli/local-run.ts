@@ -41,6 +41,7 @@ export async function runLocally(context: CommandContext, run: LocalRun): Promis
         workers,
         threads: experiment.threadsPerWorker,
         exchange: experiment.exchange,
+        http: { host: '127.0.0.1', port: 0 },
         env: context.env,
         logger: createLogger({ service: 'cli', to: join(folder, 'logs', 'cli.log'), env: context.env }),
         onFailure: (error) => controller.abort(error),

@@ -1,3 +1,5 @@
+import type { Endpoint } from '@crossfold/shared/endpoint';
+import { parseEndpoint } from '@crossfold/shared/endpoint';
 import { ConfigError } from '@crossfold/shared/errors';
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
@@ -35,6 +37,34 @@ export const workersOption = (): Option =>
 
 export const exchangeOption = (): Option =>
   new Option('--exchange <transport>', 'how gradients travel').choices(['auto', 'nats', 'direct']).default('auto');
+
+/** Where services serve probes and metrics where nothing else is asked for; port 0 is any free one. */
+export const defaultHttp = { coordinator: '127.0.0.1:9470', worker: '127.0.0.1:9471' } as const;
+
+export const httpOption = (byDefault: string): Option =>
+  new Option(
+    '--http <addr:port>',
+    `where /metrics, /livez and /readyz are served, as in 0.0.0.0:9470, or off (default: CROSSFOLD_HTTP, else ${byDefault}; a taken port falls to a free one)`,
+  );
+
+/**
+ * Where a service serves probes and metrics; undefined where it is not to.
+ *
+ * @throws ConfigError naming the option or the variable.
+ */
+export function httpEndpoint(
+  given: string | undefined,
+  { env }: CommandContext,
+  byDefault: string,
+): Endpoint | undefined {
+  const [text, source] =
+    given !== undefined
+      ? [given, '--http']
+      : env.CROSSFOLD_HTTP !== undefined && env.CROSSFOLD_HTTP !== ''
+        ? [env.CROSSFOLD_HTTP, 'CROSSFOLD_HTTP']
+        : [byDefault, '--http'];
+  return text === 'off' ? undefined : parseEndpoint(text, source);
+}
 
 /** The broker that a command is for, where it needs one. */
 export function brokerUrl(given: string | undefined, context: CommandContext): string {

@@ -1,16 +1,25 @@
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { createLogger } from '@crossfold/shared/logger';
 import { aborted } from '@crossfold/shared/wait';
-import { defaultWorkers } from '../cluster/embedded.ts';
+import { defaultWorkers, stateFolder, targetsFile } from '../cluster/embedded.ts';
 import { interruptible } from './follow-run.ts';
 import type { Register } from './options.ts';
-import { examples, exchangeOption, wholeNumber, workersOption } from './options.ts';
+import {
+  defaultHttp,
+  examples,
+  exchangeOption,
+  httpEndpoint,
+  httpOption,
+  wholeNumber,
+  workersOption,
+} from './options.ts';
 
 interface UpOptions {
   readonly workers?: number;
   readonly threads: number;
   readonly exchange: 'auto' | 'nats' | 'direct';
   readonly port?: number;
+  readonly http?: string;
   readonly dir: string;
 }
 
@@ -25,11 +34,13 @@ export const registerUp: Register = (program, context) => {
     .addOption(workersOption())
     .option('--threads <n>', "TensorFlow's threads of each worker", wholeNumber(1, 256), 1)
     .addOption(exchangeOption())
+    .addOption(httpOption(`${defaultHttp.coordinator} and the ports after it`))
     .option('--port <port>', "the broker's port (default: a free one)", wholeNumber(1, 65535))
     .option('--dir <folder>', 'folder for its state and logs', join('runs', 'up'))
     .addHelpText('after', examples('up --workers 2', 'up --port 4222 --dir /var/tmp/crossfold'))
     .action(async (options: UpOptions) => {
       const { dir, threads, exchange, workers = defaultWorkers(threads) } = options;
+      const http = httpEndpoint(options.http, context, defaultHttp.coordinator);
       let end: () => void = () => undefined;
       const { controller, dispose } = interruptible(
         context,
@@ -43,6 +54,7 @@ export const registerUp: Register = (program, context) => {
             workers,
             threads,
             exchange,
+            ...(http === undefined ? {} : { http }),
             ...(options.port === undefined ? {} : { port: options.port }),
             env: context.env,
             logger: createLogger({ service: 'cli', to: join(dir, 'logs', 'cli.log'), env: context.env }),
@@ -54,6 +66,9 @@ export const registerUp: Register = (program, context) => {
         context.err.write(
           `${workers} ${workers === 1 ? 'worker is' : 'workers are'} ready, until Ctrl-C; logs are in ${join(dir, 'logs')}; in another shell:\n`,
         );
+        for (const [service, url] of cluster.http()) context.err.write(`# ${service}: ${url}/metrics\n`);
+        if (cluster.http().size > 0)
+          context.err.write(`# for Prometheus, as file_sd_configs: ${resolve(stateFolder(dir), targetsFile)}\n`);
         context.out.write(`export CROSSFOLD_NATS_URL='${cluster.url}'\n`);
         await aborted(controller.signal);
         await cluster.stop('drain');

@@ -1,15 +1,26 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { parseEndpoint } from '@crossfold/shared/endpoint';
 import { createLogger } from '@crossfold/shared/logger';
 import { runService } from '@crossfold/shared/service';
 import type { Register } from './options.ts';
-import { brokerUrl, examples, exchangeOption, natsOption, wholeNumber } from './options.ts';
+import {
+  brokerUrl,
+  defaultHttp,
+  examples,
+  exchangeOption,
+  httpEndpoint,
+  httpOption,
+  natsOption,
+  wholeNumber,
+} from './options.ts';
 
 interface WorkerVerbOptions {
   readonly nats?: string;
   readonly threads: number;
   readonly exchange: 'auto' | 'nats' | 'direct';
   readonly name?: string;
+  readonly http?: string;
   readonly listen?: string;
   readonly advertise?: string;
   readonly cache?: string;
@@ -39,21 +50,27 @@ export const registerWorker: Register = (program, context) => {
       '--advertise <addr:port>',
       'the address that peers are told, where it is not the one listened on (containers, NAT)',
     )
+    .addOption(httpOption(defaultHttp.worker))
     .option('--name <name>', 'its name, unique in the cluster (default: made up from host and process)')
     .option('--cache <folder>', "folder for pieces of data sets (default: the user's cache)")
     .addHelpText('after', examples('worker --nats nats://cluster.example:4222', 'worker --threads 4 --exchange nats'))
     .action(async (options: WorkerVerbOptions) => {
       const nats = brokerUrl(options.nats, context);
+      const http = httpEndpoint(options.http, context, defaultHttp.worker);
+      const { createMetrics } = await import('@crossfold/shared/metrics/registry');
       const { runWorker } = await import('@crossfold/worker/worker');
       const logger = createLogger({ service: options.name ?? 'worker', env: context.env });
       const { threads, exchange, cache = shardCache(context.env) } = options;
-      const { parseEndpoint } = await import('@crossfold/worker/exchange/listener');
       const rest = {
         ...(options.name === undefined ? {} : { name: options.name }),
         ...(options.listen === undefined ? {} : { listen: parseEndpoint(options.listen, '--listen') }),
         ...(options.advertise === undefined ? {} : { advertise: parseEndpoint(options.advertise, '--advertise') }),
       };
-      await runService((handles) => runWorker({ nats, threads, exchange, cache, ...rest }, handles), logger);
+      const metrics = createMetrics('worker');
+      await runService((handles) => runWorker({ nats, threads, exchange, cache, ...rest }, handles), {
+        logger,
+        ...(http === undefined ? {} : { http: { listen: http, metrics } }),
+      });
     });
 };
 

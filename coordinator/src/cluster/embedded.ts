@@ -4,13 +4,17 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { Endpoint } from '@crossfold/shared/endpoint';
+import { showEndpoint } from '@crossfold/shared/endpoint';
 import type { CrossfoldError } from '@crossfold/shared/errors';
 import { TimeoutError } from '@crossfold/shared/errors';
 import type { Logger } from '@crossfold/shared/logger';
+import type { ReadyMessage } from '@crossfold/shared/service';
 import { findBroker } from './find-broker.ts';
 import type { GuardReady } from './guard.ts';
 import { lockFolder } from './lock.ts';
 import { Supervised } from './supervised.ts';
+import { writeTargets } from './targets.ts';
 
 export interface EmbeddedOptions {
   /** Folder for the cluster's state (`.cluster`) and logs (`logs`). */
@@ -19,6 +23,11 @@ export interface EmbeddedOptions {
   /** TensorFlow's threads of each worker. */
   readonly threads: number;
   readonly exchange: 'auto' | 'nats' | 'direct';
+  /**
+   * Where the coordinator serves probes and metrics; workers do so on the ports after it, or all of them on free ones
+   * where its port is 0. Nobody does where not given.
+   */
+  readonly http?: Endpoint;
   /** Port of the broker on the loopback interface; a free one where not given. */
   readonly port?: number;
   readonly env: NodeJS.ProcessEnv;
@@ -33,6 +42,8 @@ export interface EmbeddedOptions {
 export interface EmbeddedCluster {
   /** Address of its broker, credentials included: not to be logged. */
   readonly url: string;
+  /** Where its services serve probes and metrics, by their names (`coordinator`, `worker-0`...): `http://host:port`. */
+  http(): ReadonlyMap<string, string>;
   /** Process ids of all its parts, the broker included. */
   pids(): number[];
   /**
@@ -46,6 +57,9 @@ export interface EmbeddedCluster {
 
 /** One worker a core, or as many as their threads leave room for. */
 export const defaultWorkers = (threads: number): number => Math.max(1, Math.floor(availableParallelism() / threads));
+
+/** Beside an embedded cluster's state: where its services serve metrics, as Prometheus' file discovery reads it. */
+export const targetsFile = 'prometheus-targets.json';
 
 /** Where an embedded cluster keeps its state within the run's folder. */
 export const stateFolder = (folder: string): string => join(folder, '.cluster');
@@ -89,6 +103,8 @@ class Embedded implements EmbeddedCluster {
   #broker: Supervised | undefined;
   #coordinator: Supervised | undefined;
   #workers: Supervised[] = [];
+  readonly #http = new Map<string, string>();
+  #targets: Promise<void> = Promise.resolve();
   #unlock: () => Promise<void> = async () => undefined;
   #started = false;
 
@@ -101,6 +117,10 @@ class Embedded implements EmbeddedCluster {
 
   get url(): string {
     return `nats://crossfold:${this.#password}@127.0.0.1:${this.#port}`;
+  }
+
+  http(): ReadonlyMap<string, string> {
+    return this.#http;
   }
 
   pids(): number[] {
@@ -117,9 +137,13 @@ class Embedded implements EmbeddedCluster {
     const ready = await this.#startBroker(binary, end);
     await lock.heldBy(ready.pid);
     const { workers, threads, exchange } = this.#options;
-    const services = [this.#startService('coordinator', ['coordinator'], end, (child) => (this.#coordinator = child))];
+    const services = [
+      this.#startService('coordinator', ['coordinator', ...this.#httpOf(0)], end, (child) => {
+        this.#coordinator = child;
+      }),
+    ];
     for (let n = 0; n < workers; n++) {
-      const parameters = ['worker', '--threads', String(threads), '--exchange', exchange];
+      const parameters = ['worker', '--threads', String(threads), '--exchange', exchange, ...this.#httpOf(n + 1)];
       services.push(this.#startService(`worker-${n}`, parameters, end, (child) => this.#workers.push(child)));
     }
     await Promise.all(services);
@@ -135,6 +159,8 @@ class Embedded implements EmbeddedCluster {
     await this.#coordinator?.stop(endGraceMs);
     await this.#broker?.stop(endGraceMs);
     this.#endBroker();
+    await this.#targets;
+    await rm(join(this.#state, targetsFile), { force: true });
     await this.#unlock();
   }
 
@@ -217,9 +243,31 @@ authorization { user: "crossfold", password: "${this.#password}" }
           env,
         );
       };
-      keep(this.#supervise(name, start, () => resolve()));
+      keep(
+        this.#supervise(name, start, (message) => {
+          const { http } = message as ReadyMessage;
+          if (http !== undefined) this.#served(name, http);
+          resolve();
+        }),
+      );
     });
     return within(ready, serviceReadyMs, `${name} to be ready (see ${join(this.#logs, `${name}.log`)})`, signal);
+  }
+
+  /** What makes a service serve probes and metrics, each on a port of its own. */
+  #httpOf(place: number): string[] {
+    const { http } = this.#options;
+    const asked = http === undefined ? 'off' : showEndpoint({ ...http, port: http.port === 0 ? 0 : http.port + place });
+    return ['--http', asked];
+  }
+
+  /** A service that was started again may serve elsewhere. */
+  #served(name: string, url: string): void {
+    this.#http.set(name, url);
+    const { logger } = this.#options;
+    this.#targets = this.#targets
+      .then(() => writeTargets(join(this.#state, targetsFile), this.#http))
+      .catch((error: unknown) => logger.warn({ err: error }, 'the list of targets could not be written'));
   }
 
   #supervise(

@@ -1,5 +1,5 @@
 import type { NatsConnection } from 'nats';
-import { connect, ErrorCode, NatsError } from 'nats';
+import { connect, ErrorCode, Events, NatsError } from 'nats';
 import { UnreachableError } from '../errors.ts';
 
 /** How long a broker may take to answer before it counts as not there. */
@@ -51,6 +51,16 @@ export async function connectBroker(url: string, name: string): Promise<NatsConn
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Calls back with every loss of the broker, and with its return, until the connection is closed for good. */
+export function followConnection(nats: NatsConnection, onChange: (connected: boolean) => void): void {
+  void (async () => {
+    for await (const { type } of nats.status()) {
+      if (type === Events.Disconnect) onChange(false);
+      if (type === Events.Reconnect) onChange(true);
+    }
+  })();
 }
 
 const unreachable = (shown: string, reason: string): string =>

@@ -2,6 +2,7 @@ import type { NatsConnection } from 'nats';
 import { JSONCodec } from 'nats';
 import type { Presence } from '../jobs/records.ts';
 import { Presence as PresenceSchema } from '../jobs/records.ts';
+import { followConnection } from './connection.ts';
 import { allPresence, presenceSubject } from './subjects.ts';
 
 export const presenceEveryMs = 400;
@@ -45,7 +46,10 @@ export class Roster {
       },
     });
     const timer = setInterval(() => this.#tick(), presenceEveryMs / 2);
-    void this.#followConnection(nats);
+    followConnection(nats, (connected) => {
+      this.#connected = connected;
+      if (connected) this.#attentiveSince = this.#now();
+    });
     signal.addEventListener(
       'abort',
       () => {
@@ -78,16 +82,6 @@ export class Roster {
     const now = this.#now();
     if (now - this.#ticked > presenceLostMs / 2) this.#attentiveSince = now;
     this.#ticked = now;
-  }
-
-  async #followConnection(nats: NatsConnection): Promise<void> {
-    for await (const status of nats.status()) {
-      if (status.type === 'disconnect') this.#connected = false;
-      if (status.type === 'reconnect') {
-        this.#connected = true;
-        this.#attentiveSince = this.#now();
-      }
-    }
   }
 }
 

@@ -2,14 +2,10 @@ import { once } from 'node:events';
 import type { Server, Socket } from 'node:net';
 import { createServer, isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { ConfigError } from '@crossfold/shared/errors';
+import type { Endpoint } from '@crossfold/shared/endpoint';
+import { listenAt } from '@crossfold/shared/endpoint';
 import type { Hello } from './handshake.ts';
 import { handshakeMs, readHello, welcome } from './handshake.ts';
-
-export interface Endpoint {
-  readonly host: string;
-  readonly port: number;
-}
 
 export interface ListenOptions {
   /** Where to listen; port 0 is any free one. */
@@ -36,24 +32,6 @@ const maxStrangers = 256;
 const loopback: Endpoint = { host: '127.0.0.1', port: 0 };
 
 /**
- * Reads `ADDR:PORT`, `[IPV6]:PORT`, `ADDR` or `:PORT` (every interface).
- *
- * @throws ConfigError naming the option.
- */
-export function parseEndpoint(text: string, option: string): Endpoint {
-  const match = /^(?:\[([0-9a-fA-F:.%a-z]+)\]|([^:[\]]*))(?::(\d{1,5}))?$/.exec(text);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3] ?? 0);
-  if (host === undefined || text === '' || port > 65_535)
-    throw new ConfigError({
-      field: option,
-      value: JSON.stringify(text),
-      allowed: 'ADDR:PORT, for example 0.0.0.0:4300 or [::]:0',
-    });
-  return { host: host === '' ? '::' : host, port };
-}
-
-/**
  * The one place where a worker process takes connections of peers, for whatever generation it is in. Peers that come
  * before this member has entered the generation wait for it, for a bounded time.
  */
@@ -77,19 +55,9 @@ export class DirectListener {
   /** @throws ConfigError where the address is not one of this machine's. */
   static async open(options: ListenOptions = {}): Promise<DirectListener> {
     const wanted = options.listen ?? loopback;
-    let server: Server;
-    try {
-      server = await listen(wanted);
-    } catch (error) {
-      const code = error instanceof Error && 'code' in error ? error.code : undefined;
-      if (code !== 'EADDRINUSE' && code !== 'EACCES')
-        throw new ConfigError(
-          `cannot listen on ${wanted.host}:${wanted.port}: ${error instanceof Error ? error.message : String(error)}`,
-        );
-      server = await listen({ ...wanted, port: 0 });
-      options.onTaken?.(wanted, portOf(server));
-    }
-    const port = options.advertise?.port || portOf(server);
+    const server = createServer({ noDelay: true, keepAlive: true });
+    const listening = await listenAt(server, wanted, options.onTaken);
+    const port = options.advertise?.port || listening;
     return new DirectListener(server, { host: options.advertise?.host ?? reachableHost(wanted.host), port });
   }
 
@@ -146,19 +114,6 @@ export class DirectListener {
       }, handshakeMs).unref();
     });
   }
-}
-
-async function listen({ host, port }: Endpoint): Promise<Server> {
-  const server = createServer({ noDelay: true, keepAlive: true });
-  server.listen({ host, port });
-  await once(server, 'listening');
-  return server;
-}
-
-function portOf(server: Server): number {
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('the server does not listen on a port');
-  return address.port;
 }
 
 /** An address under which others reach a process that listens on `host`. */

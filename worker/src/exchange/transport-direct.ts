@@ -1,12 +1,13 @@
 import type { Socket } from 'node:net';
 import { connect } from 'node:net';
+import type { Endpoint } from '@crossfold/shared/endpoint';
 import type { BufferPool } from './buffers.ts';
 import type { GroupView } from './exchange.ts';
 import type { Header } from './frame.ts';
 import { maxRequestBytes } from './frame.ts';
 import { greet, groupDigest, handshakeMs } from './handshake.ts';
 import { Link } from './link.ts';
-import type { DirectListener, Endpoint } from './listener.ts';
+import type { DirectListener } from './listener.ts';
 import type { Receive, Transport } from './transport.ts';
 
 const redialMs = { first: 200, most: 5000 };

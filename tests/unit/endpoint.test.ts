@@ -1,5 +1,5 @@
+import { parseEndpoint } from '@crossfold/shared/endpoint';
 import { ConfigError } from '@crossfold/shared/errors';
-import { parseEndpoint } from '@crossfold/worker/exchange/listener';
 import { describe, expect, it } from 'vitest';
 
 describe('an address to listen on', () => {

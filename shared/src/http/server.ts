@@ -1,0 +1,113 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer } from 'node:http';
+import type { Endpoint } from '../endpoint.ts';
+import { listenAt, showEndpoint } from '../endpoint.ts';
+import type { Health } from '../health.ts';
+import type { Logger } from '../logger.ts';
+
+export interface HttpOptions {
+  readonly listen: Endpoint;
+  readonly health: Health;
+  /** What `/metrics` shows. */
+  readonly metrics: { read(): Promise<{ readonly text: string; readonly type: string }> };
+  readonly logger: Logger;
+}
+
+export interface HttpServer {
+  /** `http://host:port`, as it is reached on this machine. */
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+const requestMs = 5000;
+/** A scraper, a few probes and a person or two. */
+const maxConnections = 64;
+const maxHeaderBytes = 8192;
+
+/**
+ * The HTTP side of a service, for probes and scrapers: `/livez` (it runs: answered for as long as the process turns,
+ * whatever it computes or waits for), `/readyz` (it can do its work, or 503 and what stands in the way), `/metrics`. GET and
+ * HEAD only; nothing that is sent is read.
+ *
+ * @throws ConfigError where the address is not one of this machine's.
+ */
+export async function startHttp({ listen, health, metrics, logger }: HttpOptions): Promise<HttpServer> {
+  const pages: Readonly<Record<string, () => Page | Promise<Page>>> = {
+    '/livez': () => ({ status: 200, type: plain, text: 'ok\n' }),
+    '/readyz': () => {
+      const { obstacles } = health;
+      return obstacles.length === 0
+        ? { status: 200, type: plain, text: 'ready\n' }
+        : { status: 503, type: plain, text: `not ready: ${obstacles.join(', ')}\n` };
+    },
+    '/metrics': async () => ({ status: 200, ...(await metrics.read()) }),
+    '/': () => ({ status: 200, type: plain, text: '/metrics\n/livez\n/readyz\n' }),
+  };
+  const answer = async (request: IncomingMessage): Promise<Page> => {
+    if (request.method !== 'GET' && request.method !== 'HEAD')
+      return { status: 405, type: plain, text: 'only GET and HEAD\n', headers: { allow: 'GET, HEAD' } };
+    // An unlisted path must not find what every object has.
+    const path = (request.url ?? '').split('?', 1)[0] ?? '';
+    const page = Object.hasOwn(pages, path) ? pages[path] : undefined;
+    return (await page?.()) ?? { status: 404, type: plain, text: 'there are /metrics, /livez and /readyz\n' };
+  };
+  const server = createServer(
+    {
+      requestTimeout: requestMs,
+      headersTimeout: requestMs,
+      keepAliveTimeout: requestMs,
+      connectionsCheckingInterval: requestMs,
+      maxHeaderSize: maxHeaderBytes,
+    },
+    (request, response) => {
+      void answer(request)
+        .catch((error: unknown): Page => {
+          logger.warn({ err: error, path: request.url?.slice(0, 200) }, 'a request could not be answered');
+          return { status: 500, type: plain, text: 'see the log\n' };
+        })
+        .then((page) => send(response, request, page));
+    },
+  );
+  server.maxConnections = maxConnections;
+  const port = await listenAt(server, listen, (wanted, got) =>
+    logger.warn({ wanted: showEndpoint(wanted), got }, 'the port for HTTP is taken; a free one is used'),
+  );
+  const url = `http://${showEndpoint({ host: anyHost.get(listen.host) ?? listen.host, port })}`;
+  logger.info({ url }, 'metrics and probes are served');
+  return {
+    url,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+interface Page {
+  readonly status: number;
+  readonly type: string;
+  readonly text: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+const plain = 'text/plain; charset=utf-8';
+/** Where a server on every interface is reached from here. */
+const anyHost = new Map([
+  ['0.0.0.0', '127.0.0.1'],
+  ['::', '::1'],
+]);
+
+function send(response: ServerResponse, request: IncomingMessage, { status, type, text, headers }: Page): void {
+  const body = Buffer.from(text);
+  response.writeHead(status, {
+    'content-type': type,
+    'content-length': body.length,
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    ...headers,
+  });
+  response.end(request.method === 'HEAD' ? undefined : body);
+  // What a body would hold is not read: the connection is of no further use.
+  if (status === 405) response.once('finish', () => request.socket.destroy());
+}

@@ -1,0 +1,103 @@
+import { once } from 'node:events';
+import { request } from 'node:http';
+import { connect } from 'node:net';
+import { Health } from '@crossfold/shared/health';
+import type { HttpServer } from '@crossfold/shared/http/server';
+import { startHttp } from '@crossfold/shared/http/server';
+import { createLogger } from '@crossfold/shared/logger';
+import { createMetrics } from '@crossfold/shared/metrics/registry';
+import { afterEach, describe, expect, it } from 'vitest';
+
+const servers: HttpServer[] = [];
+const lines: Record<string, unknown>[] = [];
+const logger = createLogger({ service: 'test', to: { write: (line) => lines.push(JSON.parse(line)) }, env: {} });
+const loopback = { host: '127.0.0.1', port: 0 };
+
+afterEach(async () => {
+  for (const server of servers.splice(0)) await server.close();
+  lines.length = 0;
+});
+
+async function serve(health = new Health(), listen = loopback, metrics: Readable = createMetrics('worker')) {
+  const server = await startHttp({ listen, health, metrics, logger });
+  servers.push(server);
+  return server.url;
+}
+type Readable = Parameters<typeof startHttp>[0]['metrics'];
+
+const get = async (url: string, method = 'GET') => {
+  const response = await fetch(url, { method, headers: { connection: 'close' } });
+  return { status: response.status, text: await response.text(), headers: response.headers };
+};
+
+describe('the HTTP side of a service', () => {
+  it('is ready only while nothing stands in the way, and lives in any case', async () => {
+    const health = new Health();
+    health.set('starting', true);
+    health.set('no broker', true);
+    const url = await serve(health);
+    expect(await get(`${url}/readyz`)).toMatchObject({ status: 503, text: 'not ready: starting, no broker\n' });
+    expect(await get(`${url}/livez`)).toMatchObject({ status: 200, text: 'ok\n' });
+    health.set('starting', false);
+    health.set('no broker', false);
+    expect(await get(`${url}/readyz?verbose`)).toMatchObject({ status: 200, text: 'ready\n' });
+    expect((await get(`${url}/livez`, 'HEAD')).text).toBe('');
+  });
+
+  it('shows the metrics in Prometheus’ format, the process’s own included', async () => {
+    const { status, text, headers } = await get(`${await serve()}/metrics`);
+    expect(status).toBe(200);
+    expect(headers.get('content-type')).toContain('text/plain; version=0.0.4');
+    expect(text).toContain('# TYPE crossfold_step_duration_seconds histogram');
+    expect(text).toContain('crossfold_gradient_bytes_total{direction="in",transport="nats"} 0');
+    expect(text).toMatch(/^process_resident_memory_bytes \d+/m);
+    expect(text).toMatch(/^nodejs_eventloop_lag_p99_seconds /m);
+  });
+
+  it.each([
+    ['POST', '/metrics', 405],
+    ['DELETE', '/livez', 405],
+    ['GET', '/nothing', 404],
+    ['GET', '/constructor', 404],
+    ['GET', '/../etc/passwd', 404],
+  ])('%s %s is answered with %i', async (method, path, status) => {
+    const url = new URL(await serve());
+    const sent = request({ host: url.hostname, port: url.port, method, path, agent: false }).end();
+    const [response] = (await once(sent, 'response')) as [import('node:http').IncomingMessage];
+    response.resume();
+    expect(response.statusCode).toBe(status);
+  });
+
+  it('refuses headers without end', async () => {
+    const url = new URL(await serve());
+    const socket = connect(Number(url.port), url.hostname);
+    socket.on('error', () => undefined);
+    socket.write(`GET /livez HTTP/1.1\r\nx: ${'y'.repeat(20_000)}`);
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    expect(answer.toString()).toContain('431');
+    if (!socket.closed) await once(socket, 'close');
+  });
+
+  it('falls to a free port where its own is taken, and says so', async () => {
+    const first = new URL(await serve());
+    const second = new URL(await serve(new Health(), { host: '127.0.0.1', port: Number(first.port) }));
+    expect(second.port).not.toBe(first.port);
+    expect((await get(`${second.origin}/livez`)).status).toBe(200);
+    expect(lines).toContainEqual(
+      expect.objectContaining({ level: 'warn', wanted: first.host, got: Number(second.port) }),
+    );
+  });
+
+  it('names an address that is not this machine’s', async () => {
+    await expect(serve(new Health(), { host: '192.0.2.1', port: 9470 })).rejects.toThrow(
+      /^cannot listen on 192\.0\.2\.1:9470: /,
+    );
+  });
+
+  it('keeps what went wrong to its log', async () => {
+    const broken = { read: () => Promise.reject(new Error('secret')) };
+    const answer = await get(`${await serve(new Health(), loopback, broken)}/metrics`);
+    expect(answer).toMatchObject({ status: 500, text: 'see the log\n' });
+    expect(lines.at(-1)).toMatchObject({ level: 'warn', path: '/metrics', err: { message: 'secret' } });
+  });
+});
