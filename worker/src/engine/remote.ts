@@ -4,6 +4,7 @@ import type { EngineIdentity } from '@crossfold/shared/results';
 import { within } from '@crossfold/shared/wait';
 import type { JobHost } from './job-host.ts';
 import type { EngineSession, SessionFacts, SessionOptions } from './session.ts';
+import { tensorFlowEnvironment } from './tensorflow.ts';
 import { readValidation } from './validation.ts';
 
 /** What the engine's thread is started with. */
@@ -64,6 +65,7 @@ export class EngineThread {
 
   /** Starts the thread and loads TensorFlow. */
   static async start(setup: ThreadSetup): Promise<EngineThread> {
+    Object.assign(process.env, tensorFlowEnvironment(setup.threads));
     const worker = new Worker(new URL('./thread.js', import.meta.url), { workerData: setup });
     const ready = new Promise<EngineIdentity>((resolve, reject) => {
       worker.once('message', (message: { ready: EngineIdentity }) => resolve(message.ready));

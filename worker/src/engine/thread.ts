@@ -1,4 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import { Engine } from './engine.ts';
 import { JobHost } from './job-host.ts';
 import type { Call, Reply, ThreadSetup } from './remote.ts';
 import { transferList } from './remote.ts';
@@ -28,7 +29,8 @@ port.on('message', (call: Call) => {
 function carryOut(call: Call): unknown {
   if (call.method === 'open') {
     host?.close();
-    host = new JobHost(loaded, ...call.args);
+    const [options] = call.args;
+    host = new JobHost(new Engine(loaded, options), options);
     return host.facts;
   }
   if (host === undefined) throw new Error('no job is open');

@@ -9,18 +9,25 @@ export interface Course {
 }
 
 export type Action =
-  | { readonly kind: 'step'; readonly epoch: number; readonly step: number; readonly update: number }
+  | {
+      readonly kind: 'step';
+      readonly epoch: number;
+      readonly step: number;
+      readonly update: number;
+      readonly updates: number;
+    }
   | { readonly kind: 'validate'; readonly epoch: number }
   | { readonly kind: 'done' };
 
-/** What is to be done at a position; epochs, steps and updates count from 0. */
+/** What is to be done at a position; epochs, steps and updates count from 0, and there are `updates` of them in all. */
 export function actionAt(course: Course, position: number): Action {
   const perEpoch = course.stepsPerEpoch + 1;
   const epoch = Math.floor(position / perEpoch);
   const step = position % perEpoch;
   if (epoch >= course.epochs) return { kind: 'done' };
   if (step === course.stepsPerEpoch) return { kind: 'validate', epoch };
-  return { kind: 'step', epoch, step, update: epoch * course.stepsPerEpoch + step };
+  const updates = course.epochs * course.stepsPerEpoch;
+  return { kind: 'step', epoch, step, update: epoch * course.stepsPerEpoch + step, updates };
 }
 
 /** The position at which the job is done. */

@@ -1,0 +1,225 @@
+import type { TrainingSpec } from '@crossfold/shared/config/training';
+import type { ModelPlan } from '@crossfold/shared/model/plan';
+import { keyedRandom } from '@crossfold/shared/rng';
+import type { EngineState } from '../job/state.ts';
+import { HostTensor } from './host-tensor.ts';
+import { initialWeights } from './initial-weights.ts';
+import type { Stage } from './layers/stage.ts';
+import type { Network } from './network.ts';
+import { buildNetwork } from './network.ts';
+import type { Optimizer, Range } from './optimizers.ts';
+import { createOptimizer } from './optimizers.ts';
+import { evaluated, predictedClasses } from './predictions.ts';
+import type { Compiled, Program } from './program.ts';
+import { compile, eagerProgram } from './program.ts';
+import type { SessionOptions, StepFacts } from './session.ts';
+import { evaluationProgram, gradientProgram, masked, maskInput, trailing } from './step.ts';
+import type { Binding, LoadedTensorFlow, TensorValues } from './tensorflow.ts';
+import { addRegularizers, clipGradient, divide, moveStatistics, penalty, trainableRanges } from './update.ts';
+
+/** Samples as the net takes them. */
+export interface Samples {
+  /** [samples, height, width, channels] */
+  readonly x: Float32Array;
+  /** Class of each sample. */
+  readonly labels: Int32Array;
+}
+
+/** What the engine needs to know of a job. */
+export type EngineOptions = Pick<SessionOptions, 'model' | 'training' | 'keys'>;
+
+export interface EngineSettings {
+  /** How programs run; `eager` is the reference that graphs are held against. */
+  readonly mode?: 'graph' | 'eager';
+  /** Told when a program has to run eagerly because TensorFlow does not take it as a graph. */
+  readonly onFallback?: (program: string, reason: unknown) => void;
+}
+
+/** A program for a number of samples, with the memory that its arguments lie in. */
+interface Ready {
+  readonly program: Compiled;
+  readonly x: HostTensor<Float32Array>;
+  readonly labels: HostTensor<Int32Array>;
+  readonly others: Readonly<Record<string, HostTensor<Float32Array>>>;
+}
+
+/**
+ * One job's net: its weights, and what is computed with them. All vectors are flat: a net's parameters lie one after
+ * another in the order of the model, and a gradient vector is laid out like the weights, with a few sums at its end.
+ */
+export class Engine {
+  /** Numbers in a gradient vector. */
+  readonly vectorLength: number;
+  readonly #binding: Binding;
+  readonly #settings: EngineSettings;
+  readonly #plan: ModelPlan;
+  readonly #training: TrainingSpec;
+  readonly #keys: EngineOptions['keys'];
+  readonly #network: Network;
+  readonly #optimizer: Optimizer;
+  readonly #trainable: readonly Range[];
+  readonly #weights: HostTensor<Float32Array>;
+  readonly #optimizerState: Float32Array;
+  readonly #gradients = new Map<number, Ready>();
+  readonly #evaluations = new Map<number, Ready>();
+  #step = 0;
+
+  constructor(loaded: LoadedTensorFlow, { model, training, keys }: EngineOptions, settings: EngineSettings = {}) {
+    this.#binding = loaded.binding;
+    this.#settings = settings;
+    this.#plan = model;
+    this.#training = training;
+    this.#keys = keys;
+    this.#network = buildNetwork(model, training.loss);
+    this.#optimizer = createOptimizer(training.optimizer);
+    this.#trainable = trainableRanges(model);
+    this.#weights = HostTensor.float32(loaded.binding, [model.weightCount]);
+    this.#optimizerState = new Float32Array(this.#optimizer.slots * model.weightCount);
+    this.vectorLength = model.weightCount + trailing.length;
+    this.reset();
+  }
+
+  /**
+   * A slice's gradient sums, and its trailing sums. A parameter that is not trainable has the slice's statistic times
+   * its samples in its place. An empty slice gives zeros, and costs nothing.
+   *
+   * @param at number of the update and of the slice in its batch, which dropout's masks follow from
+   */
+  gradient({ x, labels }: Samples, at: { readonly step: number; readonly slice: number }): Float32Array {
+    const samples = labels.length;
+    if (samples === 0) return new Float32Array(this.vectorLength);
+    const ready = this.#ready(this.#gradients, samples, () =>
+      gradientProgram(this.#network, samples, this.#training.classWeights !== undefined),
+    );
+    const { classWeights } = this.#training;
+    const sampleWeights = ready.others.sampleWeights;
+    if (classWeights !== undefined && sampleWeights !== undefined)
+      for (let i = 0; i < samples; i++) sampleWeights.values[i] = classWeights[labels[i] ?? 0] ?? 1;
+    for (const stage of masked(this.#network)) {
+      const mask = ready.others[maskInput(stage)];
+      if (mask !== undefined) this.#drawMask(stage, at, mask.values);
+    }
+    const [vector, losses, last] = this.#run(ready, x, labels);
+    if (!isFloats(vector) || !isFloats(losses) || !isFloats(last)) throw new Error('a gradient has three outputs');
+    const sums = this.#plan.weightCount;
+    vector[sums + trailing.loss] = sum(losses);
+    const predicted = predictedClasses(last, samples, this.#network.head.fused === 'sigmoid' ? 0 : 0.5);
+    vector[sums + trailing.correct] = predicted.filter((label, i) => label === labels[i]).length;
+    vector[sums + trailing.samples] = samples;
+    return vector;
+  }
+
+  /**
+   * One update of the weights from the sum of all slices' vectors, which is used up.
+   *
+   * @returns the mean loss (with the penalties of regularisers, as Keras reports it), and counts of the batch
+   */
+  update(total: Float32Array, learningRate: number): StepFacts {
+    const plan = this.#plan;
+    const weights = this.#weights.values;
+    const gradient = total.subarray(0, plan.weightCount);
+    const sums = total.subarray(plan.weightCount);
+    const samples = sums[trailing.samples] ?? 0;
+    const loss = (sums[trailing.loss] ?? 0) / samples + penalty(plan, weights);
+    divide(gradient, samples);
+    addRegularizers(plan, weights, gradient);
+    if (this.#training.clip !== undefined) clipGradient(gradient, this.#trainable, this.#training.clip);
+    this.#step++;
+    const state = this.#optimizerState;
+    for (const range of this.#trainable)
+      this.#optimizer.apply({ weights, gradient, state, learningRate, step: this.#step }, range);
+    moveStatistics(plan, weights, gradient);
+    return { loss, correct: sums[trailing.correct] ?? 0, samples };
+  }
+
+  /** Three numbers a sample: loss, predicted class, and score (of class 1 where there are two, else of the predicted). */
+  evaluate({ x, labels }: Samples): Float32Array {
+    const samples = labels.length;
+    const ready = this.#ready(this.#evaluations, samples, () => evaluationProgram(this.#network, samples));
+    const [losses, outputs] = this.#run(ready, x, labels);
+    if (!isFloats(losses) || !isFloats(outputs)) throw new Error('an evaluation has two outputs');
+    return evaluated(losses, outputs, penalty(this.#plan, this.#weights.values));
+  }
+
+  /** Back to the initial weights. */
+  reset(): void {
+    initialWeights(this.#plan, this.#keys, this.#weights.values);
+    this.#optimizerState.fill(this.#optimizer.initial);
+    this.#step = 0;
+  }
+
+  /** @throws RangeError where the state is of another model or optimizer. */
+  load(state: EngineState): void {
+    const fits =
+      state.weights.length === this.#weights.values.length && state.optimizer.length === this.#optimizerState.length;
+    if (!fits) throw new RangeError('the state is of another model or optimizer');
+    this.#weights.values.set(state.weights);
+    this.#optimizerState.set(state.optimizer);
+    this.#step = state.step;
+  }
+
+  /** A copy of the weights and of the optimizer's state. */
+  state(): EngineState {
+    return { weights: this.#weights.values.slice(), optimizer: this.#optimizerState.slice(), step: this.#step };
+  }
+
+  /** Frees all that TensorFlow holds for this job. */
+  dispose(): void {
+    for (const { program, x, labels, others } of [...this.#gradients.values(), ...this.#evaluations.values()]) {
+      program.dispose();
+      for (const tensor of [x, labels, ...Object.values(others)]) tensor.dispose();
+    }
+    this.#gradients.clear();
+    this.#evaluations.clear();
+    this.#weights.dispose();
+  }
+
+  #ready(known: Map<number, Ready>, samples: number, describe: () => Program): Ready {
+    const there = known.get(samples);
+    if (there !== undefined) return there;
+    const described = describe();
+    const binding = this.#binding;
+    const others = Object.entries(described.inputs)
+      .filter(([name]) => !['weights', 'x', 'labels'].includes(name))
+      .map(([name, { shape }]) => [name, HostTensor.float32(binding, shape)] as const);
+    const ready: Ready = {
+      program:
+        this.#settings.mode === 'eager'
+          ? eagerProgram(binding, described)
+          : compile(binding, described, this.#settings.onFallback ?? (() => {})),
+      x: HostTensor.float32(binding, [samples, ...this.#plan.inputShape]),
+      labels: HostTensor.int32(binding, [samples]),
+      others: Object.fromEntries(others),
+    };
+    known.set(samples, ready);
+    return ready;
+  }
+
+  #run({ program, x, labels, others }: Ready, pixels: Float32Array, classes: Int32Array): TensorValues[] {
+    x.values.set(pixels);
+    labels.values.set(classes);
+    return program.run({
+      weights: this.#weights.id(),
+      x: x.id(),
+      labels: labels.id(),
+      ...Object.fromEntries(Object.entries(others).map(([name, tensor]) => [name, tensor.id()])),
+    });
+  }
+
+  #drawMask(
+    stage: Stage,
+    { step, slice }: { readonly step: number; readonly slice: number },
+    mask: Float32Array,
+  ): void {
+    const { seed, repeat, fold } = this.#keys;
+    const random = keyedRandom(seed, repeat, fold, 'dropout', step, slice, stage.name);
+    const rate = stage.dropRate ?? 0;
+    const kept = 1 / (1 - rate);
+    for (let i = 0; i < mask.length; i++) mask[i] = random.uniform() < rate ? 0 : kept;
+  }
+}
+
+const isFloats = (values: TensorValues | undefined): values is Float32Array => values instanceof Float32Array;
+
+/** In float64, in order: the same wherever it is computed. */
+const sum = (values: Float32Array): number => values.reduce((total, value) => total + value, 0);

@@ -1,0 +1,98 @@
+import type { Activation } from '@crossfold/shared/config/layers';
+import type { Loss } from '@crossfold/shared/config/training';
+import type { LayerPlan, ModelPlan } from '@crossfold/shared/model/plan';
+import { activation } from './layers/activation.ts';
+import { conv2d } from './layers/conv2d.ts';
+import { dense, flatten } from './layers/dense.ts';
+import type { LossHead } from './layers/loss.ts';
+import { lossHead } from './layers/loss.ts';
+import { maxPooling2d } from './layers/pooling.ts';
+import type { Context, Gradients, Pass, Stage } from './layers/stage.ts';
+import type { Ops } from './ops/ops.ts';
+
+/** A planned model as what is computed: stages one after another, and a loss at their end. */
+export interface Network {
+  readonly plan: ModelPlan;
+  readonly stages: readonly Stage[];
+  readonly head: LossHead;
+}
+
+export function buildNetwork(plan: ModelPlan, loss: Loss): Network {
+  const head = lossHead(loss);
+  const stages: Stage[] = [];
+  plan.layers.forEach((layer, index) => {
+    const stage = stageOf(layer);
+    if (stage !== undefined) stages.push(stage);
+    const kind: Activation = 'activation' in layer.spec ? layer.spec.activation : 'linear';
+    const isLast = index === plan.layers.length - 1;
+    if (kind !== 'linear' && !(isLast && kind === head.fused))
+      stages.push(activation(`${layer.name}/${kind}`, layer.outputShape, kind));
+  });
+  return { plan, stages, head };
+}
+
+/** The layer's computation without its activation; nothing where that is all it is. */
+function stageOf(layer: LayerPlan): Stage | undefined {
+  const { spec } = layer;
+  switch (spec.type) {
+    case 'conv2d':
+      return conv2d(layer, spec);
+    case 'maxPooling2d':
+      return maxPooling2d(layer, spec);
+    case 'flatten':
+      return flatten(layer);
+    case 'dense':
+      return dense(layer, spec);
+    case 'activation':
+      return undefined;
+    default:
+      throw new Error(`the layer ${spec.type} cannot be computed`);
+  }
+}
+
+/** Each stage's parameters, as views into the flat vector of all weights. */
+export function unpack<T>(ops: Ops<T>, network: Network, weights: T): readonly (readonly T[])[] {
+  return network.stages.map((stage) =>
+    stage.parameters.map(({ offset, length, shape }) => {
+      const flat = ops.slice(weights, [offset], [length]);
+      return shape.length === 1 ? flat : ops.reshape(flat, shape);
+    }),
+  );
+}
+
+/** Forward through all stages; a pass a stage. */
+export function forward<T>(
+  context: Context<T>,
+  network: Network,
+  x: T,
+  parameters: readonly (readonly T[])[],
+): Pass<T>[] {
+  const passes: Pass<T>[] = [];
+  let input = x;
+  network.stages.forEach((stage, i) => {
+    const pass = stage.forward(context, input, parameters[i] ?? []);
+    passes.push(pass);
+    input = pass.y;
+  });
+  return passes;
+}
+
+/** Back from the derivative of the loss by the last stage's output: the gradient as one flat vector like the weights. */
+export function backward<T>(context: Context<T>, network: Network, derivative: T, passes: readonly Pass<T>[]): T[] {
+  const first = network.stages.findIndex((stage) => stage.parameters.length > 0);
+  const parts: T[] = [];
+  let dy: T | undefined = derivative;
+  for (let i = network.stages.length - 1; i >= first && first >= 0; i--) {
+    const stage = network.stages[i];
+    const pass = passes[i];
+    if (stage === undefined || pass === undefined || dy === undefined)
+      throw new RangeError(`no way back at stage ${i}`);
+    const { dx, parameters }: Gradients<T> = stage.backward(context, dy, pass, i > first);
+    const flat = parameters.map((part, p) =>
+      stage.parameters[p]?.shape.length === 1 ? part : context.ops.reshape(part, [stage.parameters[p]?.length ?? -1]),
+    );
+    parts.unshift(...flat);
+    dy = dx;
+  }
+  return parts;
+}

@@ -1,0 +1,122 @@
+import { BinaryWriter } from '@bufbuild/protobuf/wire';
+import type { TensorValues } from '../tensorflow.ts';
+import { DType } from '../tensorflow.ts';
+import { dtypeOf } from './eager.ts';
+import type { Attribute } from './ops.ts';
+import { Ops } from './ops.ts';
+
+/**
+ * Writes each operation down as a node of a TensorFlow graph; a tensor is the name of the output that it comes from. The
+ * result is a SavedModel (field numbers below are those of TensorFlow's saved_model, meta_graph, graph, node_def,
+ * attr_value, tensor and tensor_shape .proto files).
+ */
+export class GraphOps extends Ops<string> {
+  readonly #nodes: BinaryWriter[] = [];
+  /** Constants that are there already: shapes and axes come up again and again. */
+  readonly #constants = new Map<string, string>();
+
+  /** An argument of the graph. */
+  placeholder(name: string, dtype: DType, shape: readonly number[]): string {
+    this.#node(name, 'Placeholder', [], (node) => {
+      writeAttribute(node, 'dtype', (value) => value.uint32(tag(6, varint)).int32(DType[dtype]));
+      writeAttribute(node, 'shape', (value) => writeShape(value.uint32(tag(7, bytes)).fork(), shape).join());
+    });
+    return `${name}:0`;
+  }
+
+  constant(values: TensorValues, shape: readonly number[]): string {
+    const content = Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+    const dtype = dtypeOf(values);
+    const key = `${dtype} [${shape.join()}] ${content.toString('base64')}`;
+    const known = this.#constants.get(key);
+    if (known !== undefined) return known;
+    const name = `Const_${this.#nodes.length}`;
+    this.#node(name, 'Const', [], (node) => {
+      writeAttribute(node, 'dtype', (value) => value.uint32(tag(6, varint)).int32(dtype));
+      writeAttribute(node, 'value', (value) => {
+        value.uint32(tag(8, bytes)).fork();
+        value.uint32(tag(1, varint)).int32(dtype);
+        writeShape(value.uint32(tag(2, bytes)).fork(), shape).join();
+        value.uint32(tag(4, bytes)).bytes(content);
+        value.join();
+      });
+    });
+    this.#constants.set(key, `${name}:0`);
+    return `${name}:0`;
+  }
+
+  apply(
+    op: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, Attribute>>,
+    outputs: number,
+  ): readonly string[] {
+    const name = `${op}_${this.#nodes.length}`;
+    this.#node(name, op, inputs, (node) => {
+      for (const [key, attribute] of Object.entries(attributes))
+        writeAttribute(node, key, (value) => writeValue(value, attribute));
+    });
+    return Array.from({ length: outputs }, (_, i) => `${name}:${i}`);
+  }
+
+  /** The graph as the contents of a `saved_model.pb` with the tag `serve`. */
+  savedModel(): Uint8Array {
+    const graph = new BinaryWriter();
+    for (const node of this.#nodes) graph.uint32(tag(1, bytes)).bytes(node.finish());
+    // VersionDef.producer: the newest attributes and defaults that are relied on.
+    graph.uint32(tag(4, bytes)).fork().uint32(tag(1, varint)).int32(graphProducer).join();
+    const meta = new BinaryWriter();
+    meta.uint32(tag(1, bytes)).fork().uint32(tag(4, bytes)).string(graphTag).join();
+    meta.uint32(tag(2, bytes)).bytes(graph.finish());
+    const model = new BinaryWriter();
+    model.uint32(tag(1, varint)).int64(1);
+    model.uint32(tag(2, bytes)).bytes(meta.finish());
+    return model.finish();
+  }
+
+  #node(name: string, op: string, inputs: readonly string[], attributes: (node: BinaryWriter) => void): void {
+    const node = new BinaryWriter();
+    node.uint32(tag(1, bytes)).string(name);
+    node.uint32(tag(2, bytes)).string(op);
+    for (const input of inputs) node.uint32(tag(3, bytes)).string(input);
+    attributes(node);
+    this.#nodes.push(node);
+  }
+}
+
+/** The tag by which a graph is found in its SavedModel. */
+export const graphTag = 'serve';
+/** GraphDef version of the TensorFlow releases since 2.11. */
+const graphProducer = 1286;
+
+/** Wire types of protocol buffers. */
+const varint = 0;
+const bytes = 2;
+const fixed32 = 5;
+const tag = (field: number, wire: number): number => (field << 3) | wire;
+
+function writeAttribute(node: BinaryWriter, key: string, value: (writer: BinaryWriter) => void): void {
+  node.uint32(tag(5, bytes)).fork();
+  node.uint32(tag(1, bytes)).string(key);
+  node.uint32(tag(2, bytes)).fork();
+  value(node);
+  node.join().join();
+}
+
+function writeValue(value: BinaryWriter, attribute: Attribute): void {
+  if ('string' in attribute) value.uint32(tag(2, bytes)).string(attribute.string);
+  else if ('int' in attribute) value.uint32(tag(3, varint)).int64(attribute.int);
+  else if ('float' in attribute) value.uint32(tag(4, fixed32)).float(attribute.float);
+  else if ('bool' in attribute) value.uint32(tag(5, varint)).bool(attribute.bool);
+  else if ('type' in attribute) value.uint32(tag(6, varint)).int32(DType[attribute.type]);
+  else {
+    value.uint32(tag(1, bytes)).fork();
+    for (const int of attribute.ints) value.uint32(tag(3, varint)).int64(int);
+    value.join();
+  }
+}
+
+function writeShape(writer: BinaryWriter, shape: readonly number[]): BinaryWriter {
+  for (const size of shape) writer.uint32(tag(2, bytes)).fork().uint32(tag(1, varint)).int64(size).join();
+  return writer;
+}
