@@ -70,7 +70,7 @@ export function finishedExperiment(story: Story = {}): Finished & { readonly exp
     train: part(labels),
     test: testSamples === 0 ? null : part(testLabels),
   };
-  const split = makeFolds(experiment.evaluation, labels, experiment.seed, classes);
+  const split = makeFolds(experiment.evaluation, { labels, classes }, experiment.seed);
   const blob = { digest: sha256('blob'), bytes: 1 };
   const trials = story.trials ?? [{ accuracy: 0.97, parameters: {} }];
   const plans = new Map<number, TrialPlan>();

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { EvaluationSpec } from '@crossfold/shared/config/evaluation';
 import { ConfigError, ExperimentFailedError } from '@crossfold/shared/errors';
+import { checkFolds } from '@crossfold/shared/folds/check';
 import type { Fold } from '@crossfold/shared/folds/folds';
-import { checkFolds, FoldsDocument, foldsDocument, makeFolds } from '@crossfold/shared/folds/folds';
+import { FoldsDocument, foldsDocument, makeFolds as makeFoldsOf } from '@crossfold/shared/folds/folds';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
@@ -14,6 +15,8 @@ interface Fixture {
 }
 const sklearn: Fixture = JSON.parse(readFileSync(new URL('../fixtures/splits/sklearn.json', import.meta.url), 'utf8'));
 
+const makeFolds = (evaluation: EvaluationSpec, labels: ArrayLike<number>, seed: number, classes?: string[]): Fold[] =>
+  makeFoldsOf(evaluation, { labels, ...(classes === undefined ? {} : { classes }) }, seed);
 const kfold = (over: object = {}): EvaluationSpec => EvaluationSpec.parse({ method: 'kfold', ...over });
 const holdout = (over: object = {}): EvaluationSpec => EvaluationSpec.parse({ method: 'holdout', ...over });
 

@@ -1,8 +1,8 @@
 import { getJson, putJson } from '@crossfold/shared/broker/json-blobs';
 import { Experiment } from '@crossfold/shared/config/experiment';
-import { readLabels } from '@crossfold/shared/data/manifest';
 import { CrossfoldError, ExitCode } from '@crossfold/shared/errors';
 import { foldsDocument, makeFolds } from '@crossfold/shared/folds/folds';
+import { readSplitSamples } from '@crossfold/shared/folds/samples';
 import type { TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { BlobRef, ExperimentRecord, JobRecord, Presence } from '@crossfold/shared/jobs/records';
 import { jobId } from '@crossfold/shared/jobs/records';
@@ -25,7 +25,8 @@ export async function prepare(context: LeaderContext, record: ExperimentRecord):
     if (identity === undefined) throw new WaitingError(waitsFor(context.roster.alive(), experiment.threadsPerWorker));
     const bundle = await getJson(broker.data, record.source, SourceBundle);
     const { manifest, reference } = await cut(bundle, experiment.dataset, broker.data);
-    const folds = makeFolds(experiment.evaluation, readLabels(manifest.train), experiment.seed);
+    const samples = await readSplitSamples(manifest, broker.data);
+    const folds = makeFolds(experiment.evaluation, samples, experiment.seed);
     const document = foldsDocument(folds);
     const foldsReference = await putJson(broker.artifacts, document);
     const seats = experiment.workersPerJob === 'auto' ? 1 : experiment.workersPerJob;

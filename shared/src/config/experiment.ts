@@ -42,7 +42,7 @@ export const Experiment = z
         message: `at most training.microBatches, which is ${training.microBatches}: a batch is cut into that many slices, and a worker needs one of its own`,
       });
     const { dataset, evaluation } = experiment;
-    if (evaluation.method === 'kfold' && dataset.limit !== undefined && evaluation.folds > dataset.limit)
+    if ('folds' in evaluation && dataset.limit !== undefined && evaluation.folds > dataset.limit)
       context.addIssue({
         code: 'custom',
         path: ['evaluation', 'folds'],

@@ -39,6 +39,8 @@ export const Samples = z
     fileBytes: z.string().exactOptional(),
     /** Where samples come from files: the list of their names, a `SampleNames`. */
     names: BlobRef.exactOptional(),
+    /** Where a table came with the data set: its columns, a `SampleColumns`. */
+    columns: BlobRef.exactOptional(),
   })
   .readonly();
 export type Samples = z.infer<typeof Samples>;

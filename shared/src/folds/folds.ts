@@ -1,116 +1,135 @@
 import { z } from 'zod';
-import type { EvaluationSpec } from '../config/evaluation.ts';
+import type { EvaluationSpec, NestedSpec } from '../config/evaluation.ts';
 import { canonicalJson, sha256 } from '../data/digest.ts';
-import { ExperimentFailedError } from '../errors.ts';
+import { ConfigError } from '../errors.ts';
 import { Digest } from '../jobs/records.ts';
 import { keyedRandom } from '../rng.ts';
-import { holdout } from './holdout.ts';
-import { kFold } from './kfold.ts';
+import { checkFolds } from './check.ts';
+import type { Marks, PlainSpec } from './methods.ts';
+import { split } from './methods.ts';
+import type { SplitSamples } from './samples.ts';
+import { groupsOf } from './samples.ts';
 
 /** One split of the training samples; indices ascend and are the data set's own. */
 export interface Fold {
+  /** Unique within its repeat. */
   readonly fold: number;
   readonly repeat: number;
+  /** Nested: the outer fold whose training samples this inner one splits. */
+  readonly within?: number;
   readonly train: Uint32Array;
   readonly validation: Uint32Array;
 }
 
+/** Indices that all folds together may hold: what a document of some hundred megabytes has room for. */
+export const maxIndices = 20_000_000;
+
 /**
- * Splits an experiment's samples, once for all of its trials. The same for everyone: chance comes from (seed, repeat,
- * "split") alone.
+ * Splits an experiment's samples, once for all of its trials, and checks that nothing leaks. The same for everyone:
+ * chance comes from (seed, repeat, "split") alone.
  *
- * @param labels class of each training sample
- * @param classes names of the classes, for messages
  * @throws ConfigError where the samples cannot be split so
  */
-export function makeFolds(
-  evaluation: EvaluationSpec,
-  labels: ArrayLike<number>,
-  seed: number,
-  classes: readonly string[] = [],
-): Fold[] {
-  const className = (label: number): string => JSON.stringify(classes[label] ?? String(label));
-  const repeat = 0;
-  const random = keyedRandom(seed, repeat, 'split');
+export function makeFolds(evaluation: EvaluationSpec, samples: SplitSamples, seed: number): Fold[] {
+  const field = 'evaluation';
+  const count = samples.labels.length;
   let folds: Fold[];
-  switch (evaluation.method) {
-    case 'kfold': {
-      const foldOf = kFold(evaluation, labels, evaluation.shuffle ? random : undefined, className);
-      folds = Array.from({ length: evaluation.folds }, (_, fold) => ({
-        fold,
-        repeat,
-        ...part(foldOf, (of) => of === fold),
-      }));
-      break;
-    }
-    case 'holdout': {
-      const held = holdout(evaluation, labels, random, className);
-      folds = [{ fold: 0, repeat, ...part(held, (of) => of === 1) }];
-      break;
-    }
+  if (evaluation.method === 'nested') folds = nested(evaluation, samples, seed, field);
+  else {
+    const repeats = evaluation.method === 'repeated-kfold' ? evaluation.repeats : 1;
+    folds = Array.from({ length: repeats }, (_, repeat) => {
+      const key = evaluation.method === 'repeated-kfold' && !evaluation.resplit ? 0 : repeat;
+      return plain(evaluation, samples, keyedRandom(seed, key, 'split'), field, { repeat, first: 0, times: repeats });
+    }).flat();
   }
-  checkFolds(folds, labels.length);
+  const outer = evaluation.method === 'nested' ? evaluation.outer : evaluation;
+  checkFolds(folds, count, {
+    partial: evaluation.method === 'predefined',
+    groups: outer.method === 'group-kfold' ? groupsOf(samples, outer.groupBy, field) : undefined,
+  });
   return folds;
 }
 
-function part(
-  marks: Uint32Array | Uint8Array,
-  isValidation: (mark: number) => boolean,
+/** Outer folds first, then those within the first of them, and so on. */
+function nested({ outer, inner }: NestedSpec, samples: SplitSamples, seed: number, field: string): Fold[] {
+  const perOuter = inner.method === 'holdout' ? 1 : inner.folds;
+  const place = { repeat: 0, first: 0, times: 1 + perOuter };
+  const outers = plain(outer, samples, keyedRandom(seed, 0, 'split'), `${field}.outer`, place);
+  const inners = outers.flatMap(({ fold, train }, i) => {
+    const random = keyedRandom(seed, 0, 'split', 'inner', fold);
+    const place = { repeat: 0, first: outers.length + i * perOuter, within: fold, times: 1 };
+    return plain(inner, subset(samples, train), random, `${field}.inner`, place, train);
+  });
+  return [...outers, ...inners];
+}
+
+interface Place {
+  readonly repeat: number;
+  /** Number of the first fold. */
+  readonly first: number;
+  readonly within?: number;
+  /** How many such splits there are in all. */
+  readonly times: number;
+}
+
+/**
+ * The folds of one split.
+ * @param indices the data set's index of each of `samples`; undefined: they are all of the data set
+ */
+function plain(
+  spec: PlainSpec,
+  samples: SplitSamples,
+  random: ReturnType<typeof keyedRandom>,
+  field: string,
+  { repeat, first, within, times }: Place,
+  indices?: Uint32Array,
+): Fold[] {
+  const { marks, splits } = split(spec, samples, random, field);
+  checkSize(spec, splits * times, samples.labels.length, field);
+  return Array.from({ length: splits }, (_, i) => ({
+    fold: first + i,
+    repeat,
+    ...(within === undefined ? {} : { within }),
+    ...sides(marks, i, indices),
+  }));
+}
+
+function sides(
+  marks: Marks['marks'],
+  which: number,
+  indices: Uint32Array | undefined,
 ): Pick<Fold, 'train' | 'validation'> {
   const train: number[] = [];
   const validation: number[] = [];
-  marks.forEach((mark, index) => {
-    (isValidation(mark) ? validation : train).push(index);
+  marks.forEach((mark, i) => {
+    (mark === which ? validation : train).push(indices === undefined ? i : (indices[i] ?? 0));
   });
   return { train: Uint32Array.from(train), validation: Uint32Array.from(validation) };
 }
 
-/** A fold, made or read back. */
-interface SplitIndices {
-  readonly fold: number;
-  readonly repeat?: number | undefined;
-  readonly train: Uint32Array | readonly number[];
-  readonly validation: Uint32Array | readonly number[];
+/** Some of the samples, as a set of their own. */
+function subset(samples: SplitSamples, indices: Uint32Array): SplitSamples {
+  const pick = (values: readonly string[]): string[] => Array.from(indices, (i) => values[i] ?? '');
+  const { labels, classes, names, columns } = samples;
+  return {
+    labels: Int32Array.from(indices, (i) => labels[i] ?? 0),
+    ...(classes === undefined ? {} : { classes }),
+    names: names === undefined ? undefined : pick(names),
+    columns:
+      columns === undefined
+        ? undefined
+        : Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, pick(values)])),
+  };
 }
 
-/**
- * Makes sure that in every fold each sample is on one side exactly once, and that no sample is validated in two folds
- * of one repeat, or in none where there are several.
- *
- * @throws ExperimentFailedError naming fold and sample: scores would count what was trained on
- */
-export function checkFolds(folds: readonly SplitIndices[], samples: number): void {
-  const validatedIn = new Map<number, Int32Array>();
-  for (const { fold, repeat = 0, train, validation } of folds) {
-    const leak = (sample: number | undefined, what: string): ExperimentFailedError =>
-      new ExperimentFailedError(`the split leaks: sample ${sample} ${what} (fold ${fold}, repeat ${repeat})`);
-    if (train.length === 0 || validation.length === 0)
-      throw new ExperimentFailedError(
-        `fold ${fold} has ${train.length} samples to train on, ${validation.length} to validate on`,
-      );
-    const seen = new Uint8Array(samples);
-    for (const side of [train, validation])
-      for (const sample of side) {
-        if (!(sample < samples)) throw leak(sample, `is not one of the ${samples}`);
-        if (seen[sample] !== 0)
-          throw leak(sample, side === train ? 'is trained on twice' : 'is in train and validation');
-        seen[sample] = 1;
-      }
-    const missing = seen.indexOf(0);
-    if (missing >= 0) throw leak(missing, 'is on neither side');
-    const others = validatedIn.get(repeat) ?? new Int32Array(samples).fill(-1);
-    validatedIn.set(repeat, others);
-    for (const sample of validation) {
-      if ((others[sample] ?? -1) >= 0) throw leak(sample, `is validated in fold ${others[sample]} as well`);
-      others[sample] = fold;
-    }
-  }
-  for (const [repeat, by] of validatedIn) {
-    const several = folds.filter((f) => (f.repeat ?? 0) === repeat).length > 1;
-    const never = by.indexOf(-1);
-    if (several && never >= 0)
-      throw new ExperimentFailedError(`sample ${never} is validated in no fold of repeat ${repeat}`);
-  }
+function checkSize(spec: PlainSpec, folds: number, samples: number, field: string): void {
+  if (folds * samples <= maxIndices) return;
+  const [what, value] = 'folds' in spec ? ['folds', String(spec.folds)] : ['method', spec.method];
+  throw new ConfigError({
+    field: `${field}.${what}`,
+    value,
+    allowed: `makes ${folds} folds of ${samples} samples, more than can be written down (folds x samples up to ${maxIndices}); fewer folds, or fewer samples (dataset.limit)`,
+  });
 }
 
 const Indices = z.array(z.int().min(0).max(0xffffffff)).readonly();
@@ -120,6 +139,8 @@ const FoldDocument = z
     fold: z.int().min(0),
     /** Left out where there is one repeat only. */
     repeat: z.int().min(0).optional(),
+    /** Nested: the outer fold whose training samples this inner one splits. */
+    within: z.int().min(0).optional(),
     train: Indices,
     validation: Indices,
   })
@@ -137,9 +158,10 @@ export type FoldsDocument = z.infer<typeof FoldsDocument>;
  */
 export function foldsDocument(folds: readonly Fold[]): FoldsDocument {
   const repeated = folds.some(({ repeat }) => repeat > 0);
-  const written = folds.map(({ fold, repeat, train, validation }) => ({
+  const written = folds.map(({ fold, repeat, within, train, validation }) => ({
     fold,
     ...(repeated ? { repeat } : {}),
+    ...(within === undefined ? {} : { within }),
     train: Array.from(train),
     validation: Array.from(validation),
   }));

@@ -7,20 +7,21 @@ import { membersByClass } from './kfold.ts';
  * Which samples are held out for validation (1) and which are trained on (0). Sizes, overall and of each class, are
  * scikit-learn's (`ShuffleSplit`, `StratifiedShuffleSplit`, 1.9.1): the validation share is rounded up.
  *
- * @throws ConfigError where either part would be empty or lack a class.
+ * @throws ConfigError where either part would be empty or lack a class; `field` is where it was asked for
  */
 export function holdout(
   { validation, stratified }: HoldoutSpec,
   labels: ArrayLike<number>,
   random: KeyedRandom,
   className: (label: number) => string,
+  field = 'evaluation',
 ): Uint8Array {
   const held = Math.ceil(validation * labels.length);
   const classes = stratified ? byLabel(labels) : [];
   const least = Math.max(1, classes.length);
   if (held < least || labels.length - held < least)
     throw new ConfigError({
-      field: 'evaluation.validation',
+      field: `${field}.validation`,
       value: String(validation),
       allowed: `must leave at least ${least} samples on either side${stratified ? ' (one of each class)' : ''}, and gives ${labels.length - held} to train on and ${held} to validate on`,
     });
@@ -33,7 +34,7 @@ export function holdout(
   for (const [label, members] of classes)
     if (members.length < 2)
       throw new ConfigError({
-        field: 'evaluation.stratified',
+        field: `${field}.stratified`,
         value: 'true',
         allowed: `needs at least 2 samples of each class, and class ${className(label)} has ${members.length}; more samples, or stratified: false`,
       });

@@ -6,21 +6,25 @@ import type { KeyedRandom } from '../rng.ts';
  * The fold that each sample is validated in, by k-fold; `random` undefined keeps the data set's order. Sizes and, where
  * nothing is shuffled, members are scikit-learn's (`KFold`, `StratifiedKFold`, 1.9.1).
  *
- * @throws ConfigError where there are too few samples, or too few of a class, for so many folds.
+ * @throws ConfigError where there are too few samples, or too few of a class, for so many folds; `field` is where
+ * they were asked for
  */
 export function kFold(
-  { folds, stratified }: KFoldSpec,
+  { folds, stratified }: Pick<KFoldSpec, 'folds' | 'stratified'>,
   labels: ArrayLike<number>,
   random: KeyedRandom | undefined,
   className: (label: number) => string,
+  field = 'evaluation',
 ): Uint32Array {
   if (folds > labels.length)
     throw new ConfigError({
-      field: 'evaluation.folds',
+      field: `${field}.folds`,
       value: String(folds),
       allowed: `must be at most the number of samples, which is ${labels.length}`,
     });
-  return stratified ? stratifiedFolds(folds, labels, random, className) : plainFolds(folds, labels.length, random);
+  return stratified
+    ? stratifiedFolds(folds, labels, random, className, field)
+    : plainFolds(folds, labels.length, random);
 }
 
 /** The first `samples % folds` folds have one sample more than the others. */
@@ -46,13 +50,14 @@ function stratifiedFolds(
   labels: ArrayLike<number>,
   random: KeyedRandom | undefined,
   className: (label: number) => string,
+  field: string,
 ): Uint32Array {
   const foldOf = new Uint32Array(labels.length);
   let sorted = 0;
   for (const [label, members] of membersByClass(labels)) {
     if (members.length < folds)
       throw new ConfigError({
-        field: 'evaluation.folds',
+        field: `${field}.folds`,
         value: String(folds),
         allowed: `must be at most ${members.length}, the number of samples of class ${className(label)}: a stratified fold needs one of each class (fewer folds, more samples, or stratified: false)`,
       });
