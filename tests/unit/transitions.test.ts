@@ -39,6 +39,44 @@ describe('taking seats', () => {
   });
 });
 
+describe('another number of seats', () => {
+  const alone = (over: Partial<JobRecord> = {}): JobRecord =>
+    take(aJob({ minSeats: 1, maxSeats: 3, ...over }), 'a') as JobRecord;
+
+  it('lets a running job be joined, in a new generation, and no further than it was widened', () => {
+    const wider = transitions.resize(alone(), 2) as JobRecord;
+    expect(wider).toMatchObject({ seats: 2, generation: 1, members: [member('a')] });
+    const joined = take(wider, 'b') as JobRecord;
+    expect(joined).toMatchObject({ generation: 2, state: 'running', members: [member('a'), member('b')] });
+    expect(take(joined, 'c')).toBeUndefined();
+  });
+
+  it('makes a job that waits in the queue begin with the first, and go on with those that come', () => {
+    const queued = transitions.resize(aJob({ minSeats: 1, maxSeats: 3 }), 3) as JobRecord;
+    expect(take(queued, 'a')).toMatchObject({ state: 'running', generation: 1 });
+  });
+
+  it('has the highest ranks leave, one by one, and nobody else', () => {
+    const three = ['b', 'c'].reduce((job, w) => take(job, w) as JobRecord, transitions.resize(alone(), 3) as JobRecord);
+    const narrowed = transitions.resize(three, 1) as JobRecord;
+    expect(narrowed).toMatchObject({ seats: 1, generation: 3, members: three.members });
+    expect([0, 1, 2].map((rank) => transitions.isSurplus(narrowed, rank))).toEqual([false, true, true]);
+    expect(transitions.yieldSeat(narrowed, 'a', 3, stamp)).toBeUndefined();
+    expect(transitions.yieldSeat(narrowed, 'c', 2, stamp)).toBeUndefined();
+    expect(transitions.yieldSeat(three, 'c', 3, stamp)).toBeUndefined();
+    const left = transitions.yieldSeat(narrowed, 'c', 3, stamp) as JobRecord;
+    expect(left).toMatchObject({ generation: 4, members: [member('a'), member('b')] });
+    expect(transitions.yieldSeat(left, 'b', 4, stamp)).toMatchObject({ generation: 5, members: [member('a')] });
+  });
+
+  it('stays within the bounds of the job', () => {
+    expect(transitions.resize(alone(), 9)).toMatchObject({ seats: 3 });
+    expect(transitions.resize(aJob({ seats: 2 }), 1)).toBeUndefined();
+    expect(transitions.resize(alone(), 0)).toBeUndefined();
+    expect(transitions.resize(aJob({ minSeats: 1, maxSeats: 3, state: 'completed' }), 2)).toBeUndefined();
+  });
+});
+
 describe('losing members', () => {
   it('gives the survivors a new generation', () => {
     const job = aJob({ state: 'running', seats: 2, generation: 1, members: [member('a'), member('b')] });
@@ -117,21 +155,33 @@ describe('whatever happens', () => {
         (job) =>
           transitions.failAttempt(job, w, job.generation - back, 'x', stamp),
     ),
+    fc.nat(5).map(
+      (seats): Move =>
+        (job) =>
+          transitions.resize(job, seats),
+    ),
+    worker.map(
+      (w): Move =>
+        (job) =>
+          transitions.yieldSeat(job, w, job.generation, stamp),
+    ),
     fc.constant<Move>((job) => transitions.startWithFewer(job, stamp)),
     fc.constant<Move>((job) => transitions.stop(job, 'cancelled', stamp)),
   );
 
   it('keeps the record valid: members only where a group is, generations never fall, the end is the end', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 4 }), fc.array(moves, { maxLength: 40 }), (seats, steps) => {
-        let job = aJob({ seats });
+      fc.property(fc.nat(3), fc.nat(3), fc.array(moves, { maxLength: 40 }), (fewer, more, steps) => {
+        const [minSeats, maxSeats] = [1 + fewer, 1 + fewer + more];
+        let job = aJob({ minSeats, maxSeats });
         for (const step of steps) {
           const next = step(job);
           if (isFinal(job.state)) expect(next).toBeUndefined();
           if (next === undefined) continue;
           expect(JobRecordSchema.safeParse(next).success).toBe(true);
           expect(next.generation).toBeGreaterThanOrEqual(job.generation);
-          expect(next.members.length).toBeLessThanOrEqual(seats);
+          expect(next.members.length).toBeLessThanOrEqual(Math.max(job.members.length, next.seats));
+          expect(next.seats >= minSeats && next.seats <= maxSeats).toBe(true);
           const grouped = next.state === 'running' || next.state === 'forming';
           expect(next.members.length > 0).toBe(grouped);
           const changed = JSON.stringify(next.members) !== JSON.stringify(job.members);

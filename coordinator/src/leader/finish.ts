@@ -86,6 +86,7 @@ async function queueTest(context: LeaderContext, best: CompletedJob): Promise<vo
   const plan = await getJson(broker.artifacts, { digest: best.job.plan }, TrialPlan);
   const { experiment, trial, repeat, fold, identity } = best.job;
   const reference = await putJson(broker.artifacts, { ...plan, model: best.result.model });
-  const job = newJob({ experiment, kind: 'test', trial, repeat, fold, plan: reference, identity, seats: 1 }, now());
+  const alone = { minSeats: 1, maxSeats: 1 };
+  const job = newJob({ experiment, kind: 'test', trial, repeat, fold, plan: reference, identity, ...alone }, now());
   await broker.jobs.create(job.id, job);
 }

@@ -29,7 +29,7 @@ export async function prepare(context: LeaderContext, record: ExperimentRecord):
     const folds = makeFolds(experiment.evaluation, samples, experiment.seed);
     const document = foldsDocument(folds);
     const foldsReference = await putJson(broker.artifacts, document);
-    const seats = experiment.workersPerJob === 'auto' ? 1 : experiment.workersPerJob;
+    const seats = seatsOf(experiment);
     const trials = [{ trial: 0, parameters: {}, experiment }];
     let jobs = 0;
     for (const { trial, parameters, experiment: resolved } of trials) {
@@ -45,7 +45,7 @@ export async function prepare(context: LeaderContext, record: ExperimentRecord):
       const planReference = await putJson(broker.artifacts, plan);
       for (const { fold, repeat } of folds) {
         const job = newJob(
-          { experiment: record.id, kind: 'train', trial, repeat, fold, plan: planReference, identity, seats },
+          { experiment: record.id, kind: 'train', trial, repeat, fold, plan: planReference, identity, ...seats },
           now(),
         );
         await broker.jobs.create(job.id, job);
@@ -98,8 +98,14 @@ export function chooseIdentity(workers: readonly Presence[], threads: number | u
   return [...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1))[0]?.[0];
 }
 
+/** How many members the jobs of an experiment can have: with `auto` one to begin with, and up to one a slice. */
+export const seatsOf = ({ workersPerJob, training }: Experiment): Pick<JobRecord, 'minSeats' | 'maxSeats'> =>
+  workersPerJob === 'auto'
+    ? { minSeats: 1, maxSeats: training.microBatches }
+    : { minSeats: workersPerJob, maxSeats: workersPerJob };
+
 export function newJob(
-  of: Pick<JobRecord, 'experiment' | 'kind' | 'trial' | 'repeat' | 'fold' | 'identity' | 'seats'> & {
+  of: Pick<JobRecord, 'experiment' | 'kind' | 'trial' | 'repeat' | 'fold' | 'identity' | 'minSeats' | 'maxSeats'> & {
     readonly plan: BlobRef;
   },
   now: number,
@@ -115,7 +121,9 @@ export function newJob(
     state: 'queued',
     plan: of.plan.digest,
     identity: of.identity,
-    seats: of.seats,
+    seats: of.minSeats,
+    minSeats: of.minSeats,
+    maxSeats: of.maxSeats,
     generation: 0,
     members: [],
     workers: [],

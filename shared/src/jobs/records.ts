@@ -41,8 +41,12 @@ export const JobRecord = z
     plan: Digest,
     /** Engine identity (its digest) that every member must have. */
     identity: z.string().max(64),
-    /** How many members the job wants now. */
+    /** How many members the job wants now: from `minSeats` to `maxSeats`, as the leader sees fit. */
     seats: z.int().min(1),
+    /** A group that is not running yet waits, for a bounded time, for this many; it is never narrowed below it. */
+    minSeats: z.int().min(1),
+    /** Most members that the job can have: no more than there are slices. */
+    maxSeats: z.int().min(1),
     /** Counts changes of membership; 0 before the first group. */
     generation: z.int().min(0),
     /** In order of rank. */

@@ -16,7 +16,7 @@ export interface Stamp {
 /** Attempts without progress after which a job is given up. */
 export const maxAttempts = 3;
 
-/** A worker takes a seat: opens the first generation, fills a forming group, or joins a running one. */
+/** A worker takes a seat: joins a forming or a running group, or begins one, which opens once it has `minSeats`. */
 export function takeSeat(job: JobRecord, member: Member, stamp: Stamp): JobRecord | undefined {
   if (isFinal(job.state) || job.members.length >= job.seats) return undefined;
   if (job.members.some((m) => m.worker === member.worker)) return undefined;
@@ -26,8 +26,27 @@ export function takeSeat(job: JobRecord, member: Member, stamp: Stamp): JobRecor
     workers: job.workers.includes(member.worker) ? job.workers : [...job.workers, member.worker],
   };
   if (job.state === 'running') return { ...openGeneration(joined, stamp), since: job.since };
-  if (joined.members.length === joined.seats) return openGeneration(joined, stamp);
+  if (joined.members.length >= joined.minSeats) return openGeneration(joined, stamp);
   return job.state === 'forming' ? joined : { ...joined, state: 'forming', since: stamp.now };
+}
+
+/**
+ * The leader wants another number of members. More: it gives out the seats, and who takes one joins. Fewer: the members
+ * whose ranks are beyond the seats leave at their next step boundary, see `yieldSeat`.
+ */
+export function resize(job: JobRecord, seats: number): JobRecord | undefined {
+  const wanted = Math.min(Math.max(seats, job.minSeats), job.maxSeats);
+  return isFinal(job.state) || wanted === job.seats ? undefined : { ...job, seats: wanted };
+}
+
+/** Whether a member has no seat any more: the ranks beyond the seats leave, the last that joined first. */
+export const isSurplus = (job: JobRecord, rank: number): boolean => job.state === 'running' && rank >= job.seats;
+
+/** A member without a seat leaves, between two steps; the others go on in a new generation. */
+export function yieldSeat(job: JobRecord, worker: string, generation: number, stamp: Stamp): JobRecord | undefined {
+  const rank = job.members.findIndex((m) => m.worker === worker);
+  if (job.generation !== generation || rank < 1 || !isSurplus(job, rank)) return undefined;
+  return removeMembers(job, new Set([worker]), stamp);
 }
 
 /** A forming group has waited long enough: it starts with the members it has. */
