@@ -4,13 +4,16 @@ import { openBroker } from '@crossfold/shared/broker/broker';
 import { followConnection } from '@crossfold/shared/broker/connection';
 import { LeaseKeeper, leaseMs } from '@crossfold/shared/broker/lease';
 import { Roster } from '@crossfold/shared/broker/presence';
+import type { ServiceMetrics } from '@crossfold/shared/metrics/registry';
 import type { ServiceHandles } from '@crossfold/shared/service';
 import { pause } from '@crossfold/shared/wait';
 import { lead } from './leader/leader.ts';
+import { Exporter } from './metrics/exporter.ts';
 
 export interface CoordinatorOptions {
   /** Address of the broker, credentials included. */
   readonly nats: string;
+  readonly metrics: ServiceMetrics<'coordinator'>;
   /** Name in logs and in the lease; made up from host and process where not given. */
   readonly name?: string;
 }
@@ -27,6 +30,7 @@ export async function runCoordinator(options: CoordinatorOptions, handles: Servi
   const now = (): number => performance.timeOrigin + performance.now();
   followConnection(broker.nats, (connected) => health.set('no broker', !connected));
   const roster = new Roster(broker.nats, signal, now);
+  const exporter = new Exporter({ metrics: options.metrics, broker, roster, logger, now });
   const lease = new LeaseKeeper(broker.leases, name, now);
   let leading: AbortController | undefined;
   let rounds: Promise<void> = Promise.resolve();
@@ -39,7 +43,7 @@ export async function runCoordinator(options: CoordinatorOptions, handles: Servi
     if (held && leading === undefined) {
       leading = new AbortController();
       logger.info({ name }, 'leading');
-      const context = { broker, roster, logger, now, leads: () => lease.held };
+      const context = { broker, roster, logger, now, leads: () => lease.held, observer: exporter };
       rounds = lead(context, leading.signal).catch((error: unknown) => {
         logger.error({ err: error }, 'leading ended; trying again');
         leading = undefined;

@@ -1,5 +1,6 @@
 import { createLogger } from '@crossfold/shared/logger';
 import { runService } from '@crossfold/shared/service';
+import { version } from '../version.ts';
 import type { Register } from './options.ts';
 import { brokerUrl, defaultHttp, examples, httpEndpoint, httpOption, natsOption } from './options.ts';
 
@@ -21,9 +22,11 @@ export const registerCoordinator: Register = (program, context) => {
       const { createMetrics } = await import('@crossfold/shared/metrics/registry');
       const { runCoordinator } = await import('../coordinator.ts');
       const metrics = createMetrics('coordinator');
+      const build = { version: version(), node: process.version, tensorflow: '', device: '' };
+      metrics.instruments.buildInfo.set({ service: 'coordinator', ...build }, 1);
       const logger = createLogger({ service: options.name ?? 'coordinator', env: context.env });
       const name = options.name === undefined ? {} : { name: options.name };
       const http = listen === undefined ? {} : { http: { listen, metrics } };
-      await runService((handles) => runCoordinator({ nats, ...name }, handles), { logger, ...http });
+      await runService((handles) => runCoordinator({ nats, metrics, ...name }, handles), { logger, ...http });
     });
 };

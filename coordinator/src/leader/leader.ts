@@ -27,6 +27,15 @@ export interface LeaderContext {
   readonly now: () => number;
   /** True while this process surely leads; asked before every round. */
   readonly leads: () => boolean;
+  readonly observer: LeaderObserver;
+}
+
+/** Told what is for metrics alone. */
+export interface LeaderObserver {
+  /** Leading has begun; the view changes with the records until the signal aborts. */
+  lead(view: View, signal: AbortSignal): void;
+  /** All members of a job were lost; `again`: it is queued for another attempt. */
+  lost(again: boolean): void;
 }
 
 const roundEveryMs = 200;
@@ -48,7 +57,9 @@ export async function lead(context: LeaderContext, signal: AbortSignal): Promise
   await broker.experiments.watch('>', signal, ({ key, value }) => experiments.set(key, value), damaged);
   await broker.jobs.watch('>', signal, ({ key, value }) => jobs.set(key, value), damaged);
   await broker.seats.clear();
-  const rounds = new Rounds(context, { experiments, jobs });
+  const view = { experiments, jobs };
+  context.observer.lead(view, signal);
+  const rounds = new Rounds(context, view);
   while (!signal.aborted) {
     if (context.leads()) {
       try {
@@ -127,8 +138,9 @@ class Rounds {
       const lost = new Set(job.members.map((m) => m.worker).filter((worker) => roster.isLost(worker, this.#startedAt)));
       if (lost.size < job.members.length) continue;
       const freed = await broker.jobs.transition(job.id, (current) => removeMembers(current, lost, this.#stamp()));
-      if (freed !== undefined)
-        logger.warn({ job: job.id, lost: [...lost], state: freed.state }, 'all workers of the job were lost');
+      if (freed === undefined) continue;
+      logger.warn({ job: job.id, lost: [...lost], state: freed.state }, 'all workers of the job were lost');
+      this.#context.observer.lost(freed.state === 'queued');
     }
   }
 

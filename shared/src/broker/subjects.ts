@@ -38,6 +38,7 @@ export const allPresence = 'crossfold.presence.*';
 export const progressSubject = (job: string): string => `crossfold.progress.${job}`;
 /** What the leader says of an experiment as a whole, for whoever watches. */
 export const leaderProgressSubject = (experiment: string): string => `crossfold.progress.${experiment}.leader`;
+export const allProgress = 'crossfold.progress.>';
 export const experimentProgress = (experiment: string): string => `crossfold.progress.${experiment}.>`;
 
 /** What members of a generation say to one rank, or to all of them. */

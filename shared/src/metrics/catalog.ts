@@ -190,7 +190,7 @@ export const catalog = {
   trialStddev: {
     kind: 'gauge',
     name: 'crossfold_trial_accuracy_stddev_ratio',
-    help: 'Sample standard deviation (n-1) over the same folds as the mean; absent for a single fold.',
+    help: 'Sample standard deviation (n-1) over the same folds as the mean; 0 for a single one.',
     unit: 'ratio',
     labels: ofTrial,
     services: coordinator,

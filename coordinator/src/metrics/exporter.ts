@@ -1,0 +1,269 @@
+import type { Broker } from '@crossfold/shared/broker/broker';
+import { followConnection } from '@crossfold/shared/broker/connection';
+import { getJson } from '@crossfold/shared/broker/json-blobs';
+import type { Roster } from '@crossfold/shared/broker/presence';
+import { allProgress } from '@crossfold/shared/broker/subjects';
+import { TrainJobResult } from '@crossfold/shared/jobs/job-result';
+import { TrialPlan } from '@crossfold/shared/jobs/plan';
+import type { JobRecord } from '@crossfold/shared/jobs/records';
+import { isFinal, JobState } from '@crossfold/shared/jobs/records';
+import type { Logger } from '@crossfold/shared/logger';
+import type { Instruments, ServiceMetrics } from '@crossfold/shared/metrics/registry';
+import { ProgressEvent } from '@crossfold/shared/progress';
+import { pause } from '@crossfold/shared/wait';
+import type { LeaderObserver, View } from '../leader/leader.ts';
+import { parametersText } from '../results/text.ts';
+import type { JobNews } from './standing.ts';
+import { foldName, standingOf } from './standing.ts';
+
+/** How long the series of an experiment stay after it is over; its history lives in the run's folder. */
+export const seriesKeptMs = 15 * 60_000;
+const readResultsEveryMs = 500;
+const readStorageEveryMs = 10_000;
+const maxProgressBytes = 16_384;
+const noNews: JobNews = { progress: undefined, validation: undefined, result: undefined };
+
+/** Gauges that are worked out anew at each reading. */
+const remade = [
+  'waiting',
+  'jobs',
+  'workers',
+  'workerInfo',
+  'experimentInfo',
+  'experimentProgress',
+  'experimentElapsed',
+  'experimentRemaining',
+  'trialInfo',
+  'trialParameter',
+  'trialMean',
+  'trialStddev',
+  'trialFolds',
+  'foldState',
+  'foldProgress',
+  'foldImages',
+  'foldGeneration',
+  'foldMembers',
+  'foldAttempts',
+  'foldAccuracy',
+  'foldLoss',
+  'foldEpoch',
+] as const satisfies readonly (keyof Instruments<'coordinator'>)[];
+
+export interface ExporterParts {
+  readonly metrics: ServiceMetrics<'coordinator'>;
+  readonly broker: Broker;
+  readonly roster: Roster;
+  readonly logger: Logger;
+  readonly now: () => number;
+}
+
+/**
+ * What a coordinator exposes. All gauges about experiments are worked out anew at each reading from what the leader
+ * mirrors, so that none can be left behind: a coordinator that does not lead exposes none.
+ */
+export class Exporter implements LeaderObserver {
+  readonly #parts: ExporterParts;
+  readonly #set: Instruments<'coordinator'>;
+  #view: View | undefined;
+  readonly #news = new Map<string, JobNews>();
+  /** Parameters of trials, by the digest of their plan. */
+  readonly #plans = new Map<string, TrialPlan['parameters']>();
+  #noWorkerSince: number | undefined;
+
+  constructor(parts: ExporterParts) {
+    this.#parts = parts;
+    this.#set = parts.metrics.instruments;
+    const { broker, metrics } = parts;
+    this.#set.brokerConnected.set({}, 1);
+    followConnection(broker.nats, (connected) => {
+      this.#set.brokerConnected.set({}, connected ? 1 : 0);
+      if (connected) this.#set.brokerReconnects.inc({});
+    });
+    metrics.onRead(() => this.#update());
+  }
+
+  lead(view: View, signal: AbortSignal): void {
+    const { broker, logger } = this.#parts;
+    this.#view = view;
+    this.#news.clear();
+    const subscription = broker.nats.subscribe(allProgress, {
+      callback: (error, message) => {
+        if (error !== null || message.data.length > maxProgressBytes) return;
+        const event = ProgressEvent.safeParse(parse(message.string()));
+        if (event.success && event.data.type === 'job') this.#heard(event.data);
+      },
+    });
+    signal.addEventListener(
+      'abort',
+      () => {
+        this.#view = undefined;
+        if (!broker.nats.isClosed()) subscription.unsubscribe();
+      },
+      { once: true },
+    );
+    const failed = (error: unknown): void => logger.debug({ err: error }, 'metrics could not be brought up to date');
+    void repeat(readResultsEveryMs, signal, () => this.#readResults(view), failed);
+    void repeat(readStorageEveryMs, signal, () => this.#readStorage(), failed);
+  }
+
+  lost(again: boolean): void {
+    this.#set.generationChanges.inc({ reason: 'lost' });
+    if (again) this.#set.retries.inc({ what: 'job' });
+  }
+
+  #heard(event: JobNews['progress'] & object): void {
+    const before = this.#news.get(event.job) ?? noNews;
+    const { valLoss, valAccuracy } = event;
+    const validation =
+      valLoss === undefined || valAccuracy === undefined ? before.validation : { loss: valLoss, accuracy: valAccuracy };
+    this.#news.set(event.job, { ...before, progress: event, validation });
+  }
+
+  /** Results of finished jobs and parameters of trials lie in the object store: each is read once. */
+  async #readResults(view: View): Promise<void> {
+    const { broker } = this.#parts;
+    for (const job of this.#shownJobs(view)) {
+      if (!this.#plans.has(job.plan)) {
+        const plan = await getJson(broker.artifacts, { digest: job.plan }, TrialPlan);
+        this.#plans.set(job.plan, plan.parameters);
+      }
+      const news = this.#news.get(job.id) ?? noNews;
+      if (job.result === null || news.result !== undefined) continue;
+      const { fold } = await getJson(broker.artifacts, job.result, TrainJobResult);
+      this.#news.set(job.id, { ...news, result: fold });
+    }
+    this.#forget(view);
+  }
+
+  async #readStorage(): Promise<void> {
+    const { storage, limits } = await (await this.#parts.broker.nats.jetstreamManager()).getAccountInfo();
+    this.#set.brokerStorage.set({ kind: 'used' }, storage);
+    // -1 stands for none.
+    if (limits.max_storage >= 0) this.#set.brokerStorage.set({ kind: 'limit' }, limits.max_storage);
+  }
+
+  #shownExperiments(view: View): Set<string> {
+    const now = this.#parts.now();
+    const shown = [...view.experiments.values()].filter(
+      ({ state, finishedAt }) => !isFinal(state) || now - (finishedAt ?? now) < seriesKeptMs,
+    );
+    return new Set(shown.map(({ id }) => id));
+  }
+
+  #shownJobs(view: View): JobRecord[] {
+    const experiments = this.#shownExperiments(view);
+    return [...view.jobs.values()].filter((job) => job.kind === 'train' && experiments.has(job.experiment));
+  }
+
+  #forget(view: View): void {
+    const jobs = this.#shownJobs(view);
+    const ids = new Set(jobs.map(({ id }) => id));
+    const plans = new Set(jobs.map(({ plan }) => plan));
+    for (const id of this.#news.keys()) if (!ids.has(id)) this.#news.delete(id);
+    for (const plan of this.#plans.keys()) if (!plans.has(plan)) this.#plans.delete(plan);
+  }
+
+  #update(): void {
+    const { leader, brokerStorage } = this.#set;
+    const view = this.#view;
+    leader.set({}, view === undefined ? 0 : 1);
+    for (const gauge of remade) this.#set[gauge].reset();
+    if (view === undefined) {
+      brokerStorage.reset();
+      this.#noWorkerSince = undefined;
+      return;
+    }
+    this.#showWorkers(view);
+    const shown = this.#shownExperiments(view);
+    const jobs = new Map([...shown].map((id) => [id, [] as JobRecord[]]));
+    for (const job of this.#shownJobs(view)) jobs.get(job.experiment)?.push(job);
+    for (const [id, own] of jobs) this.#showExperiment(view, id, own);
+  }
+
+  #showWorkers(view: View): void {
+    const { workers, workerInfo, waiting } = this.#set;
+    const { roster, now } = this.#parts;
+    const alive = roster.alive();
+    for (const state of ['idle', 'busy', 'draining'] as const)
+      workers.set({ state }, alive.filter((worker) => worker.state === state).length);
+    for (const { worker, state, job } of alive) {
+      const known = job === null ? undefined : view.jobs.get(job);
+      const { experiment = '', trial = '', repeat = 0, fold } = known ?? {};
+      const labels = { experiment, trial: `${trial}`, fold: fold === undefined ? '' : foldName(repeat, fold) };
+      workerInfo.set({ worker, state, ...labels }, 1);
+    }
+    const identities = new Set(alive.map(({ identity }) => identity));
+    const unserved =
+      [...view.jobs.values()].some((job) => job.state === 'queued' && !identities.has(job.identity)) ||
+      [...view.experiments.values()].some(({ state }) => state === 'submitted' && alive.length === 0);
+    this.#noWorkerSince = unserved ? (this.#noWorkerSince ?? now()) : undefined;
+    if (this.#noWorkerSince !== undefined)
+      waiting.set({ for: 'a matching worker' }, (now() - this.#noWorkerSince) / 1000);
+  }
+
+  #showExperiment(view: View, experiment: string, jobs: readonly JobRecord[]): void {
+    const set = this.#set;
+    const record = view.experiments.get(experiment);
+    if (record === undefined) return;
+    const standing = standingOf(record, jobs, this.#news, this.#parts.now());
+    set.experimentInfo.set({ experiment, name: record.name, state: record.state }, 1);
+    set.experimentProgress.set({ experiment }, standing.progress);
+    if (standing.elapsedSeconds !== undefined) set.experimentElapsed.set({ experiment }, standing.elapsedSeconds);
+    if (standing.remainingSeconds !== undefined) set.experimentRemaining.set({ experiment }, standing.remainingSeconds);
+    for (const state of JobState.options) set.jobs.set({ experiment, state }, standing.states.get(state) ?? 0);
+    for (const { trial: number, states, accuracy } of standing.trials) {
+      const trial = `${number}`;
+      for (const [state, count] of states) set.trialFolds.set({ experiment, trial, state }, count);
+      if (accuracy !== undefined) {
+        set.trialMean.set({ experiment, trial }, accuracy.mean);
+        set.trialStddev.set({ experiment, trial }, accuracy.std);
+      }
+      this.#showParameters(experiment, trial, jobs.find((job) => job.trial === number)?.plan);
+    }
+    for (const { fold, trial: number, ...at } of standing.folds) {
+      const of = { experiment, trial: `${number}`, fold };
+      set.foldState.set({ ...of, state: at.state }, 1);
+      set.foldEpoch.set(of, at.epoch);
+      set.foldProgress.set(of, at.progress);
+      set.foldGeneration.set(of, at.generation);
+      set.foldMembers.set(of, at.members);
+      set.foldAttempts.set(of, at.attempts);
+      if (at.imagesPerSecond !== undefined) set.foldImages.set(of, at.imagesPerSecond);
+      for (const split of ['train', 'validation'] as const) {
+        const scored = at[split];
+        if (scored === undefined) continue;
+        set.foldAccuracy.set({ ...of, split }, scored.accuracy);
+        set.foldLoss.set({ ...of, split }, scored.loss);
+      }
+    }
+  }
+
+  #showParameters(experiment: string, trial: string, plan: string | undefined): void {
+    const parameters = plan === undefined ? undefined : this.#plans.get(plan);
+    if (parameters === undefined) return;
+    this.#set.trialInfo.set({ experiment, trial, parameters: parametersText(parameters).slice(0, 400) }, 1);
+    for (const [parameter, value] of Object.entries(parameters))
+      if (typeof value === 'number') this.#set.trialParameter.set({ experiment, trial, parameter }, value);
+  }
+}
+
+/** Does something now and then until the signal aborts, one time after the other. */
+async function repeat(
+  everyMs: number,
+  signal: AbortSignal,
+  work: () => Promise<void>,
+  failed: (error: unknown) => void,
+): Promise<void> {
+  while (!signal.aborted) {
+    await work().catch(failed);
+    await pause(everyMs, signal);
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,130 @@
+import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
+import { isFinal } from '@crossfold/shared/jobs/records';
+import { meanOf, sampleStd } from '@crossfold/shared/metrics/summary';
+import type { JobProgress } from '@crossfold/shared/progress';
+import type { CompletedFold, FoldResult } from '@crossfold/shared/results';
+import { fraction } from '../cli/progress/state.ts';
+
+/** What is known of a job beyond its record. */
+export interface JobNews {
+  /** The last thing that its group said. */
+  readonly progress: JobProgress | undefined;
+  /** Of the epoch that was validated last. */
+  readonly validation: Scored | undefined;
+  /** What it left, once that has been read. */
+  readonly result: FoldResult | undefined;
+}
+
+export interface Scored {
+  readonly loss: number;
+  readonly accuracy: number;
+}
+
+/** How one fold of one trial stands. */
+export interface FoldStanding {
+  readonly trial: number;
+  readonly fold: string;
+  readonly state: JobRecord['state'];
+  readonly epoch: number;
+  /** Share of its epochs that is done. */
+  readonly progress: number;
+  /** Undefined where it does not run. */
+  readonly imagesPerSecond: number | undefined;
+  readonly generation: number;
+  readonly members: number;
+  readonly attempts: number;
+  readonly train: Scored | undefined;
+  readonly validation: Scored | undefined;
+}
+
+export interface TrialStanding {
+  readonly trial: number;
+  readonly states: ReadonlyMap<JobRecord['state'], number>;
+  readonly accuracy: { readonly mean: number; readonly std: number } | undefined;
+}
+
+export interface ExperimentStanding {
+  readonly folds: readonly FoldStanding[];
+  readonly trials: readonly TrialStanding[];
+  readonly states: ReadonlyMap<JobRecord['state'], number>;
+  /** Share of the experiment that is done. */
+  readonly progress: number;
+  readonly elapsedSeconds: number | undefined;
+  readonly remainingSeconds: number | undefined;
+}
+
+/** How a fold is called: by its number, from the second repeat on with the repeat before it. */
+export const foldName = (repeat: number, fold: number): string => (repeat === 0 ? `${fold}` : `r${repeat}.${fold}`);
+
+/**
+ * How an experiment stands, from its record, its jobs' and what their groups said. Pure.
+ *
+ * @param jobs of this experiment; only those that train count
+ * @param now epoch milliseconds
+ */
+export function standingOf(
+  record: ExperimentRecord,
+  jobs: readonly JobRecord[],
+  news: ReadonlyMap<string, JobNews>,
+  now: number,
+): ExperimentStanding {
+  const train = jobs.filter((job) => job.kind === 'train');
+  const folds = train.map((job) => foldStanding(job, news.get(job.id)));
+  const trials = [...new Set(folds.map(({ trial }) => trial))].sort((a, b) => a - b);
+  const total = Math.max(record.jobs, folds.length);
+  const over = isFinal(record.state);
+  const progress = over ? 1 : total === 0 ? 0 : folds.reduce((sum, fold) => sum + fold.progress, 0) / total;
+  const elapsedSeconds =
+    record.startedAt === null ? undefined : Math.max(0, ((record.finishedAt ?? now) - record.startedAt) / 1000);
+  return {
+    folds,
+    trials: trials.map((trial) => trialStanding(trial, folds)),
+    states: countStates(folds),
+    progress,
+    elapsedSeconds,
+    remainingSeconds:
+      over || elapsedSeconds === undefined || progress === 0 ? undefined : (elapsedSeconds * (1 - progress)) / progress,
+  };
+}
+
+function trialStanding(trial: number, all: readonly FoldStanding[]): TrialStanding {
+  const folds = all.filter((fold) => fold.trial === trial);
+  // Folds that were given up would draw the mean to where they were left.
+  const counted = folds.filter(({ state }) => state === 'completed' || !isFinal(state));
+  const accuracies = counted.flatMap(({ validation }) => (validation === undefined ? [] : [validation.accuracy]));
+  return {
+    trial,
+    states: countStates(folds),
+    accuracy: accuracies.length === 0 ? undefined : { mean: meanOf(accuracies), std: sampleStd(accuracies) },
+  };
+}
+
+function foldStanding(job: JobRecord, news: JobNews | undefined): FoldStanding {
+  const { progress, result } = news ?? {};
+  const done = result?.status === 'completed' ? result : undefined;
+  return {
+    trial: job.trial,
+    fold: foldName(job.repeat, job.fold),
+    state: job.state,
+    epoch: done?.epochs ?? progress?.epoch ?? 0,
+    progress: isFinal(job.state) ? 1 : progress === undefined ? 0 : fraction(progress),
+    imagesPerSecond: job.state === 'running' ? (progress?.imagesPerSecond ?? 0) : undefined,
+    generation: job.generation,
+    members: job.members.length,
+    attempts: job.attempts,
+    train: done === undefined ? scored(progress?.loss, progress?.accuracy) : lastEpoch(done),
+    validation: done?.validation ?? news?.validation,
+  };
+}
+
+const scored = (loss: number | undefined, accuracy: number | undefined): Scored | undefined =>
+  loss === undefined || accuracy === undefined ? undefined : { loss, accuracy };
+
+const lastEpoch = ({ history, bestEpoch }: CompletedFold): Scored | undefined =>
+  scored(history.loss[bestEpoch], history.accuracy[bestEpoch]);
+
+function countStates(folds: readonly FoldStanding[]): Map<JobRecord['state'], number> {
+  const counts = new Map<JobRecord['state'], number>();
+  for (const { state } of folds) counts.set(state, (counts.get(state) ?? 0) + 1);
+  return counts;
+}

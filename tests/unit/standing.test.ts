@@ -1,0 +1,140 @@
+import type { JobNews } from '@crossfold/coordinator/metrics/standing';
+import { foldName, standingOf } from '@crossfold/coordinator/metrics/standing';
+import type { JobRecord } from '@crossfold/shared/jobs/records';
+import type { JobProgress } from '@crossfold/shared/progress';
+import type { CompletedFold } from '@crossfold/shared/results';
+import { describe, expect, it } from 'vitest';
+import { experimentRecord } from '../support/fake-client.ts';
+import { aJob } from '../support/records.ts';
+
+const job = (fold: number, over: Partial<JobRecord> = {}): JobRecord =>
+  aJob({ id: `exp.train.0.0.${fold}`, fold, ...over });
+const said = (over: Partial<JobProgress>): JobNews => ({
+  progress: {
+    type: 'job',
+    job: 'any',
+    kind: 'train',
+    trial: 0,
+    fold: 0,
+    repeat: 0,
+    state: 'running',
+    workers: [],
+    epoch: 1,
+    epochs: 4,
+    step: 5,
+    steps: 10,
+    loss: 2,
+    accuracy: 0.25,
+    imagesPerSecond: 100,
+    ...over,
+  },
+  validation: undefined,
+  result: undefined,
+});
+const left = (validation: { loss: number; accuracy: number }): JobNews => ({
+  ...said({}),
+  validation: { loss: 9, accuracy: 0.1 },
+  result: {
+    status: 'completed',
+    epochs: 3,
+    bestEpoch: 1,
+    history: { loss: [3, 2, 1], accuracy: [0.2, 0.4, 0.6], valLoss: [], valAccuracy: [] },
+    validation,
+  } as unknown as CompletedFold,
+});
+const running = experimentRecord('exp', { state: 'running', jobs: 4, startedAt: 1000, finishedAt: null });
+
+describe('how an experiment stands', () => {
+  it('is nothing yet where nothing has begun', () => {
+    const submitted = experimentRecord('exp', { state: 'submitted', jobs: 0, startedAt: null, finishedAt: null });
+    expect(standingOf(submitted, [], new Map(), 5000)).toEqual({
+      folds: [],
+      trials: [],
+      states: new Map(),
+      progress: 0,
+      elapsedSeconds: undefined,
+      remainingSeconds: undefined,
+    });
+  });
+
+  it('counts folds by state, their share of epochs, and from that the time that is left', () => {
+    const jobs = [job(0, { state: 'completed' }), job(1, { state: 'running' }), job(2), job(3)];
+    const news = new Map([['exp.train.0.0.1', said({ epoch: 3, step: 0 })]]);
+    const standing = standingOf(running, jobs, news, 16_000);
+    expect(standing.states).toEqual(
+      new Map([
+        ['completed', 1],
+        ['running', 1],
+        ['queued', 2],
+      ] as const),
+    );
+    expect(standing.progress).toBe((1 + 0.5) / 4);
+    expect(standing.elapsedSeconds).toBe(15);
+    expect(standing.remainingSeconds).toBe((15 * (1 - 0.375)) / 0.375);
+  });
+
+  it('ends with the experiment', () => {
+    const over = experimentRecord('exp', { state: 'cancelled', startedAt: 1000, finishedAt: 4000 });
+    expect(standingOf(over, [job(0)], new Map(), 99_000)).toMatchObject({
+      progress: 1,
+      elapsedSeconds: 3,
+      remainingSeconds: undefined,
+    });
+  });
+
+  it('takes a running fold from what its group says, a finished one from its result', () => {
+    const jobs = [
+      job(0, { state: 'running', generation: 2, members: [{ worker: 'a', address: null }] }),
+      job(1, { state: 'completed' }),
+    ];
+    const news = new Map([
+      ['exp.train.0.0.0', { ...said({}), validation: { loss: 1.5, accuracy: 0.5 } }],
+      ['exp.train.0.0.1', left({ loss: 0.7, accuracy: 0.8 })],
+    ]);
+    const [first, second] = standingOf(running, jobs, news, 2000).folds;
+    expect(first).toMatchObject({
+      fold: '0',
+      epoch: 1,
+      progress: 0.125,
+      imagesPerSecond: 100,
+      generation: 2,
+      members: 1,
+      train: { loss: 2, accuracy: 0.25 },
+      validation: { loss: 1.5, accuracy: 0.5 },
+    });
+    // Of the epoch that the model is of.
+    expect(second).toMatchObject({
+      epoch: 3,
+      progress: 1,
+      imagesPerSecond: undefined,
+      train: { loss: 2, accuracy: 0.4 },
+      validation: { accuracy: 0.8 },
+    });
+  });
+
+  it('has mean and sample standard deviation over the folds of a trial, without those given up', () => {
+    const jobs = [
+      job(0, { state: 'completed' }),
+      job(1, { state: 'running' }),
+      job(2, { state: 'pruned' }),
+      aJob({ id: 'exp.train.1.0.0', trial: 1, state: 'completed' }),
+      aJob({ id: 'exp.test.0.0.0', kind: 'test', state: 'running' }),
+    ];
+    const news = new Map([
+      ['exp.train.0.0.0', left({ loss: 0, accuracy: 0.9 })],
+      ['exp.train.0.0.1', { ...said({}), validation: { loss: 1, accuracy: 0.7 } }],
+      ['exp.train.0.0.2', { ...said({}), validation: { loss: 1, accuracy: 0.1 } }],
+    ]);
+    const { trials, states } = standingOf(running, jobs, news, 2000);
+    expect(trials).toHaveLength(2);
+    expect(trials[0]?.accuracy?.mean).toBeCloseTo(0.8, 12);
+    expect(trials[0]?.accuracy?.std).toBeCloseTo(Math.sqrt(0.02), 12);
+    expect(trials[0]?.states.get('pruned')).toBe(1);
+    expect(trials[1]?.accuracy).toBeUndefined();
+    expect([...states.values()].reduce((a, b) => a + b)).toBe(4);
+  });
+
+  it('names folds of later repeats apart', () => {
+    expect([foldName(0, 3), foldName(1, 3)]).toEqual(['3', 'r1.3']);
+  });
+});
