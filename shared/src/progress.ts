@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ExperimentState, JobKind, JobState, Token } from './jobs/records.ts';
+import { ExperimentState, JobKind, JobState, maxReasonLength, Token } from './jobs/records.ts';
 
 /** How one job stands, as rank 0 of its group tells whoever watches (about twice a second, and after every epoch). */
 export const JobProgress = z
@@ -38,7 +38,7 @@ export const ExperimentProgress = z
     state: ExperimentState,
     /** Number of `train` jobs, once they are known. */
     jobs: z.int().min(0).exactOptional(),
-    message: z.string().max(4000).exactOptional(),
+    message: z.string().max(maxReasonLength).exactOptional(),
   })
   .readonly();
 export type ExperimentProgress = z.infer<typeof ExperimentProgress>;

@@ -1,7 +1,8 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { cut, samplesPerShard } from '@crossfold/coordinator/data/cut';
+import { cut } from '@crossfold/coordinator/data/cut';
+import { samplesPerShard } from '@crossfold/coordinator/data/shard-writer';
 import type { SourceFile } from '@crossfold/coordinator/data/source';
 import { SourceBundle } from '@crossfold/coordinator/data/source';
 import { checkMnist, uploadSource } from '@crossfold/coordinator/data/upload';
@@ -21,7 +22,9 @@ const sampleBytes = side * side;
 /** Images of 1 MiB: four of them are a shard. */
 const pixelOf = (sample: number): number => (sample * 37 + 11) % 256;
 
-async function uploaded(blobs: MemoryBlobs, samples: number, partBytes?: number): Promise<SourceBundle> {
+type IdxBundle = Extract<SourceBundle, { kind: 'idx' }>;
+
+async function uploaded(blobs: MemoryBlobs, samples: number, partBytes?: number): Promise<IdxBundle> {
   const file = async (path: string, bytes: Uint8Array, headerBytes: number): Promise<SourceFile> => {
     const parts: SourceFile['parts'][number][] = [];
     const step = partBytes ?? bytes.length;

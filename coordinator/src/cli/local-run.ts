@@ -76,7 +76,8 @@ async function submitAndFollow(
   const client = await context.connect(url);
   try {
     const known = await client.list();
-    if (!known.some((record) => record.id === id)) await client.submit(experiment, baseDir, id);
+    if (!known.some((record) => record.id === id))
+      await client.submit(experiment, baseDir, id, (message) => display.say(message));
     signal.throwIfAborted();
     await showUntilOver(client, id, display, signal);
     return await client.outcome(id);

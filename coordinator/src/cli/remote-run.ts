@@ -24,7 +24,7 @@ export async function followRemotely(context: CommandContext, run: RemoteRun): P
   const display = createDisplay(context.err, context.now);
   try {
     if (run.submit !== undefined) {
-      await client.submit(run.submit.experiment, run.submit.baseDir, run.id);
+      await client.submit(run.submit.experiment, run.submit.baseDir, run.id, (message) => display.say(message));
       display.say(`submitted ${run.id}`);
     }
     controller.signal.throwIfAborted();

@@ -18,7 +18,8 @@ export const registerSubmit: Register = (program, context) => {
     .action(async (file: string, options: { nats?: string; set: readonly string[]; json?: boolean }) => {
       const { experiment, baseDir } = await loadExperiment(file, options.set);
       const id = newExperimentId(experiment.name, context.date(), context.suffix());
-      await ask(context, options.nats, (client) => client.submit(experiment, baseDir, id));
+      const say = (message: string): unknown => context.err.write(`${message}\n`);
+      await ask(context, options.nats, (client) => client.submit(experiment, baseDir, id, say));
       context.out.write(options.json === true ? `${JSON.stringify({ id })}\n` : `${id}\n`);
     });
 };

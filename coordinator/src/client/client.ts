@@ -38,8 +38,8 @@ function brokerClient(broker: Broker): ExperimentClient {
     return stored.flatMap((s) => (s === undefined ? [] : [s.value])).sort(jobOrder);
   };
   return {
-    async submit(experiment, baseDir, id) {
-      const source = await uploadSource(experiment.dataset, baseDir, broker.data);
+    async submit(experiment, baseDir, id, onProgress) {
+      const source = await uploadSource(experiment.dataset, baseDir, broker.data, onProgress);
       const record: ExperimentRecord = {
         schema: 1,
         id,

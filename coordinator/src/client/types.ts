@@ -26,8 +26,9 @@ export interface ExperimentClient {
   /**
    * Uploads the data set and submits the experiment under `id`; doing so again under the same id changes nothing.
    * @param baseDir what relative paths in the experiment are relative to
+   * @param onProgress told how far a long upload is
    */
-  submit(experiment: Experiment, baseDir: string, id: string): Promise<void>;
+  submit(experiment: Experiment, baseDir: string, id: string, onProgress?: (message: string) => void): Promise<void>;
   /**
    * Events of an experiment: first how everything stands, then changes; ends with its final state or when the signal
    * aborts.

@@ -4,17 +4,11 @@ import { sampleDigests } from '@crossfold/shared/data/digest';
 import type { Manifest, Samples, Shard } from '@crossfold/shared/data/manifest';
 import { encodeLabels, putManifest, sampleBytesOf } from '@crossfold/shared/data/manifest';
 import type { BlobRef } from '@crossfold/shared/jobs/records';
+import type { OnProgress } from './count-progress.ts';
 import { openIdxSource } from './idx-source.ts';
+import { cutImages } from './image-source.ts';
+import { samplesPerShard } from './shard-writer.ts';
 import type { DatasetSource, SampleSource, SourceBundle } from './source.ts';
-
-const shardBytes = 4 * 1024 * 1024;
-
-/**
- * Samples in a shard: the largest power of two whose pixels fit into 4 MiB, and at least one. It depends on the images'
- * size alone, so that data sets which begin alike share shards.
- */
-export const samplesPerShard = (sampleBytes: number): number =>
-  2 ** Math.max(0, Math.floor(Math.log2(shardBytes / sampleBytes)));
 
 /**
  * Cuts an uploaded data set into shards and writes its manifest; shards that are in the store already stay as they are.
@@ -25,9 +19,12 @@ export async function cut(
   bundle: SourceBundle,
   spec: DatasetSpec,
   blobs: BlobStore,
+  onProgress: OnProgress = () => undefined,
 ): Promise<{ manifest: Manifest; reference: BlobRef }> {
-  const source = await openIdxSource(bundle, spec.limit, blobs);
-  const manifest = await cutSource(source, blobs);
+  const manifest =
+    bundle.kind === 'images'
+      ? await cutImages(bundle, spec, blobs, onProgress)
+      : await cutSource(await openIdxSource(bundle, spec.limit, blobs), blobs);
   return { manifest, reference: await putManifest(blobs, manifest) };
 }
 

@@ -14,6 +14,28 @@ export const SourceFile = z
   .readonly();
 export type SourceFile = z.infer<typeof SourceFile>;
 
+/** A picture file of an upload. */
+export const ImageFile = z
+  .strictObject({
+    path: z.string().min(1).max(4096),
+    label: z.int().min(0).max(65_535),
+    bytes: z.int().min(0),
+    /** Why it cannot be used; it is in no pack then. */
+    problem: z.string().max(400).exactOptional(),
+  })
+  .readonly();
+export type ImageFile = z.infer<typeof ImageFile>;
+
+const ImagePart = z
+  .strictObject({
+    /** Blob of the list of files, `ImageFile`s in the data set's order. */
+    files: BlobRef,
+    count: z.int().min(1),
+    /** The bytes of the files, cut as `packsOf` says. */
+    packs: z.array(BlobRef).max(1_000_000).readonly(),
+  })
+  .readonly();
+
 const IdxPair = z.strictObject({ images: SourceFile, labels: SourceFile }).readonly();
 
 /**
@@ -27,6 +49,17 @@ export const SourceBundle = z.discriminatedUnion('kind', [
       name: z.string().min(1).max(200),
       train: IdxPair,
       test: IdxPair.nullable(),
+    })
+    .readonly(),
+  z
+    .strictObject({
+      kind: z.literal('images'),
+      name: z.string().min(1).max(200),
+      classes: z.array(z.string().min(1).max(200)).min(2).max(65_536).readonly(),
+      train: ImagePart,
+      test: ImagePart.nullable(),
+      /** The first file of `train` that belongs to the folder's own validation part, where it has one. */
+      validationFrom: z.int().min(1).exactOptional(),
     })
     .readonly(),
 ]);

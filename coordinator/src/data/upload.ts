@@ -7,10 +7,12 @@ import type { BlobStore } from '@crossfold/shared/data/blob-store';
 import { sha256 } from '@crossfold/shared/data/digest';
 import { ConfigError, DamagedDataError } from '@crossfold/shared/errors';
 import type { BlobRef } from '@crossfold/shared/jobs/records';
-import { samplesPerShard } from './cut.ts';
+import type { OnProgress } from './count-progress.ts';
 import type { IdxFile } from './idx-file.ts';
 import { readIdxFile } from './idx-file.ts';
 import { checkCounts, checkLimit, imageRanks, labelRanks } from './idx-source.ts';
+import { uploadImages } from './image-upload.ts';
+import { samplesPerShard } from './shard-writer.ts';
 import type { SourceBundle, SourceFile } from './source.ts';
 
 /** Names of the files, as they have been called since 1998. */
@@ -38,12 +40,25 @@ const mnistDigests: Readonly<Record<Role, string>> = {
  * @throws ConfigError where a file is missing or not what it should be
  * @throws DamagedDataError where a file of a built-in data set is not the one that it should be
  */
-export async function uploadSource(spec: DatasetSpec, baseDir: string, blobs: BlobStore): Promise<BlobRef> {
-  const bundle =
-    spec.path === undefined
-      ? await uploadMnist(spec.limit, blobs)
-      : await uploadFolder(resolve(baseDir, spec.path), spec.path, spec.limit, blobs);
-  return putJson(blobs, bundle);
+export async function uploadSource(
+  spec: DatasetSpec,
+  baseDir: string,
+  blobs: BlobStore,
+  onProgress: OnProgress = () => undefined,
+): Promise<BlobRef> {
+  return putJson(blobs, await uploadBundle(spec, baseDir, blobs, onProgress));
+}
+
+function uploadBundle(
+  spec: DatasetSpec,
+  baseDir: string,
+  blobs: BlobStore,
+  onProgress: OnProgress,
+): Promise<SourceBundle> {
+  if (spec.path === undefined) return uploadMnist(spec.limit, blobs);
+  const folder = resolve(baseDir, spec.path);
+  if (spec.image === undefined) return uploadFolder(folder, spec.path, spec.limit, blobs);
+  return uploadImages(folder, spec.path, spec, blobs, onProgress);
 }
 
 async function uploadMnist(limit: number | undefined, blobs: BlobStore): Promise<SourceBundle> {
@@ -79,11 +94,12 @@ async function uploadFolder(
 /** The files of a folder by their role: `train-images-idx3-ubyte` or `train-images.idx3-ubyte`, with or without `.gz`. */
 async function findIdxFiles(folder: string, given: string): Promise<Partial<Record<Role, string>>> {
   const wrong = (allowed: string): ConfigError => new ConfigError({ field: 'dataset.path', value: given, allowed });
-  const present = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+  const entries = await readdir(folder, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') throw wrong(`there is no folder ${folder}`);
     if (error.code === 'ENOTDIR') throw wrong('must be a folder of IDX files, and is a file');
     throw wrong(`cannot be read: ${error.message}`);
   });
+  const present = entries.map(({ name }) => name);
   const names: Partial<Record<Role, string>> = {};
   for (const [role, name] of Object.entries(canonical) as [Role, string][]) {
     const dotted = name.replace('-idx', '.idx');
@@ -91,7 +107,12 @@ async function findIdxFiles(folder: string, given: string): Promise<Partial<Reco
     if (found !== undefined) names[role] = found;
   }
   for (const role of ['trainImages', 'trainLabels'] as const)
-    if (names[role] === undefined)
+    if (names[role] === undefined && entries.some((entry) => entry.isDirectory()))
+      throw new ConfigError({
+        field: 'dataset.image',
+        allowed: `is missing; ${given} holds folders, and a data set of pictures needs the size to bring them to, as in image: { height: 150, width: 150 }`,
+      });
+    else if (names[role] === undefined)
       throw wrong(`must be a folder of IDX files, and holds no ${canonical[role]} (or .gz)`);
   if ((names.testImages === undefined) !== (names.testLabels === undefined))
     throw wrong(`holds one of ${canonical.testImages} and ${canonical.testLabels}, and must hold both or neither`);

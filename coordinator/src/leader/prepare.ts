@@ -1,11 +1,13 @@
 import { getJson, putJson } from '@crossfold/shared/broker/json-blobs';
+import { leaderProgressSubject } from '@crossfold/shared/broker/subjects';
 import { Experiment } from '@crossfold/shared/config/experiment';
 import { CrossfoldError, ExitCode } from '@crossfold/shared/errors';
 import { foldsDocument, makeFolds } from '@crossfold/shared/folds/folds';
 import { readSplitSamples } from '@crossfold/shared/folds/samples';
 import type { TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { BlobRef, ExperimentRecord, JobRecord, Presence } from '@crossfold/shared/jobs/records';
-import { jobId } from '@crossfold/shared/jobs/records';
+import { jobId, maxReasonLength } from '@crossfold/shared/jobs/records';
+import type { LogProgress } from '@crossfold/shared/progress';
 import { cut } from '../data/cut.ts';
 import { SourceBundle } from '../data/source.ts';
 import type { LeaderContext } from './leader.ts';
@@ -18,13 +20,18 @@ import { WaitingError } from './waiting.ts';
  */
 export async function prepare(context: LeaderContext, record: ExperimentRecord): Promise<void> {
   const { broker, logger, now } = context;
+  const say = (message: string): void => {
+    logger.info({ experiment: record.id }, message);
+    const event: LogProgress = { type: 'log', level: 'info', message };
+    if (!broker.nats.isClosed()) broker.nats.publish(leaderProgressSubject(record.id), JSON.stringify(event));
+  };
   try {
     const experiment = await getJson(broker.artifacts, record.spec, Experiment);
     // Before anything is cut: this is tried again at every round until there is a worker.
     const identity = chooseIdentity(context.roster.alive(), experiment.threadsPerWorker);
     if (identity === undefined) throw new WaitingError(waitsFor(context.roster.alive(), experiment.threadsPerWorker));
     const bundle = await getJson(broker.data, record.source, SourceBundle);
-    const { manifest, reference } = await cut(bundle, experiment.dataset, broker.data);
+    const { manifest, reference } = await cut(bundle, experiment.dataset, broker.data, say);
     const samples = await readSplitSamples(manifest, broker.data);
     const folds = makeFolds(experiment.evaluation, samples, experiment.seed);
     const document = foldsDocument(folds);
@@ -81,7 +88,7 @@ export async function endWithError(context: LeaderContext, id: string, error: Cr
       ? {
           ...current,
           state: 'failed',
-          error: error.message.slice(0, 4000),
+          error: error.message.slice(0, maxReasonLength),
           badConfiguration: error.exitCode === ExitCode.usage,
           finishedAt: context.now(),
         }

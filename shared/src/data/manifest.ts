@@ -33,7 +33,7 @@ export const Samples = z
     labels: z.string(),
     /** Base64 of each sample's digest (see `sampleDigests`). */
     sampleDigests: z.string(),
-    /** In order; all but the last hold equally many. */
+    /** In order; of pixels, all but the last hold equally many. */
     shards: z.array(Shard).readonly(),
     /** Where shards hold files: base64 of each file's length, four bytes each (little-endian). */
     fileBytes: z.string().exactOptional(),
@@ -101,7 +101,7 @@ function inconsistency(samples: Samples, sampleBytes: number, classes: number): 
   if (files !== undefined && files.length !== samples.count) return `there are ${files.length} lengths of files`;
   const perShard = samples.shards[0]?.count ?? 0;
   for (const shard of samples.shards) {
-    if (shard.first !== next || shard.first % perShard !== 0)
+    if (shard.first !== next || (files === undefined && shard.first % perShard !== 0))
       return `a shard begins at ${shard.first} after ${next} samples in shards of ${perShard}`;
     const bytes = files?.subarray(next, next + shard.count).reduce((sum, n) => sum + n, 0) ?? shard.count * sampleBytes;
     if (shard.bytes !== bytes) return `the shard at ${next} has ${shard.bytes} bytes`;

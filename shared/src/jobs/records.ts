@@ -84,6 +84,9 @@ export type ExperimentState = z.infer<typeof ExperimentState>;
 export const BlobRef = z.strictObject({ digest: Digest, bytes: z.int().min(1) }).readonly();
 export type BlobRef = z.infer<typeof BlobRef>;
 
+/** Why an experiment failed may be a list of files. */
+export const maxReasonLength = 60_000;
+
 /** The truth about one experiment. */
 export const ExperimentRecord = z
   .strictObject({
@@ -100,7 +103,7 @@ export const ExperimentRecord = z
     results: BlobRef.nullable(),
     /** Number of `train` jobs, known once prepared. */
     jobs: z.int().min(0),
-    error: z.string().max(4000).nullable(),
+    error: z.string().max(maxReasonLength).nullable(),
     /** Whether the error lies in the configuration rather than in the run. */
     badConfiguration: z.boolean(),
     createdAt: z.number(),

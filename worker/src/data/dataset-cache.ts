@@ -1,8 +1,9 @@
 import { canonicalJson, sha256 } from '@crossfold/shared/data/digest';
-import type { Manifest } from '@crossfold/shared/data/manifest';
+import type { Manifest, Shard } from '@crossfold/shared/data/manifest';
 import { sampleBytesOf } from '@crossfold/shared/data/manifest';
 import type { DatasetStore } from './dataset-store.ts';
 import { LoadingStore } from './dataset-store.ts';
+import { decodeShard } from './decode-shard.ts';
 import type { ShardCache } from './shard-cache.ts';
 
 export interface OpenOptions {
@@ -39,7 +40,8 @@ export class DatasetCache {
   async #open(manifest: Manifest, part: 'train' | 'test', options: OpenOptions): Promise<DatasetStore> {
     const samples = manifest[part];
     if (samples === null) throw new Error(`data set ${manifest.name} has no ${part} samples`);
-    const key = sha256(canonicalJson([manifest.imageShape, samples.labels, samples.shards]));
+    const { imageShape, decoding = null } = manifest;
+    const key = sha256(canonicalJson([imageShape, decoding, samples.labels, samples.shards]));
     let loading = this.#stores.get(key);
     if (loading === undefined) {
       const sampleBytes = sampleBytesOf(manifest.imageShape);
@@ -49,7 +51,11 @@ export class DatasetCache {
     this.#stores.delete(key);
     this.#stores.set(key, loading);
     const { indices = loading.store.all, signal = new AbortController().signal } = options;
-    await loading.load(indices, (shard) => this.#shards.get(shard, manifest.name), signal);
+    const pixels = async (shard: Shard): Promise<Uint8Array> => {
+      const bytes = await this.#shards.get(shard, manifest.name);
+      return samples.fileBytes === undefined ? bytes : decodeShard(bytes, shard, manifest, samples);
+    };
+    await loading.load(indices, pixels, signal);
     return loading.store;
   }
 

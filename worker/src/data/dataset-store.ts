@@ -16,12 +16,18 @@ export interface DatasetStore {
 export class LoadingStore {
   readonly store: DatasetStore;
   readonly #samples: Samples;
+  /** Number of the shard that each sample is in. */
+  readonly #shardOf: Uint32Array;
   readonly #loads = new Map<number, Promise<void>>();
 
   constructor(samples: Samples, sampleBytes: number) {
     const labels = new Int32Array(new SharedArrayBuffer(4 * samples.count));
     labels.set(readLabels(samples));
     this.#samples = samples;
+    this.#shardOf = new Uint32Array(samples.count);
+    samples.shards.forEach(({ first, count }, number) => {
+      this.#shardOf.fill(number, first, first + count);
+    });
     this.store = {
       pixels: new SharedArrayBuffer(samples.count * sampleBytes),
       sampleBytes,
@@ -30,13 +36,13 @@ export class LoadingStore {
     };
   }
 
-  /** Loads the shards that hold the given samples, each once, a few at a time. */
+  /**
+   * Loads the shards that hold the given samples, each once, a few at a time.
+   * @param fetch gives a shard's pixels
+   */
   async load(indices: Uint32Array, fetch: (shard: Shard) => Promise<Uint8Array>, signal: AbortSignal): Promise<void> {
-    const { shards } = this.#samples;
-    // All shards of a data set but its last have the same number of samples.
-    const perShard = shards[0]?.count ?? 1;
     const needed = new Set<number>();
-    for (const index of indices) needed.add(Math.floor(index / perShard));
+    for (const index of indices) needed.add(this.#shardOf[index] ?? -1);
     const waiting = needed.values();
     const lane = async (): Promise<void> => {
       for (const number of waiting) {

@@ -1,0 +1,201 @@
+import { readdir, realpath, stat } from 'node:fs/promises';
+import { join, sep } from 'node:path';
+import { ConfigError } from '@crossfold/shared/errors';
+import { hasImageEnding } from '@crossfold/worker/data/decode-image';
+
+/** A picture in a folder. */
+export interface FolderFile {
+  /** Relative to the data set's folder, with `/` between folders. */
+  readonly path: string;
+  readonly label: number;
+  readonly bytes: number;
+  /** Why it cannot be used, known without opening it. */
+  readonly problem?: string;
+}
+
+export interface ImageFolder {
+  readonly classes: readonly string[];
+  /** Sorted by part (train, validation), class and name: the data set's order. */
+  readonly train: readonly FolderFile[];
+  /** Where the folder has a validation part: its first sample. */
+  readonly validationFrom: number | undefined;
+  readonly test: readonly FolderFile[] | null;
+  /** Files that are no pictures by their names, and were left alone. */
+  readonly ignored: number;
+}
+
+const parts = ['train', 'validation', 'test'] as const;
+type Part = (typeof parts)[number];
+
+/** Larger files are no photographs. */
+const maxFileBytes = 64 * 1024 * 1024;
+/** Pictures of kinds that are not read are named rather than ignored. */
+const unread = /\.(gif|bmp|tiff?|heic|heif|avif|jp2|jxl|svg|psd|raw|cr2|nef|dng)$/i;
+
+/**
+ * Lists the pictures of a folder that has a sub-folder for each class, or `train`, `validation` and `test` above those.
+ * Classes are sorted by name, and files by their path within the class, as Python sorts them (by code point), so that
+ * classes and samples are numbered as in Keras. Hidden files and files that are no pictures by their names are left
+ * alone.
+ *
+ * @param given the folder as the user wrote it, for messages
+ * @throws ConfigError where the folder is not laid out so, or holds links that lead out of it
+ */
+export async function scanImageFolder(folder: string, given: string): Promise<ImageFolder> {
+  const scan = new Scan(await realpath(folder).catch(() => folder), given);
+  const top = await scan.folders('');
+  const isParted = top.includes('train') && (await scan.folders('train')).length > 0;
+  if (!isParted) {
+    const classes = await scan.classes('', top);
+    return scan.finish(classes, { train: classes, validation: undefined, test: undefined });
+  }
+  const others = top.filter((name) => !(parts as readonly string[]).includes(name));
+  if (others.length > 0)
+    throw scan.wrong(
+      `holds ${others.map((n) => `${n}/`).join(', ')} beside train/; it must hold either one folder a class, or train/, validation/ and test/ with one folder a class in each`,
+    );
+  const of = async (part: Part): Promise<Classes | undefined> =>
+    top.includes(part) ? scan.classes(part, await scan.folders(part)) : undefined;
+  const [train, validation, test] = [await of('train'), await of('validation'), await of('test')];
+  return scan.finish(train ?? new Map(), { train: train ?? new Map(), validation, test });
+}
+
+interface Listed {
+  readonly path: string;
+  readonly bytes: number;
+  readonly problem?: string;
+}
+type Classes = ReadonlyMap<string, readonly Listed[]>;
+
+/** Code-point order, which UTF-16's is not. */
+const byName = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
+
+class Scan {
+  readonly #root: string;
+  readonly #given: string;
+  readonly #links: string[] = [];
+  #ignored = 0;
+
+  constructor(root: string, given: string) {
+    this.#root = root;
+    this.#given = given;
+  }
+
+  wrong(allowed: string): ConfigError {
+    return new ConfigError({ field: 'dataset.path', value: this.#given, allowed });
+  }
+
+  /** Names of the folders in a folder, sorted. */
+  async folders(path: string): Promise<string[]> {
+    const entries = await this.#entries(path);
+    const linked = entries.filter((entry) => entry.isSymbolicLink());
+    for (const entry of linked)
+      if (
+        await stat(join(this.#root, path, entry.name)).then(
+          (s) => s.isDirectory(),
+          () => false,
+        )
+      )
+        this.#links.push(`${join(path, entry.name)} (a folder that is a link)`);
+    return entries.flatMap((entry) => (entry.isDirectory() ? [entry.name] : [])).sort(byName);
+  }
+
+  /** The pictures of each class, by the class's name (in composed form, whatever the file system prefers). */
+  async classes(part: string, names: readonly string[]): Promise<Classes> {
+    const classes = new Map<string, Listed[]>();
+    for (const name of names) {
+      const files = await this.#files(part === '' ? name : `${part}/${name}`);
+      const composed = name.normalize('NFC');
+      classes.set(composed, [...(classes.get(composed) ?? []), ...files]);
+    }
+    const strayed = part === '' ? [] : (await this.#entries(part)).filter((e) => e.isFile() && hasImageEnding(e.name));
+    if (strayed.length > 0)
+      throw this.wrong(
+        `holds ${strayed.length} pictures in ${part}/ itself (${strayed[0]?.name} is one); each must lie in the folder of its class`,
+      );
+    return classes;
+  }
+
+  finish(
+    all: Classes,
+    of: { train: Classes; validation: Classes | undefined; test: Classes | undefined },
+  ): ImageFolder {
+    if (this.#links.length > 0) throw this.wrong(`holds links that are not followed: ${this.#links.join(', ')}`);
+    const classes = [...all.keys()].sort(byName);
+    if (classes.length === 0 || [...all.values()].every((files) => files.length === 0))
+      throw this.wrong(
+        'holds no pictures; it must hold one folder a class, with JPEG, PNG or WebP files, or train/, validation/ and test/ with such folders',
+      );
+    if (classes.length < 2)
+      throw this.wrong(`holds one class only, ${JSON.stringify(classes[0])}; there must be at least two`);
+    for (const [name, files] of all)
+      if (files.length === 0) throw this.wrong(`holds no pictures of class ${JSON.stringify(name)}`);
+    for (const part of ['validation', 'test'] as const)
+      for (const name of of[part]?.keys() ?? [])
+        if (!classes.includes(name))
+          throw this.wrong(`has a class ${JSON.stringify(name)} in ${part}/ that is not in train/`);
+    const list = (part: Classes | undefined): FolderFile[] =>
+      classes.flatMap((name, label) =>
+        [...(part?.get(name) ?? [])].sort((a, b) => byName(a.path, b.path)).map((file) => ({ ...file, label })),
+      );
+    const [train, validation, test] = [list(of.train), list(of.validation), list(of.test)];
+    return {
+      classes,
+      train: [...train, ...validation],
+      validationFrom: validation.length === 0 ? undefined : train.length,
+      test: test.length === 0 ? null : test,
+      ignored: this.#ignored,
+    };
+  }
+
+  /** All pictures below a folder. */
+  async #files(path: string): Promise<Listed[]> {
+    const listed: Listed[] = [];
+    for (const entry of await this.#entries(path)) {
+      const inner = `${path}/${entry.name}`;
+      if (entry.isDirectory()) listed.push(...(await this.#files(inner)));
+      else if (entry.isSymbolicLink() && (await this.#leadsAstray(inner))) continue;
+      else if (!hasImageEnding(entry.name) && !unread.test(entry.name) && entry.name.includes('.')) this.#ignored++;
+      else listed.push(await this.#file(inner));
+    }
+    return listed;
+  }
+
+  async #file(path: string): Promise<Listed> {
+    const { size } = await stat(join(this.#root, path));
+    if (size === 0) return { path, bytes: 0, problem: 'is empty' };
+    if (size > maxFileBytes)
+      return { path, bytes: size, problem: `has ${size} bytes, more than the ${maxFileBytes} that a picture may have` };
+    return unread.test(path)
+      ? { path, bytes: size, problem: 'is not of a kind that is read (JPEG, PNG, WebP); convert it' }
+      : { path, bytes: size };
+  }
+
+  /** Links to files within the folder are as good as the files; all others are refused. */
+  async #leadsAstray(path: string): Promise<boolean> {
+    const target = await realpath(join(this.#root, path)).catch(() => undefined);
+    const within = target?.startsWith(this.#root + sep) === true;
+    const isFile =
+      within &&
+      (await stat(target).then(
+        (s) => s.isFile(),
+        () => false,
+      ));
+    if (!isFile)
+      this.#links.push(
+        `${path} (${target === undefined ? 'leads nowhere' : within ? 'a folder' : `leads out of the folder, to ${target}`})`,
+      );
+    return !isFile;
+  }
+
+  async #entries(path: string) {
+    const entries = await readdir(join(this.#root, path), { withFileTypes: true }).catch(
+      (error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') throw this.wrong(`there is no folder ${join(this.#root, path)}`);
+        if (error.code === 'ENOTDIR') throw this.wrong('must be a folder, and is a file');
+        throw this.wrong(`cannot be read: ${error.message}`);
+      },
+    );
+    return entries.filter(({ name }) => !name.startsWith('.') && name !== '__MACOSX' && name !== 'Thumbs.db');
+  }
+}

@@ -1,0 +1,305 @@
+import { mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { cut } from '@crossfold/coordinator/data/cut';
+import { scanImageFolder } from '@crossfold/coordinator/data/image-folder';
+import { SourceBundle } from '@crossfold/coordinator/data/source';
+import { uploadSource } from '@crossfold/coordinator/data/upload';
+import { getJson } from '@crossfold/shared/broker/json-blobs';
+import { DatasetSpec } from '@crossfold/shared/config/dataset';
+import { Manifest, readLabels, SampleNames } from '@crossfold/shared/data/manifest';
+import { ConfigError, DamagedDataError } from '@crossfold/shared/errors';
+import { DatasetCache } from '@crossfold/worker/data/dataset-cache';
+import { decodeImage, UnusableImageError } from '@crossfold/worker/data/decode-image';
+import { ShardCache } from '@crossfold/worker/data/shard-cache';
+import type { Sharp } from 'sharp';
+import sharp from 'sharp';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { MemoryBlobs } from '../support/memory-blobs.ts';
+import { memoryBlobs } from '../support/memory-blobs.ts';
+import { noisyJpeg, plainPicture, writeFiles } from '../support/pictures.ts';
+
+let folder = '';
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'crossfold-images-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const small = { height: 8, width: 8, channels: 3 } as const;
+const decoding = { fit: 'fill', kernel: 'linear', maxPixels: 10_000 } as const;
+const at = (pixels: Uint8Array, sample: number): number[] => [...pixels.subarray(sample * 192, sample * 192 + 3)];
+
+async function made(
+  blobs: MemoryBlobs,
+  spec: Record<string, unknown> = {},
+): Promise<{ manifest: Manifest; names: readonly string[]; pixels: Uint8Array; test: Uint8Array | undefined }> {
+  const parsed = DatasetSpec.parse({ path: folder, image: { height: 8, width: 8 }, ...spec });
+  const bundle = await getJson(blobs, await uploadSource(parsed, '/', blobs), SourceBundle);
+  const { manifest } = await cut(bundle, parsed, blobs);
+  const cache = new DatasetCache(
+    new ShardCache({ folder: join(folder, '.cache'), blobs, onTrouble: () => undefined }),
+    1e9,
+  );
+  const { train } = manifest;
+  if (train.names === undefined) throw new Error('there are no names');
+  return {
+    manifest: Manifest.parse(manifest),
+    names: await getJson(blobs, train.names, SampleNames),
+    pixels: new Uint8Array((await cache.train(manifest)).pixels),
+    test: manifest.test === null ? undefined : new Uint8Array((await cache.test(manifest)).pixels),
+  };
+}
+
+const parted = {
+  'train/katzen/b.png': { rgb: [200, 0, 0] },
+  'train/katzen/Ä 猫.jpg': { rgb: [0, 200, 0] },
+  'train/katzen/a.webp': { rgb: [0, 0, 200] },
+  'train/собаки/1/x.png': { rgb: [10, 10, 10] },
+  'train/собаки/10.png': { rgb: [20, 20, 20] },
+  'validation/собаки/v.png': { rgb: [30, 30, 30] },
+  'validation/katzen/v.png': { rgb: [40, 40, 40] },
+  'test/katzen/t.png': { rgb: [50, 50, 50] },
+  'test/собаки/t.png': { rgb: [60, 60, 60] },
+  'train/katzen/.DS_Store': 'x',
+  'train/katzen/notes.txt': 'x',
+  'README.md': 'x',
+} as const;
+
+describe('a folder of pictures', () => {
+  it('is in the order of part, class and name, whatever the script; test stands apart', async () => {
+    await writeFiles(folder, parted);
+    const { manifest, names, pixels, test } = await made(memoryBlobs());
+    expect(names).toEqual([
+      'train/katzen/a.webp',
+      'train/katzen/b.png',
+      'train/katzen/Ä 猫.jpg',
+      'train/собаки/1/x.png',
+      'train/собаки/10.png',
+      'validation/katzen/v.png',
+      'validation/собаки/v.png',
+    ]);
+    expect(manifest).toMatchObject({ classes: ['katzen', 'собаки'], validationFrom: 5, imageShape: small });
+    expect([...readLabels(manifest.train)]).toEqual([0, 0, 0, 1, 1, 0, 1]);
+    expect(manifest.test?.count).toBe(2);
+    expect([3, 4, 5, 6].map((sample) => at(pixels, sample)[0])).toEqual([10, 20, 40, 30]);
+    expect([at(test ?? pixels, 0)[0], at(test ?? pixels, 1)[0]]).toEqual([50, 60]);
+    expect(at(pixels, 1)).toEqual([200, 0, 0]);
+  });
+
+  it('has the same pixels where shards hold files, which are the blobs that were uploaded', async () => {
+    await writeFiles(folder, parted);
+    const blobs = memoryBlobs();
+    const asPixels = await made(blobs);
+    const asFiles = await made(blobs, { image: { height: 8, width: 8, store: 'files' } });
+    expect(asFiles.pixels).toEqual(asPixels.pixels);
+    expect(asFiles.test).toEqual(asPixels.test);
+    const uploaded = await getJson(
+      blobs,
+      await uploadSource(DatasetSpec.parse({ path: folder, image: small }), '/', blobs),
+      SourceBundle,
+    );
+    expect(uploaded).toMatchObject({ train: { packs: [{ digest: asFiles.manifest.train.shards[0]?.digest }] } });
+  });
+
+  it('is refused by a worker that decodes it otherwise', async () => {
+    await writeFiles(folder, parted);
+    const blobs = memoryBlobs();
+    const { manifest } = await made(blobs, { image: { height: 8, width: 8, store: 'files' } });
+    const other = { ...manifest, train: { ...manifest.train, sampleDigests: Buffer.alloc(7 * 16).toString('base64') } };
+    const cache = new DatasetCache(new ShardCache({ folder, blobs, onTrouble: () => undefined }), 1e9);
+    await expect(cache.train(other)).rejects.toThrow(DamagedDataError);
+  });
+
+  it('has another digest where its pictures become other pixels', async () => {
+    await writeFiles(folder, parted);
+    const digests = new Set<string>();
+    for (const image of [
+      { ...small },
+      { ...small, kernel: 'nearest' },
+      { ...small, fit: 'cover' },
+      { ...small, channels: 1 },
+    ]) {
+      const blobs = memoryBlobs();
+      const spec = DatasetSpec.parse({ path: folder, image });
+      const bundle = await getJson(blobs, await uploadSource(spec, '/', blobs), SourceBundle);
+      digests.add((await cut(bundle, spec, blobs)).reference.digest);
+    }
+    expect(digests.size).toBe(4);
+  });
+
+  it('is taken in part: the first of each class, or the first of all as long as every class has some', async () => {
+    await writeFiles(folder, parted);
+    expect((await made(memoryBlobs(), { perClass: 1 })).names).toEqual([
+      'train/katzen/a.webp',
+      'train/собаки/1/x.png',
+      'validation/katzen/v.png',
+      'validation/собаки/v.png',
+    ]);
+    const first = await made(memoryBlobs(), { limit: 4 });
+    expect(first.names).toHaveLength(4);
+    expect(first.manifest.validationFrom).toBeUndefined();
+    await expect(made(memoryBlobs(), { limit: 3 })).rejects.toThrow(/hold none of class "собаки"; dataset.perClass/);
+    await expect(made(memoryBlobs(), { limit: 8 })).rejects.toThrow(
+      /at most the number of training samples, which is 7/,
+    );
+  });
+
+  it('names everything that is wrong in one message, or leaves it out and counts it', async () => {
+    const jpeg = await noisyJpeg(40, 40);
+    await writeFiles(folder, {
+      'cats/1.jpg': jpeg,
+      'cats/2 cut off.jpg': jpeg.subarray(0, jpeg.length - 700),
+      'cats/3 empty.jpg': '',
+      'cats/4 text.jpg': 'this is no picture',
+      'cats/5 png.jpg': await plainPicture([1, 2, 3], 9).png().toBuffer(),
+      'cats/6.gif': await plainPicture([1, 2, 3], 9).gif().toBuffer(),
+      'cats/7 gif.png': await plainPicture([1, 2, 3], 9).gif().toBuffer(),
+      'cats/8 bomb.png': await plainPicture([1, 2, 3], 200).png().toBuffer(),
+      'dogs/9 broken.png': (await plainPicture([1, 2, 3], 64).png().toBuffer()).fill(7, 40, 80),
+      'dogs/10.jpg': jpeg,
+    });
+    const image = { height: 8, width: 8, maxPixels: 10_000 };
+    const message = await made(memoryBlobs(), { image }).catch((error: unknown) => error);
+    expect(message).toBeInstanceOf(ConfigError);
+    const text = String(message);
+    expect(text).toContain('8 of 10 pictures cannot be used');
+    for (const part of [
+      'cats/2 cut off.jpg is cut off',
+      'cats/3 empty.jpg is empty',
+      'cats/4 text.jpg is something else, not a JPEG, PNG or WebP picture',
+      'cats/5 png.jpg is a PNG by its content, a JPEG by its name',
+      'cats/6.gif is not of a kind that is read',
+      'cats/7 gif.png is a GIF, not a JPEG',
+      'cats/8 bomb.png has 200 x 200 pixels, more than the 10000 of',
+      'dogs/9 broken.png is damaged',
+    ])
+      expect(text).toContain(part);
+    const skipping = await made(memoryBlobs(), { image, onError: 'skip' });
+    expect(skipping.names).toEqual(['cats/1.jpg', 'dogs/10.jpg']);
+    expect(skipping.manifest.skipped).toBe(8);
+    await rm(join(folder, 'dogs/10.jpg'));
+    await expect(made(memoryBlobs(), { image, onError: 'skip' })).rejects.toThrow(/leaves no pictures of class "dogs"/);
+  });
+
+  it('follows no link out of itself', async () => {
+    await writeFiles(folder, {
+      'set/a/1.png': { rgb: [1, 1, 1] },
+      'set/b/1.png': { rgb: [2, 2, 2] },
+      'out.png': { rgb: [3, 3, 3] },
+    });
+    await symlink('1.png', join(folder, 'set/a/2.png'));
+    expect((await scanImageFolder(join(folder, 'set'), 'set')).train.map(({ path }) => path)).toEqual([
+      'a/1.png',
+      'a/2.png',
+      'b/1.png',
+    ]);
+    await symlink('../../out.png', join(folder, 'set/a/3.png'));
+    await symlink('a', join(folder, 'set/c'));
+    await expect(scanImageFolder(join(folder, 'set'), 'set')).rejects.toThrow(/a\/3.png \(leads out of the folder/);
+    await expect(scanImageFolder(join(folder, 'set'), 'set')).rejects.toThrow(/c \(a folder that is a link\)/);
+  });
+
+  it.each([
+    [{ 'a/1.png': { rgb: [1, 1, 1] } }, /one class only, "a"/],
+    [{ 'a/1.txt': 'x', 'b/1.txt': 'x' }, /holds no pictures; it must hold one folder a class/],
+    [{ 'a/1.png': { rgb: [1, 1, 1] }, 'b/1.txt': 'x' }, /no pictures of class "b"/],
+    [
+      { 'train/a/1.png': { rgb: [1, 1, 1] }, 'train/b/1.png': { rgb: [1, 1, 1] }, 'extra/1.png': { rgb: [1, 1, 1] } },
+      /holds extra\/ beside train\//,
+    ],
+    [
+      { 'train/a/1.png': { rgb: [1, 1, 1] }, 'train/b/1.png': { rgb: [1, 1, 1] }, 'test/c/1.png': { rgb: [1, 1, 1] } },
+      /class "c" in test\//,
+    ],
+    [
+      { 'train/a/1.png': { rgb: [1, 1, 1] }, 'train/b/1.png': { rgb: [1, 1, 1] }, 'test/1.png': { rgb: [1, 1, 1] } },
+      /holds 1 pictures in test\/ itself/,
+    ],
+  ] as const)('must be laid out so that classes can be told: %o', async (files, message) => {
+    await writeFiles(folder, files);
+    await expect(scanImageFolder(folder, 'given')).rejects.toThrow(message);
+  });
+
+  it('may have a class named train', async () => {
+    await writeFiles(folder, { 'train/1.png': { rgb: [1, 1, 1] }, 'bus/1.png': { rgb: [1, 1, 1] } });
+    expect((await scanImageFolder(folder, 'given')).classes).toEqual(['bus', 'train']);
+  });
+
+  it('without a size is refused with the remedy', async () => {
+    await writeFiles(folder, parted);
+    const spec = DatasetSpec.parse({ path: folder });
+    await expect(uploadSource(spec, '/', memoryBlobs())).rejects.toThrow(/dataset.image: is missing.*image: \{ height/);
+  });
+});
+
+describe('a picture', () => {
+  const halves = (top: readonly number[], bottom: readonly number[]): Sharp =>
+    sharp(Uint8Array.from([...Array(32 * 64).fill(top), ...Array(32 * 64).fill(bottom)].flat()), {
+      raw: { width: 64, height: 64, channels: top.length as 1 | 3 | 4 },
+    });
+
+  it('is turned upright by its EXIF orientation', async () => {
+    const red = [250, 0, 0];
+    const blue = [0, 0, 250];
+    const lying = await halves(red, blue).withMetadata({ orientation: 6 }).jpeg({ quality: 100 }).toBuffer();
+    const pixels = await decodeImage(lying, 'x.jpg', small, decoding);
+    // Orientation 6: to be turned right, so that what was above is on the right.
+    expect(pixels[0]).toBeLessThan(20);
+    expect(pixels[7 * 3]).toBeGreaterThan(230);
+  });
+
+  it('becomes gray by the luma that Pillow uses', async () => {
+    const png = await plainPicture([200, 100, 50], 16).png().toBuffer();
+    const pixels = await decodeImage(png, 'x.png', { ...small, channels: 1 }, decoding);
+    expect([...new Set(pixels)]).toEqual([(200 * 19595 + 100 * 38470 + 50 * 7471 + 0x8000) >> 16]);
+  });
+
+  it('may be gray, of 16 bits, transparent or CMYK', async () => {
+    const gray = await sharp(new Uint8Array(256).fill(77), { raw: { width: 16, height: 16, channels: 1 } })
+      .toColourspace('b-w')
+      .png()
+      .toBuffer();
+    expect([...(await decodeImage(gray, 'x.png', small, decoding))].every((value) => value === 77)).toBe(true);
+    const deep = await sharp(new Uint8Array(256).fill(77), { raw: { width: 16, height: 16, channels: 1 } })
+      .toColourspace('rgb16')
+      .png()
+      .toBuffer();
+    expect([...(await decodeImage(deep, 'x.png', small, decoding))].slice(0, 3)).toEqual([77, 77, 77]);
+    const clear = await halves([10, 20, 30, 255], [10, 20, 30, 128]).png().toBuffer();
+    const seen = [...(await decodeImage(clear, 'x.png', small, decoding))].slice(-3);
+    for (const [i, value] of [10, 20, 30].entries()) expect(Math.abs((seen[i] ?? 0) - value)).toBeLessThanOrEqual(1);
+    const cmyk = await plainPicture([255, 255, 255], 16).toColourspace('cmyk').jpeg().toBuffer();
+    expect((await decodeImage(cmyk, 'x.jpg', small, decoding))[0]).toBeGreaterThan(250);
+  });
+
+  it('is stretched, cut or padded, as asked', async () => {
+    const wide = await sharp({ create: { width: 64, height: 16, channels: 3, background: 'white' } })
+      .png()
+      .toBuffer();
+    const whites = async (fit: 'fill' | 'cover' | 'contain'): Promise<number> =>
+      (await decodeImage(wide, 'x.png', small, { ...decoding, fit })).filter((value) => value === 255).length / 3;
+    expect([await whites('fill'), await whites('cover'), await whites('contain')]).toEqual([64, 64, 16]);
+  });
+
+  it('never takes more memory than its limit of pixels allows', async () => {
+    const bomb = await sharp({ create: { width: 20_000, height: 5000, channels: 3, background: 'white' } })
+      .png()
+      .toBuffer();
+    expect(bomb.length).toBeLessThan(1_000_000);
+    await expect(decodeImage(bomb, 'x.png', small, decoding)).rejects.toThrow(UnusableImageError);
+  });
+
+  it('is within rounding of what Pillow resizes (bilinear, 48 x 40)', async () => {
+    const fixture = new URL('../fixtures/pictures/', import.meta.url);
+    const expected = await readFile(new URL('picture-48x40.rgb', fixture));
+    const pixels = await decodeImage(
+      await readFile(new URL('picture.png', fixture)),
+      'picture.png',
+      { height: 40, width: 48, channels: 3 },
+      decoding,
+    );
+    const off = pixels.map((value, i) => Math.abs(value - (expected[i] ?? 0)));
+    expect(off.reduce((sum, d) => sum + d, 0) / off.length).toBeLessThan(1);
+    expect(Math.max(...off)).toBeLessThanOrEqual(6);
+  });
+});
