@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { timed } from './say.mjs';
+import { BuildError, timed } from './say.mjs';
 
 /** @typedef {import('./context.mjs').Context} Context */
 
@@ -43,13 +43,6 @@ function compileTypeScript({ root, modules, env }) {
     child.on('error', reject);
     child.on('close', (code) => (code === 0 ? resolve() : reject(new BuildError())));
   });
-}
-
-/** The compiler has said what is wrong. */
-export class BuildError extends Error {
-  constructor() {
-    super('the build failed; see the errors above');
-  }
 }
 
 /**

@@ -13,6 +13,13 @@ export class MissingError extends Error {
   }
 }
 
+/** The compiler has said what is wrong. */
+export class BuildError extends Error {
+  constructor() {
+    super('the build failed; see the errors above');
+  }
+}
+
 /** @param {string} line */
 export function say(line) {
   process.stderr.write(`${line}\n`);

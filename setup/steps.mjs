@@ -1,8 +1,7 @@
 /** Runs the steps that are needed, one set-up at a time, and turns what stops them into one message. */
 import { join } from 'node:path';
-import { BuildError } from './build.mjs';
 import { withLock } from './lock.mjs';
-import { MissingError, say, seconds } from './say.mjs';
+import { BuildError, MissingError, say, seconds } from './say.mjs';
 
 /**
  * @param {import('./context.mjs').Context} context
