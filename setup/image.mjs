@@ -40,7 +40,8 @@ function writePins(folder) {
 async function provide(what, folder) {
   const context = contextOf(root, { ...process.env, CROSSFOLD_CACHE: `${folder}.cache` });
   // Only the one that is asked for is loaded: the stage has no more of set-up than that.
-  const step = what === 'broker' ? (await import('./broker.mjs')).broker : (await import('./tensorflow.mjs')).tensorflow;
+  const step =
+    what === 'broker' ? (await import('./broker.mjs')).broker : (await import('./tensorflow.mjs')).tensorflow;
   await setUp(context, [step]);
   const home = readdirSync(context.cache).find((name) => name !== 'downloads');
   mkdirSync(dirname(folder), { recursive: true });

@@ -16,6 +16,8 @@ export interface CoordinatorOptions {
   readonly metrics: ServiceMetrics<'coordinator'>;
   /** Name in logs and in the lease; made up from host and process where not given. */
   readonly name?: string;
+  /** Servers of the broker's cluster that keep a copy of everything; as it is, or one, where not given. */
+  readonly replicas?: number;
 }
 
 /**
@@ -26,7 +28,10 @@ export interface CoordinatorOptions {
 export async function runCoordinator(options: CoordinatorOptions, handles: ServiceHandles): Promise<void> {
   const { logger, signal, onReady, health } = handles;
   const name = options.name ?? `${hostname()}-${process.pid}-${randomBytes(2).toString('hex')}`;
-  const broker = await openBroker(options.nats, `coordinator ${name}`);
+  const broker = await openBroker(options.nats, `coordinator ${name}`, {
+    role: 'coordinator',
+    ...(options.replicas === undefined ? {} : { replicas: options.replicas }),
+  });
   const now = (): number => performance.timeOrigin + performance.now();
   followConnection(broker.nats, (connected) => health.set('no broker', !connected));
   const roster = new Roster(broker.nats, signal, now);

@@ -56,7 +56,7 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
   const now = (): number => performance.timeOrigin + performance.now();
   // The library takes a second or two to load, and the broker may be slow to answer: both at once.
   const [broker, engine] = await both(
-    openBroker(options.nats, `worker ${worker}`),
+    openBroker(options.nats, `worker ${worker}`, { role: 'worker' }),
     EngineThread.start({ threads: options.threads }),
   );
   followConnection(broker.nats, (connected) => health.set('no broker', !connected));

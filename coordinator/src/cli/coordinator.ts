@@ -2,7 +2,7 @@ import { createLogger } from '@crossfold/shared/logger';
 import { runService } from '@crossfold/shared/service';
 import { version } from '../version.ts';
 import type { Register } from './options.ts';
-import { brokerUrl, defaultHttp, examples, httpEndpoint, httpOption, natsOption } from './options.ts';
+import { brokerUrl, defaultHttp, examples, httpEndpoint, httpOption, natsOption, wholeNumber } from './options.ts';
 
 /** `coordinator`: the service that gives out work. */
 export const registerCoordinator: Register = (program, context) => {
@@ -15,8 +15,13 @@ export const registerCoordinator: Register = (program, context) => {
     .addOption(natsOption())
     .addOption(httpOption(defaultHttp.coordinator))
     .option('--name <name>', 'its name in logs (default: made up from host and process)')
+    .option(
+      '--replicas <n>',
+      'servers of the broker that keep a copy of everything (default: one; 3 for a cluster of 3)',
+      wholeNumber(1, 5),
+    )
     .addHelpText('after', examples('coordinator --nats nats://cluster.example:4222'))
-    .action(async (options: { nats?: string; name?: string; http?: string }) => {
+    .action(async (options: { nats?: string; name?: string; http?: string; replicas?: number }) => {
       const nats = brokerUrl(options.nats, context);
       const listen = httpEndpoint(options.http, context, defaultHttp.coordinator);
       const { createMetrics } = await import('@crossfold/shared/metrics/registry');
@@ -25,8 +30,11 @@ export const registerCoordinator: Register = (program, context) => {
       const build = { version: version(), node: process.version, tensorflow: '', device: '' };
       metrics.instruments.buildInfo.set({ service: 'coordinator', ...build }, 1);
       const logger = createLogger({ service: options.name ?? 'coordinator', env: context.env });
-      const name = options.name === undefined ? {} : { name: options.name };
+      const rest = {
+        ...(options.name === undefined ? {} : { name: options.name }),
+        ...(options.replicas === undefined ? {} : { replicas: options.replicas }),
+      };
       const http = listen === undefined ? {} : { http: { listen, metrics } };
-      await runService((handles) => runCoordinator({ nats, metrics, ...name }, handles), { logger, ...http });
+      await runService((handles) => runCoordinator({ nats, metrics, ...rest }, handles), { logger, ...http });
     });
 };

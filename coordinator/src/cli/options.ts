@@ -1,3 +1,4 @@
+import { withAccess } from '@crossfold/shared/broker/address';
 import type { Endpoint } from '@crossfold/shared/endpoint';
 import { parseEndpoint } from '@crossfold/shared/endpoint';
 import { ConfigError } from '@crossfold/shared/errors';
@@ -76,9 +77,11 @@ export function brokerUrl(given: string | undefined, context: CommandContext): s
   return url;
 }
 
-/** The broker that was named, if any. */
-export const remoteUrl = (given: string | undefined, { env }: CommandContext): string | undefined =>
-  given ?? (env.CROSSFOLD_NATS_URL === undefined || env.CROSSFOLD_NATS_URL === '' ? undefined : env.CROSSFOLD_NATS_URL);
+/** The broker that was named, if any, with the files that the environment names for it. */
+export function remoteUrl(given: string | undefined, { env }: CommandContext): string | undefined {
+  const url = given ?? env.CROSSFOLD_NATS_URL;
+  return url === undefined || url === '' ? undefined : withAccess(url, env);
+}
 
 /** Help's last part: examples, one a line. */
 export const examples = (...lines: readonly string[]): string =>

@@ -22,7 +22,7 @@ const maxModelBytes = 2 ** 31;
  * @throws UnreachableError where the broker does not answer.
  */
 export async function connectClient(url: string): Promise<ExperimentClient> {
-  return brokerClient(await openBroker(url, 'client'));
+  return brokerClient(await openBroker(url, 'client', { role: 'client' }));
 }
 
 function brokerClient(broker: Broker): ExperimentClient {

@@ -1,12 +1,14 @@
 import type { Consumer, JetStreamClient, JetStreamManager, NatsConnection } from 'nats';
-import { AckPolicy, JSONCodec, RetentionPolicy, StorageType } from 'nats';
+import { AckPolicy, JSONCodec } from 'nats';
 import type { BlobStore } from '../data/blob-store.ts';
 import { ExperimentRecord, JobRecord, Seat } from '../jobs/records.ts';
 import { blobStore } from './blobs.ts';
 import { connectBroker } from './connection.ts';
 import { Lease } from './lease.ts';
+import type { Role } from './permissions.ts';
 import { RecordStore } from './record-store.ts';
-import { allSeats, Buckets, SeatStream, Stores, seatConsumer, seatSubject } from './subjects.ts';
+import { ensureStreams, settled } from './streams.ts';
+import { Buckets, SeatStream, Stores, seatConsumer, seatSubject } from './subjects.ts';
 
 /** Everything that Crossfold keeps on the broker, opened once by each process. */
 export interface Broker {
@@ -48,25 +50,39 @@ export interface TakenSeat {
 
 const redeliverMs = 5000;
 
+export interface BrokerOptions {
+  /** Whose permissions the connection has; none of its own where not given. */
+  readonly role?: Role;
+  /** Servers that keep a copy of everything; for who may make streams. */
+  readonly replicas?: number;
+  /** How long a broker that answers may take to have its streams. */
+  readonly settleMs?: number;
+}
+
+const defaultSettleMs = 30_000;
+
 /**
- * Connects and makes sure that streams, buckets and stores are there (any process may come first).
+ * Connects and makes sure that streams, buckets and stores are there. Whoever comes first makes them; a role that may
+ * not waits for one that may.
  *
- * @throws UnreachableError where the broker does not answer.
+ * @throws UnreachableError where the broker does not answer, or does not have what it should within `settleMs`.
  */
-export async function openBroker(url: string, name: string): Promise<Broker> {
-  const nats = await connectBroker(url, name);
+export async function openBroker(url: string, name: string, options: BrokerOptions = {}): Promise<Broker> {
+  const { role, replicas, settleMs = defaultSettleMs } = options;
+  const nats = await connectBroker(url, name, role);
   try {
     const jetstream = nats.jetstream();
-    const manager = await nats.jetstreamManager();
-    const bucket = { history: 1, storage: StorageType.File };
+    const manager = await settled('JetStream', settleMs, () => nats.jetstreamManager());
+    await ensureStreams(jetstream, manager, settleMs, replicas);
+    // Read by way of the stream's leader: what has been written is seen, whichever server is asked.
+    const bucket = { allow_direct: false };
     const [experiments, jobs, leases, data, artifacts] = await Promise.all([
       jetstream.views.kv(Buckets.experiments, bucket),
       jetstream.views.kv(Buckets.jobs, bucket),
       jetstream.views.kv(Buckets.leases, bucket),
-      jetstream.views.os(Stores.data, { storage: StorageType.File }),
-      jetstream.views.os(Stores.artifacts, { storage: StorageType.File }),
+      jetstream.views.os(Stores.data),
+      jetstream.views.os(Stores.artifacts),
     ]);
-    await ensureSeatStream(manager);
     return {
       nats,
       experiments: new RecordStore(experiments, ExperimentRecord),
@@ -81,15 +97,6 @@ export async function openBroker(url: string, name: string): Promise<Broker> {
     await nats.close();
     throw error;
   }
-}
-
-async function ensureSeatStream(manager: JetStreamManager): Promise<void> {
-  await manager.streams.add({
-    name: SeatStream,
-    subjects: [allSeats],
-    retention: RetentionPolicy.Workqueue,
-    storage: StorageType.File,
-  });
 }
 
 function seatQueue(jetstream: JetStreamClient, manager: JetStreamManager): SeatQueue {

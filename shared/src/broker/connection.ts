@@ -1,33 +1,35 @@
 import type { NatsConnection } from 'nats';
 import { connect, ErrorCode, Events, NatsError } from 'nats';
-import { UnreachableError } from '../errors.ts';
+import { ConfigError, UnreachableError } from '../errors.ts';
+import { parseBrokerAddress } from './address.ts';
+import type { Role } from './permissions.ts';
+import { inboxPrefix } from './permissions.ts';
 
 /** How long a broker may take to answer before it counts as not there. */
 export const connectTimeoutMs = 5000;
-export const defaultBrokerUrl = 'nats://127.0.0.1:4222';
 
 /**
- * Connects to the broker. A user and password, or a token, may stand in the URL (`nats://user:password@host:4222`,
- * `nats://token@host:4222`); several servers are separated by commas. Once connected the client reconnects without
- * end; what was asked meanwhile fails by its own bound.
+ * Connects to the broker at an address as `parseBrokerAddress` reads it; with a role, its answers go where that role's
+ * permissions allow. Once connected the client reconnects without end; what was asked meanwhile fails by its own bound.
  *
  * @throws UnreachableError where no server answers within `connectTimeoutMs` or the credentials are refused; its
- * message names the server without the credentials.
+ * message names the server without the credentials. ConfigError where a file that the address names cannot be read.
  */
-export async function connectBroker(url: string, name: string): Promise<NatsConnection> {
-  const servers = url.split(',').map(parseServer);
-  const shown = servers.map((s) => s.server).join(', ');
-  const { user, pass, token } = servers[0] ?? {};
+export async function connectBroker(url: string, name: string, role?: Role): Promise<NatsConnection> {
+  const { servers, authenticator, tls } = parseBrokerAddress(url);
+  const shown = servers.join(', ');
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new UnreachableError(unreachable(shown, 'it does not answer'))), connectTimeoutMs);
   });
   const attempt = connect({
-    servers: servers.map((s) => s.server),
+    servers: [...servers],
     name,
-    ...(user === undefined ? {} : { user }),
-    ...(pass === undefined ? {} : { pass }),
-    ...(token === undefined ? {} : { token }),
+    inboxPrefix: inboxPrefix(role),
+    ...(authenticator === undefined ? {} : { authenticator }),
+    ...(tls === undefined ? {} : { tls }),
+    // Keys that are exchanged while this process lives: it comes back once both sides have the new ones.
+    ignoreAuthErrorAbort: true,
     timeout: connectTimeoutMs,
     maxReconnectAttempts: -1,
     reconnectTimeWait: 250,
@@ -41,10 +43,10 @@ export async function connectBroker(url: string, name: string): Promise<NatsConn
   } catch (error) {
     // A connection that comes up after we gave up must not keep the process alive.
     attempt.then((c) => c.close()).catch(() => undefined);
-    if (error instanceof UnreachableError) throw error;
+    if (error instanceof UnreachableError || error instanceof ConfigError) throw error;
     if (error instanceof NatsError && error.code === ErrorCode.AuthorizationViolation)
       throw new UnreachableError(
-        `the broker at ${shown} refused the credentials; set CROSSFOLD_NATS_URL with the right ones`,
+        `the broker at ${shown} refused the credentials; set CROSSFOLD_NATS_URL with the right ones, or CROSSFOLD_NATS_CREDENTIALS to their file`,
       );
     const reason = error instanceof Error ? error.message : String(error);
     throw new UnreachableError(unreachable(shown, reason), { cause: error });
@@ -65,24 +67,3 @@ export function followConnection(nats: NatsConnection, onChange: (connected: boo
 
 const unreachable = (shown: string, reason: string): string =>
   `cannot reach the broker at ${shown}: ${reason}; start one, or name another with --nats or CROSSFOLD_NATS_URL`;
-
-interface Server {
-  readonly server: string;
-  readonly user?: string;
-  readonly pass?: string;
-  readonly token?: string;
-}
-
-function parseServer(text: string): Server {
-  let url: URL;
-  try {
-    url = new URL(text.includes('://') ? text.trim() : `nats://${text.trim()}`);
-  } catch {
-    throw new UnreachableError(`${JSON.stringify(text)} is not a broker's address; one looks like nats://host:4222`);
-  }
-  const server = `${url.hostname}:${url.port === '' ? '4222' : url.port}`;
-  const user = decodeURIComponent(url.username);
-  if (user === '') return { server };
-  if (url.password === '') return { server, token: user };
-  return { server, user, pass: decodeURIComponent(url.password) };
-}

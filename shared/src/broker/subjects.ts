@@ -20,6 +20,10 @@ export const Stores = {
   artifacts: 'crossfold_artifacts',
 } as const;
 
+/** Streams behind buckets and stores, as NATS names them. */
+export const recordStream = (bucket: string): string => `KV_${bucket}`;
+export const blobStream = (store: string): string => `OBJ_${store}`;
+
 /** The work-queue stream of seats. */
 export const SeatStream = 'CROSSFOLD_SEATS';
 const seatPrefix = 'crossfold.seats';

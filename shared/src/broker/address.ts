@@ -1,0 +1,117 @@
+import { readFileSync } from 'node:fs';
+import type { Authenticator, TlsOptions } from 'nats';
+import { credsAuthenticator, nkeyAuthenticator, tokenAuthenticator, usernamePasswordAuthenticator } from 'nats';
+import { ConfigError, UnreachableError } from '../errors.ts';
+
+/** Where the broker is and what to show it. */
+export interface BrokerAddress {
+  /** `host:port`, one or more. */
+  readonly servers: readonly string[];
+  readonly authenticator?: Authenticator;
+  readonly tls?: TlsOptions;
+}
+
+/** Files that an address may name, as query parameters, and the environment variables that name them otherwise. */
+const accessFiles = {
+  credentials: 'CROSSFOLD_NATS_CREDENTIALS',
+  ca: 'CROSSFOLD_NATS_CA',
+  cert: 'CROSSFOLD_NATS_CERT',
+  key: 'CROSSFOLD_NATS_KEY',
+} as const;
+type AccessFile = keyof typeof accessFiles;
+
+/**
+ * Reads `nats://host:4222` or, for TLS, `tls://host:4222`; several servers are separated by commas. A user and password
+ * (`user:password@`) or a token (`token@`) may stand before the first host. Query parameters name files:
+ * `?credentials=FILE` holds an nkey seed, a `.creds` file, `user:password` or a token; `ca`, `cert` and `key` hold
+ * PEM for TLS.
+ *
+ * @throws UnreachableError where it is no address; ConfigError where a file cannot be read.
+ */
+export function parseBrokerAddress(text: string): BrokerAddress {
+  const urls = text.split(',').map(parseUrl);
+  const [first] = urls;
+  const files = first?.searchParams ?? new URLSearchParams();
+  for (const name of files.keys())
+    if (!(name in accessFiles))
+      throw new UnreachableError(
+        `a broker's address takes no ${name}; allowed: ${Object.keys(accessFiles).join(', ')}`,
+      );
+  const authenticator = first === undefined ? undefined : authenticatorOf(first, files.get('credentials'));
+  const tls = urls.some((url) => url.protocol === 'tls:') || files.has('ca') || files.has('cert') || files.has('key');
+  return {
+    servers: urls.map((url) => `${url.hostname}:${url.port === '' ? '4222' : url.port}`),
+    ...(authenticator === undefined ? {} : { authenticator }),
+    ...(tls ? { tls: tlsOptions(files) } : {}),
+  };
+}
+
+/**
+ * The address with the files that the environment names, where it names none itself and has no credentials inside.
+ */
+export function withAccess(address: string, env: NodeJS.ProcessEnv): string {
+  const named = Object.entries(accessFiles).filter(([, variable]) => (env[variable] ?? '') !== '');
+  if (named.length === 0 || /[?]/.test(address)) return address;
+  const own = /^([a-z]+:\/\/)?[^,/]*@/.test(address);
+  const wanted = named.filter(([name]) => name !== 'credentials' || !own);
+  const query = new URLSearchParams(wanted.map(([name, variable]): [string, string] => [name, env[variable] ?? '']));
+  if (query.size === 0) return address;
+  const [first = '', ...others] = address.split(',');
+  return [`${first}?${query}`, ...others].join(',');
+}
+
+function parseUrl(text: string): URL {
+  try {
+    return new URL(text.includes('://') ? text.trim() : `nats://${text.trim()}`);
+  } catch {
+    throw new UnreachableError(`${JSON.stringify(text)} is not a broker's address; one looks like nats://host:4222`);
+  }
+}
+
+function authenticatorOf(url: URL, file: string | null): Authenticator | undefined {
+  if (file !== null) return fromFile(file);
+  const user = decodeURIComponent(url.username);
+  if (user === '') return undefined;
+  if (url.password === '') return tokenAuthenticator(user);
+  return usernamePasswordAuthenticator(user, decodeURIComponent(url.password));
+}
+
+/** Read again with every connection, so that a file that was exchanged counts from the next reconnection on. */
+function fromFile(file: string): Authenticator {
+  const read = (): string => readAccessFile('credentials', file).trim();
+  read();
+  return (nonce) => {
+    const text = read();
+    if (text.includes('BEGIN NATS USER JWT')) return credsAuthenticator(new TextEncoder().encode(text))(nonce);
+    if (/^SU[A-Z2-7]{56}$/.test(text)) return nkeyAuthenticator(new TextEncoder().encode(text))(nonce);
+    const colon = text.indexOf(':');
+    if (colon < 0) return tokenAuthenticator(text)(nonce);
+    return usernamePasswordAuthenticator(text.slice(0, colon), text.slice(colon + 1))(nonce);
+  };
+}
+
+function tlsOptions(files: URLSearchParams): TlsOptions {
+  const read = (name: AccessFile): string | undefined => {
+    const file = files.get(name);
+    return file === null ? undefined : readAccessFile(name, file);
+  };
+  const [ca, cert, key] = [read('ca'), read('cert'), read('key')];
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+  };
+}
+
+function readAccessFile(name: AccessFile, file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code ?? String(error);
+    throw new ConfigError({
+      field: accessFiles[name],
+      value: file,
+      allowed: `the broker's ${name} file cannot be read (${reason})`,
+    });
+  }
+}

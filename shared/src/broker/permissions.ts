@@ -1,0 +1,104 @@
+import { allPresence, allSeats, Buckets, blobStream, recordStream, SeatStream, Stores } from './subjects.ts';
+
+/** What a connection is for; each has credentials and permissions of its own. */
+export const roles = ['coordinator', 'worker', 'client'] as const;
+export type Role = (typeof roles)[number];
+
+/** Subjects that a role may use, wildcards included; all others are refused by the server. */
+export interface Permissions {
+  readonly publish: readonly string[];
+  readonly subscribe: readonly string[];
+}
+
+/** Where a role receives answers: apart, so that no role can listen to what another is told. */
+export const inboxPrefix = (role: Role | undefined): string => (role === undefined ? '_INBOX' : `_INBOX.${role}`);
+
+/**
+ * The least that a role can work with, subject by subject:
+ * - the coordinator makes streams, cuts data sets, writes every kind of record and gives out seats;
+ * - a worker takes seats, writes jobs' records, checkpoints and results, and speaks with its group; it reads data sets
+ *   and experiments, and can neither submit nor lead;
+ * - a client uploads data sets, submits and cancels experiments, and reads everything that is to be followed; it cannot
+ *   touch a job, a seat or a group.
+ *
+ * Permissions are a role's, not one worker's: that a worker writes only for jobs it is a member of is seen to by the
+ * records' revisions and generations. Who may create a consumer may have the server deliver to any subject, so that a
+ * role must be trusted not to do that on purpose; what it holds for itself are acknowledgements and inboxes.
+ */
+export function permissionsOf(role: Role): Permissions {
+  return {
+    publish: ['$JS.API.INFO', '$JS.API.STREAM.NAMES', ...publishes[role].flat()],
+    subscribe: [`${inboxPrefix(role)}.>`, ...subscribes[role]],
+  };
+}
+
+const jobSubjects = 'crossfold.group.>';
+const progressSubjects = 'crossfold.progress.>';
+
+const readStream = (stream: string): string[] => [
+  `$JS.API.STREAM.INFO.${stream}`,
+  `$JS.API.STREAM.MSG.GET.${stream}`,
+  `$JS.API.DIRECT.GET.${stream}`,
+  `$JS.API.DIRECT.GET.${stream}.>`,
+  `$JS.API.CONSUMER.CREATE.${stream}`,
+  `$JS.API.CONSUMER.CREATE.${stream}.>`,
+  `$JS.API.CONSUMER.DELETE.${stream}.*`,
+  `$JS.FC.${stream}.>`,
+];
+const makeStream = (stream: string): string[] => [`$JS.API.STREAM.CREATE.${stream}`, `$JS.API.STREAM.UPDATE.${stream}`];
+const readRecords = (bucket: string): string[] => readStream(recordStream(bucket));
+const writeRecords = (bucket: string): string[] => [...readRecords(bucket), `$KV.${bucket}.>`];
+const readBlobs = (store: string): string[] => readStream(blobStream(store));
+// Taking a blob away, or an upload back that was cut off, purges its pieces.
+const writeBlobs = (store: string): string[] => [
+  ...readBlobs(store),
+  `$O.${store}.>`,
+  `$JS.API.STREAM.PURGE.${blobStream(store)}`,
+];
+
+const publishes: Readonly<Record<Role, readonly (readonly string[])[]>> = {
+  coordinator: [
+    ...Object.values(Buckets).map((bucket) => [...makeStream(recordStream(bucket)), ...writeRecords(bucket)]),
+    ...Object.values(Stores).map((store) => [...makeStream(blobStream(store)), ...writeBlobs(store)]),
+    makeStream(SeatStream),
+    [`$JS.API.STREAM.INFO.${SeatStream}`, `$JS.API.STREAM.PURGE.${SeatStream}`, allSeats],
+    [progressSubjects],
+  ],
+  worker: [
+    readRecords(Buckets.experiments),
+    writeRecords(Buckets.jobs),
+    readRecords(Buckets.leases),
+    readBlobs(Stores.data),
+    writeBlobs(Stores.artifacts),
+    [
+      `$JS.API.STREAM.INFO.${SeatStream}`,
+      `$JS.API.CONSUMER.CREATE.${SeatStream}.>`,
+      `$JS.API.CONSUMER.DURABLE.CREATE.${SeatStream}.*`,
+      `$JS.API.CONSUMER.INFO.${SeatStream}.*`,
+      `$JS.API.CONSUMER.MSG.NEXT.${SeatStream}.*`,
+      `$JS.ACK.${SeatStream}.>`,
+    ],
+    [allPresence, jobSubjects, progressSubjects],
+  ],
+  client: [
+    writeRecords(Buckets.experiments),
+    readRecords(Buckets.jobs),
+    readRecords(Buckets.leases),
+    writeBlobs(Stores.data),
+    writeBlobs(Stores.artifacts),
+    [`$JS.API.STREAM.INFO.${SeatStream}`],
+  ],
+};
+
+const subscribes: Readonly<Record<Role, readonly string[]>> = {
+  coordinator: [allPresence, progressSubjects],
+  worker: [allPresence, jobSubjects],
+  client: [allPresence, progressSubjects],
+};
+
+/** Streams that NATS keeps for Crossfold, for whoever checks, backs up or removes them. */
+export const allStreams: readonly string[] = [
+  ...Object.values(Buckets).map(recordStream),
+  ...Object.values(Stores).map(blobStream),
+  SeatStream,
+];
