@@ -1,0 +1,104 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connectClient } from '@crossfold/coordinator/client/client';
+import type { EmbeddedCluster } from '@crossfold/coordinator/cluster/embedded';
+import { startEmbedded } from '@crossfold/coordinator/cluster/embedded';
+import { Experiment, newExperimentId } from '@crossfold/shared/config/experiment';
+import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
+import { createLogger } from '@crossfold/shared/logger';
+import type { ProgressEvent } from '@crossfold/shared/progress';
+import { Results } from '@crossfold/shared/results';
+import type { z } from 'zod';
+
+export interface FinishedRun {
+  readonly record: ExperimentRecord;
+  readonly jobs: readonly JobRecord[];
+  readonly results: Results;
+  readonly folds: unknown;
+  readonly events: readonly ProgressEvent[];
+}
+
+export interface TrainingCluster {
+  readonly url: string;
+  /** Logs of its processes lie in `logs` below it. */
+  readonly folder: string;
+  readonly cluster: EmbeddedCluster;
+  /** Submits an experiment and follows it to its end; `onEvent` may do things meanwhile. */
+  run(experiment: z.input<typeof Experiment>, onEvent?: (event: ProgressEvent) => void): Promise<FinishedRun>;
+  stop(): Promise<void>;
+}
+
+export interface TrainingClusterOptions {
+  readonly workers: number;
+  readonly threads?: number;
+  readonly exchange?: 'auto' | 'nats' | 'direct';
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+const runTimeoutMs = 120_000;
+
+/** A broker, a coordinator and workers, as real processes that run what was built. */
+export async function startTrainingCluster(options: TrainingClusterOptions): Promise<TrainingCluster> {
+  const folder = await mkdtemp(join(tmpdir(), 'crossfold-training-'));
+  const failed = new AbortController();
+  const cluster = await startEmbedded(
+    {
+      folder,
+      workers: options.workers,
+      threads: options.threads ?? 1,
+      exchange: options.exchange ?? 'auto',
+      env: { ...process.env, CROSSFOLD_LOG_LEVEL: 'debug', ...options.env },
+      logger: createLogger({ service: 'test', to: join(folder, 'logs', 'cli.log') }),
+      onFailure: (error) => failed.abort(error),
+    },
+    failed.signal,
+  );
+  let runs = 0;
+  return {
+    url: cluster.url,
+    folder,
+    cluster,
+    async run(input, onEvent) {
+      const experiment = Experiment.parse(input);
+      const client = await connectClient(cluster.url);
+      const signal = AbortSignal.any([failed.signal, AbortSignal.timeout(runTimeoutMs)]);
+      const events: ProgressEvent[] = [];
+      try {
+        const id = newExperimentId(experiment.name, new Date(), runs++);
+        await client.submit(experiment, folder, id);
+        for await (const event of client.follow(id, signal)) {
+          events.push(event);
+          onEvent?.(event);
+        }
+        signal.throwIfAborted();
+        const { record, results, folds } = await client.outcome(id);
+        return { record, jobs: await client.jobs(id), results: Results.parse(results), folds, events };
+      } finally {
+        await client.close();
+      }
+    },
+    async stop() {
+      await cluster.stop('kill');
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A net and a training that take a second or two, with everything in them that could differ between groups. */
+export const smallExperiment: z.input<typeof Experiment> = {
+  name: 'small',
+  seed: 7,
+  dataset: { name: 'mnist', limit: 404 },
+  evaluation: { method: 'kfold', folds: 2 },
+  model: {
+    layers: [
+      { type: 'conv2d', filters: 4, kernelSize: 3, strides: 2, activation: 'relu' },
+      { type: 'maxPooling2d' },
+      { type: 'flatten' },
+      { type: 'dense', units: 10, activation: 'softmax' },
+    ],
+  },
+  // 202 training samples a fold: the last batch has 10, which four slices do not share evenly.
+  training: { epochs: 2, batchSize: 32, microBatches: 4, optimizer: { name: 'rmsprop' } },
+};
