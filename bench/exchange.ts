@@ -179,8 +179,8 @@ async function child(): Promise<void> {
   const listener = await DirectListener.open();
   say(listener.address);
   const [{ view }] = (await once(process, 'message')) as [Place];
-  const exchange = await openExchange(view, { nats, mode: task.mode, listener });
   const { signal } = new AbortController();
+  const exchange = await openExchange(view, { nats, mode: task.mode, listener }, signal);
   const [node] = completeSubtrees(view.slices, rankRange(view.rank, view.members.length, view.slices));
   let vector: Float32Array = new Float32Array(task.length);
   const ms = await timed(task.rounds, async (i) => {

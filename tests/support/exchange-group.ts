@@ -1,7 +1,7 @@
 import { connectBroker } from '@crossfold/shared/broker/connection';
 import type { Address } from '@crossfold/shared/jobs/records';
 import { keyedRandom } from '@crossfold/shared/rng';
-import type { Exchange, ExchangeOptions, GroupView, Wait } from '@crossfold/worker/exchange/exchange';
+import type { Exchange, ExchangeOptions, GroupView } from '@crossfold/worker/exchange/exchange';
 import { openExchange } from '@crossfold/worker/exchange/exchange';
 import type { SliceRange } from '@crossfold/worker/exchange/tree';
 import { completeSubtrees, NodeSum, rankRange } from '@crossfold/worker/exchange/tree';
@@ -12,7 +12,6 @@ export interface TestMember {
   readonly rank: number;
   readonly exchange: Exchange;
   readonly nats: NatsConnection;
-  readonly slow: Wait[];
 }
 
 export interface TestGroup {
@@ -53,18 +52,17 @@ export async function openGroup(
   const members = await Promise.all(
     ranks.map(async (rank) => {
       const nats = await connectBroker(url, `member-${rank}`);
-      const slow: Wait[] = [];
       const exchange = await openExchange(
         { ...view, rank, secret: settings.secrets?.(rank) ?? view.secret },
         {
           nats: settings.wrap?.(nats, rank) ?? nats,
           mode: 'nats',
-          onSlow: (wait) => slow.push(wait),
           ...settings.options,
           ...listening[rank]?.options,
         },
+        new AbortController().signal,
       );
-      return { rank, exchange, nats, slow };
+      return { rank, exchange, nats };
     }),
   );
   return {

@@ -10,6 +10,7 @@ const worker = (name: string, state: Presence['state'] = 'idle', identity = 'eng
   engine: '',
   state,
   job: null,
+  pace: null,
 });
 const fold = (n: number, over: Partial<JobRecord> = {}): { job: JobRecord; experimentSince: number } => ({
   job: aJob({ id: `exp.train.0.0.${n}`, fold: n, ...over }),

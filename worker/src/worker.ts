@@ -5,7 +5,7 @@ import { openBroker } from '@crossfold/shared/broker/broker';
 import { followConnection } from '@crossfold/shared/broker/connection';
 import { announce, Roster } from '@crossfold/shared/broker/presence';
 import type { Endpoint } from '@crossfold/shared/endpoint';
-import type { Presence } from '@crossfold/shared/jobs/records';
+import type { Pace, Presence } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import { failAttempt, takeSeat } from '@crossfold/shared/jobs/transitions';
 import type { Logger } from '@crossfold/shared/logger';
@@ -19,6 +19,7 @@ import type { JobParts } from './job/open-job.ts';
 import { openJob } from './job/open-job.ts';
 import type { JobRunner } from './job/run-job.ts';
 import { runJob, stamp } from './job/run-job.ts';
+import { Waits } from './waits.ts';
 
 export interface WorkerOptions {
   /** Address of the broker, credentials included. */
@@ -64,10 +65,11 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
   const ended = new AbortController();
   let state: Presence['state'] = 'idle';
   let job: string | null = null;
+  let pace: Pace | null = null;
   const shown = JSON.stringify(engine.identity).slice(0, 400);
   const presence = announce(
     broker.nats,
-    () => ({ worker, identity, threads: options.threads, engine: shown, state, job }),
+    () => ({ worker, identity, threads: options.threads, engine: shown, state, job, pace }),
     ended.signal,
   );
   const shards = new ShardCache({
@@ -85,12 +87,17 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
     listener,
     roster: new Roster(broker.nats, ended.signal, now),
     logger,
+    waits: new Waits(now),
     now,
     drain: signal,
+    onPace: (measured) => {
+      pace = measured ?? null;
+    },
   };
   const enter = (next: Presence['state'], nextJob: string | null): void => {
     state = next;
     job = nextJob;
+    pace = null;
     presence.touch();
   };
 
@@ -134,11 +141,17 @@ async function sit(parts: JobParts, id: string, acknowledge: () => void): Promis
   const logger = parts.logger.child({ job: id });
   const stored = await broker.jobs.get(id);
   if (stored === undefined || isFinal(stored.value.state)) return acknowledge();
+  // A seat that was given out, and then taken back before anybody came for it.
+  if (stored.value.members.length >= stored.value.seats) return acknowledge();
   // Data and model first: those who are members already go on undisturbed until this worker can compute with them.
   let runner: JobRunner | undefined;
   let failure: unknown;
   try {
-    runner = await openJob({ ...parts, logger }, stored.value);
+    runner = await parts.waits.during(
+      logger,
+      "the job's data and model to be ready",
+      openJob({ ...parts, logger }, stored.value),
+    );
   } catch (error) {
     failure = error;
   }

@@ -121,6 +121,22 @@ export const jobId = (experiment: string, kind: JobKind, trial: number, repeat: 
 export const Seat = z.strictObject({ job: z.string().max(200) }).readonly();
 export type Seat = z.infer<typeof Seat>;
 
+/** How fast a job goes, as the member of rank 0 measures it: whether more members would pay follows from it. */
+export const Pace = z
+  .strictObject({
+    /** Slices of a batch. */
+    slices: z.int().min(1),
+    /** Time that a member takes for the gradient of one slice, milliseconds. */
+    sliceMs: z.number().min(0),
+    /** Time of what every member does for itself in each step (the update), milliseconds. */
+    aloneMs: z.number().min(0),
+    /** Time of an exchange with one peer, as predicted from the size of the vector, milliseconds. */
+    exchangeMs: z.number().min(0),
+    stepsLeft: z.int().min(0),
+  })
+  .readonly();
+export type Pace = z.infer<typeof Pace>;
+
 /** What a worker says about itself twice a second. */
 export const Presence = z
   .strictObject({
@@ -130,6 +146,8 @@ export const Presence = z
     engine: z.string().max(400),
     state: z.enum(['idle', 'busy', 'draining']),
     job: z.string().max(200).nullable(),
+    /** Of its job, where it has rank 0 in it and has measured something. */
+    pace: Pace.nullable(),
   })
   .readonly();
 export type Presence = z.infer<typeof Presence>;

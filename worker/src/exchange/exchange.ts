@@ -2,6 +2,7 @@ import { groupSubject } from '@crossfold/shared/broker/subjects';
 import { ConfigError } from '@crossfold/shared/errors';
 import type { Member } from '@crossfold/shared/jobs/records';
 import type { NatsConnection } from 'nats';
+import type { Wait } from '../waits.ts';
 import type { NodeVector } from './all-reduce.ts';
 import { GroupExchange } from './group-exchange.ts';
 import type { DirectListener } from './listener.ts';
@@ -17,13 +18,6 @@ export interface GroupView {
   readonly slices: number;
   /** Proves membership to peers on the direct transport. */
   readonly secret: string;
-}
-
-/** Whom a member waits for, what for, and how long it has, in milliseconds. */
-export interface Wait {
-  readonly members: readonly string[];
-  readonly what: string;
-  readonly sinceMs: number;
 }
 
 /** A sum over a group, under way: nodes may be handed in as they are computed. */
@@ -83,13 +77,10 @@ export interface ExchangeOptions {
   readonly listener?: DirectListener;
   /** Called when the direct connection to a worker has come up, or has gone, with the reason. */
   readonly onLink?: (worker: string, gone: string | undefined) => void;
-  /** Called once for each wait that has become longer than `slowAfterMs`. */
-  readonly onSlow?: (wait: Wait) => void;
   /** Monotonic clock, milliseconds. */
   readonly now?: () => number;
   /** A peer that was silent for this long is asked for what is missing; doubled with each time, up to 16 times that. */
   readonly askAfterMs?: number;
-  readonly slowAfterMs?: number;
   /** Payload of a frame, at most. The same for all members. */
   readonly blockBytes?: number;
 }
@@ -101,11 +92,12 @@ const leastPayload = 4096;
 const messageMargin = 256;
 
 /**
- * Opens a generation's exchange for one member.
+ * Opens a generation's exchange for one member; resolves once frames of others can arrive, however long the broker is
+ * away.
  *
- * @throws ConfigError where the broker takes only messages too small to be of use.
+ * @throws ConfigError where the broker takes only messages too small to be of use; the signal's reason when it aborts.
  */
-export async function openExchange(view: GroupView, options: ExchangeOptions): Promise<Exchange> {
+export async function openExchange(view: GroupView, options: ExchangeOptions, signal: AbortSignal): Promise<Exchange> {
   const maxPayload = options.nats.info?.max_payload ?? 2 ** 20;
   if (maxPayload < leastPayload)
     throw new ConfigError(`the broker's max_payload is ${maxPayload} bytes; set it to at least ${leastPayload}`);
@@ -113,6 +105,6 @@ export async function openExchange(view: GroupView, options: ExchangeOptions): P
   const fits = 2 ** Math.floor(Math.log2(maxPayload - messageMargin));
   const blockBytes = Math.min(options.blockBytes ?? defaultBlockBytes, fits);
   const exchange = new GroupExchange(view, blockBytes, (to) => groupSubject(view.job, view.generation, to), options);
-  await exchange.open();
+  await exchange.open(signal);
   return exchange;
 }

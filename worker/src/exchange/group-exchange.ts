@@ -1,10 +1,11 @@
+import type { Wait } from '../waits.ts';
 import type { BlockHeader, NodeVector, SendBlock } from './all-reduce.ts';
 import { Reduction } from './all-reduce.ts';
 import { BufferPool } from './buffers.ts';
 import type { SendBulk } from './bulk.ts';
 import { BulkFetch, BulkServer } from './bulk.ts';
 import { EarlyFrames } from './early-frames.ts';
-import type { Exchange, ExchangeCounters, ExchangeOptions, GroupView, Reducing, Wait } from './exchange.ts';
+import type { Exchange, ExchangeCounters, ExchangeOptions, GroupView, Reducing } from './exchange.ts';
 import type { Header } from './frame.ts';
 import { decodeWants, encodeWants, FrameKind } from './frame.ts';
 import type { Layout } from './layout.ts';
@@ -32,7 +33,6 @@ interface Current {
 
 export class GroupExchange implements Exchange {
   readonly #view: GroupView;
-  readonly #options: ExchangeOptions;
   readonly #blockBytes: number;
   readonly #now: () => number;
   readonly #askAfterMs: number;
@@ -56,7 +56,6 @@ export class GroupExchange implements Exchange {
 
   constructor(view: GroupView, blockBytes: number, subject: GroupSubject, options: ExchangeOptions) {
     this.#view = view;
-    this.#options = options;
     this.#blockBytes = blockBytes;
     this.#now = options.now ?? (() => performance.now());
     this.#askAfterMs = options.askAfterMs ?? 250;
@@ -69,9 +68,9 @@ export class GroupExchange implements Exchange {
   }
 
   /** Resolves once frames of other members can arrive. */
-  async open(): Promise<void> {
+  async open(signal: AbortSignal): Promise<void> {
     try {
-      await this.#router.open();
+      await this.#router.open(signal);
     } catch (error) {
       await this.close();
       throw error;
@@ -284,7 +283,7 @@ export class GroupExchange implements Exchange {
     for (const { fetch, waiting } of this.#fetches.values()) if (fetch.from === peer) waiting.patience.hurry(peer);
   }
 
-  /** Asks for what has been missing for too long, names long waits; stops when nobody waits any more. */
+  /** Asks for what has been missing for too long; stops when nobody waits any more. */
   #look(): void {
     const sum = this.#current;
     if (sum?.waiting === undefined && this.#fetches.size === 0) {
@@ -307,11 +306,6 @@ export class GroupExchange implements Exchange {
     }
     for (const { fetch, waiting } of this.#fetches.values())
       if (waiting.patience.due(fetch.from, now) !== undefined) fetch.ask(this.#sendBulk(fetch.from));
-    const slowAfterMs = this.#options.slowAfterMs ?? 2000;
-    const patiences = [sum?.waiting?.patience, ...[...this.#fetches.values()].map((f) => f.waiting.patience)];
-    const slow = patiences.filter((p) => p?.becameSlow(now, slowAfterMs) === true).length > 0;
-    const wait = slow ? this.waitingFor() : undefined;
-    if (wait !== undefined) this.#options.onSlow?.(wait);
   }
 
   #sendBlock(to: number | 'all', sequence: number, step: number, block: BlockHeader, payload: Uint8Array): void {

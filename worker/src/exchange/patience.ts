@@ -6,7 +6,6 @@ export class Patience {
   readonly startedAt: number;
   readonly #askAfterMs: number;
   readonly #peers = new Map<number, { since: number; asked: number }>();
-  #slowReported = false;
 
   constructor(now: number, askAfterMs: number) {
     this.startedAt = now;
@@ -28,12 +27,5 @@ export class Patience {
     if (now - since < this.#askAfterMs * 2 ** Math.min(asked, 4)) return undefined;
     this.#peers.set(rank, { since: now, asked: asked + 1 });
     return asked;
-  }
-
-  /** True once, when the wait has become longer than `slowAfterMs`. */
-  becameSlow(now: number, slowAfterMs: number): boolean {
-    if (this.#slowReported || now - this.startedAt < slowAfterMs) return false;
-    this.#slowReported = true;
-    return true;
   }
 }

@@ -1,4 +1,4 @@
-import { within } from '@crossfold/shared/wait';
+import { aborted, pause } from '@crossfold/shared/wait';
 import type { NatsConnection } from 'nats';
 import type { BufferPool } from './buffers.ts';
 import type { ExchangeOptions, GroupView } from './exchange.ts';
@@ -10,7 +10,8 @@ import { NatsTransport } from './transport-nats.ts';
 
 /** How long a generation waits at its opening for direct connections before it begins over the broker. */
 const directWithinMs = 1000;
-const subscribedWithinMs = 5000;
+/** A flush that fails (the broker is away) is tried again after this long. */
+const flushAgainMs = 100;
 /** What was handed to a connection this long ago should have arrived. */
 const shouldHaveArrivedMs = 500;
 
@@ -67,13 +68,26 @@ export class Router {
   /**
    * Resolves once frames of others can arrive: over the broker for certain, directly where that takes no longer than
    * `directWithinMs`.
+   *
+   * @throws the signal's reason when it aborts.
    */
-  async open(): Promise<void> {
-    const subscribed = this.#nats === undefined ? undefined : this.#connection.flush();
-    await Promise.all([
-      subscribed && within(subscribed, subscribedWithinMs, 'the broker to confirm the subscriptions of a group'),
-      this.#direct?.open(directWithinMs),
-    ]);
+  async open(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const opened = Promise.all([this.#nats && this.#subscribed(signal), this.#direct?.open(directWithinMs)]);
+    await Promise.race([opened, aborted(signal)]);
+    signal.throwIfAborted();
+  }
+
+  /** Resolves once the broker knows the subscriptions: a client that reconnects subscribes again by itself. */
+  async #subscribed(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        return await this.#connection.flush();
+      } catch (error) {
+        if (this.#connection.isClosed()) throw error;
+        await pause(flushAgainMs, signal);
+      }
+    }
   }
 
   get transport(): 'none' | TransportName {

@@ -14,6 +14,18 @@ export interface Place {
   readonly exchange: Exchange;
   /** Aborts when the generation closes. */
   readonly signal: AbortSignal;
+  /** Told after each step where its time went. */
+  readonly onStep?: (times: StepTimes) => void;
+}
+
+/** Where a train step's time went on one member, milliseconds. */
+export interface StepTimes {
+  /** Slices that it computed the gradient of. */
+  readonly slices: number;
+  readonly compute: number;
+  /** From being done with its own sums to having the sum over the group. */
+  readonly exchange: number;
+  readonly update: number;
 }
 
 /** Trying again would give the same: the job fails with this as its reason. */
@@ -30,13 +42,22 @@ export async function trainStep(
   training: TrainingSpec,
   place: Place,
 ): Promise<JobState> {
+  const started = performance.now();
   const slices = rankRange(place.rank, place.size, training.microBatches);
   const nodes = await engine.gradient(action, slices);
   place.signal.throwIfAborted();
+  const computed = performance.now();
   const total = await place.exchange.allReduce(state.position, nodes, engine.vectorLength, place.signal);
 
+  const summed = performance.now();
   const learningRate = learningRateAt(training, { ...action, history: state.history });
   const step = await engine.update(total, learningRate);
+  place.onStep?.({
+    slices: slices.to - slices.from,
+    compute: computed - started,
+    exchange: summed - computed,
+    update: performance.now() - summed,
+  });
   if (!Number.isFinite(step.loss))
     throw new HopelessError(
       `the loss became ${step.loss} in epoch ${action.epoch + 1}, step ${action.step + 1}; a smaller training.optimizer.learningRate or gradient clipping (training.clip) may help`,
@@ -79,6 +100,10 @@ export async function validate(
     );
 
   const scored = scoreOutputs(outputs, engine.validationLabels);
+  if (!Number.isFinite(scored.loss))
+    throw new HopelessError(
+      `the validation loss became ${scored.loss} after epoch ${epoch + 1}; a smaller training.optimizer.learningRate or gradient clipping (training.clip) may help`,
+    );
   const history = {
     loss: [...state.history.loss, state.running.loss / state.running.samples],
     accuracy: [...state.history.accuracy, state.running.correct / state.running.samples],

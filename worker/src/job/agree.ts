@@ -1,6 +1,7 @@
 import { groupSubject } from '@crossfold/shared/broker/subjects';
 import type { NatsConnection } from 'nats';
 import { z } from 'zod';
+import type { ReadWait } from '../waits.ts';
 
 /** What each member says of itself when a generation opens. */
 const Hello = z.strictObject({
@@ -30,6 +31,15 @@ export function agree(positions: readonly number[]): Agreement {
   return { position, provider: positions.indexOf(position), someLack: positions.some((p) => p !== position) };
 }
 
+/** The generation that has opened, and this member's place in it. */
+export interface Opened {
+  readonly job: string;
+  readonly generation: number;
+  readonly rank: number;
+  /** Names of the members, in order of rank. */
+  readonly members: readonly string[];
+}
+
 /**
  * Every member of a generation says where it stands until all have heard all. A member that already knows answers those
  * who do not, for as long as `signal` is not aborted: so the last to hear is never left alone. Bounded by the
@@ -37,11 +47,13 @@ export function agree(positions: readonly number[]): Agreement {
  */
 export async function agreeOnPosition(
   nats: NatsConnection,
-  group: { readonly job: string; readonly generation: number; readonly rank: number; readonly size: number },
+  group: Opened,
   position: number,
   signal: AbortSignal,
+  watch: (read: ReadWait) => () => void,
 ): Promise<Agreement> {
-  if (group.size === 1) return agree([position]);
+  const size = group.members.length;
+  if (size === 1) return agree([position]);
   const positions = new Map<number, number>([[group.rank, position]]);
   const subject = groupSubject(group.job, group.generation, 'hello');
   const say = (): void => {
@@ -49,17 +61,24 @@ export async function agreeOnPosition(
     if (!nats.isClosed()) nats.publish(subject, JSON.stringify(hello));
   };
   return new Promise<Agreement>((resolve, reject) => {
+    const startedAt = performance.now();
+    const unwatch = watch(() => ({
+      members: group.members.filter((_, rank) => !positions.has(rank)),
+      what: `word of where they stand at the beginning of generation ${group.generation}`,
+      sinceMs: performance.now() - startedAt,
+    }));
     const subscription = nats.subscribe(subject, {
       callback: (error, message) => {
         if (error !== null || message.data.length > 256) return;
         const hello = Hello.safeParse(parse(message.string()));
-        if (!hello.success || hello.data.rank === group.rank || hello.data.rank >= group.size) return;
-        const complete = positions.size === group.size;
+        if (!hello.success || hello.data.rank === group.rank || hello.data.rank >= size) return;
+        const complete = positions.size === size;
         positions.set(hello.data.rank, hello.data.position);
         if (complete) {
-          if (hello.data.heard < group.size) say();
-        } else if (positions.size === group.size) {
+          if (hello.data.heard < size) say();
+        } else if (positions.size === size) {
           clearInterval(timer);
+          unwatch();
           say();
           resolve(agree([...positions].sort(([a], [b]) => a - b).map(([, p]) => p)));
         }
@@ -68,6 +87,7 @@ export async function agreeOnPosition(
     const timer = setInterval(say, repeatMs);
     const end = (): void => {
       clearInterval(timer);
+      unwatch();
       if (!nats.isClosed()) subscription.unsubscribe();
       reject(signal.reason);
     };

@@ -34,6 +34,7 @@ export class Membership {
     this.#record = record;
   }
 
+  /** @param record the job as this process has last seen or written it */
   static async follow(broker: Broker, record: JobRecord, worker: string, signal: AbortSignal): Promise<Membership> {
     const membership = new Membership(worker, record);
     await broker.jobs.watch(
@@ -52,11 +53,6 @@ export class Membership {
   /** Rank in the open generation; -1 where this worker is no member. */
   get rank(): number {
     return this.#record.members.findIndex((m) => m.worker === this.#worker);
-  }
-
-  /** Takes in a record that this process has written itself, before the watch brings it. */
-  wrote(record: JobRecord): void {
-    if (record.generation >= this.#record.generation) this.#take(record);
   }
 
   /**
@@ -85,10 +81,6 @@ export class Membership {
   #see(record: JobRecord, revision: number): void {
     if (revision <= this.#revision) return;
     this.#revision = revision;
-    this.#take(record);
-  }
-
-  #take(record: JobRecord): void {
     this.#record = record;
     const open = this.#open;
     if (open !== undefined) {

@@ -5,7 +5,7 @@ import { progressSubject } from '@crossfold/shared/broker/subjects';
 import { Manifest } from '@crossfold/shared/data/manifest';
 import { FoldsDocument } from '@crossfold/shared/folds/folds';
 import { TrialPlan } from '@crossfold/shared/jobs/plan';
-import type { JobRecord } from '@crossfold/shared/jobs/records';
+import type { JobRecord, Pace } from '@crossfold/shared/jobs/records';
 import type { Logger } from '@crossfold/shared/logger';
 import { planModel } from '@crossfold/shared/model/plan';
 import type { JobProgress } from '@crossfold/shared/progress';
@@ -14,8 +14,10 @@ import type { DatasetCache } from '../data/dataset-cache.ts';
 import type { EngineThread } from '../engine/remote.ts';
 import { openExchange } from '../exchange/exchange.ts';
 import type { DirectListener } from '../exchange/listener.ts';
+import type { Waits } from '../waits.ts';
 import { Checkpoints } from './checkpoints.ts';
 import type { Course } from './course.ts';
+import { PaceMeter } from './pace.ts';
 import type { JobRunner } from './run-job.ts';
 import type { JobState } from './state.ts';
 import { storeTrainResult } from './store-result.ts';
@@ -33,8 +35,11 @@ export interface JobParts {
   readonly listener: DirectListener | undefined;
   readonly roster: Roster;
   readonly logger: Logger;
+  readonly waits: Waits;
   readonly now: () => number;
   readonly drain: AbortSignal;
+  /** Told how fast the job goes, see `Pace`. */
+  readonly onPace: (pace: Pace | undefined) => void;
 }
 
 const checkpointEveryMs = 30_000;
@@ -68,10 +73,14 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
     stepsPerEpoch: stepsPerEpoch(train.length, experiment.training),
   };
   const engine = await parts.engine.open({ ...open, data });
+  const { microBatches } = experiment.training;
+  const mode = experiment.exchange === 'auto' ? parts.exchange : experiment.exchange;
+  const transport = mode === 'nats' || parts.listener === undefined ? 'nats' : 'direct';
   logger.info({ parameters: model.parameterCount, train: train.length, validation: validated.length }, 'job opened');
   return trainRunner({
     broker,
     logger,
+    waits: parts.waits,
     now,
     drain: parts.drain,
     plan,
@@ -81,27 +90,29 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
       logger.warn({ err: error }, 'no checkpoint could be written'),
     ),
     checkpointEveryMs,
-    openExchange: (job, rank) =>
+    meter: new PaceMeter(microBatches, engine.vectorLength, transport),
+    openExchange: ({ record: job, rank, signal }) =>
       openExchange(
         {
           job: job.id,
           generation: job.generation,
           rank,
           members: job.members,
-          slices: experiment.training.microBatches,
+          slices: microBatches,
           secret: job.secret,
         },
         {
           nats: broker.nats,
-          mode: experiment.exchange === 'auto' ? parts.exchange : experiment.exchange,
+          mode,
           ...(parts.listener === undefined ? {} : { listener: parts.listener }),
           onLink: (peer, gone) =>
             gone === undefined
               ? logger.debug({ peer }, 'connected directly')
               : logger.info({ peer, reason: gone }, 'the direct connection is gone'),
-          onSlow: (wait) => logger.warn({ members: wait.members, for: wait.what, ms: wait.sinceMs }, 'waiting'),
         },
+        signal,
       ),
+    onPace: parts.onPace,
     report: reporter(parts, course),
     store: (job, state) =>
       storeTrainResult({ broker, plan, model, engine: parts.engine.identity, now }, job, state, {

@@ -8,11 +8,14 @@ import {
   failAttempt,
   failForGood,
   handBack,
+  isSurplus,
   removeMembers,
   startWithFewer,
+  yieldSeat,
 } from '@crossfold/shared/jobs/transitions';
 import type { Logger } from '@crossfold/shared/logger';
 import { aborted } from '@crossfold/shared/wait';
+import type { Waits } from '../waits.ts';
 import { HopelessError } from './actions.ts';
 import { GenerationChangedError, Membership, NotMemberError } from './membership.ts';
 
@@ -23,6 +26,7 @@ export interface JobContext {
   readonly worker: string;
   readonly roster: Roster;
   readonly logger: Logger;
+  readonly waits: Waits;
   readonly now: () => number;
   /** Aborts when the worker is asked to leave: it hands over at the next step boundary. */
   readonly drain: AbortSignal;
@@ -31,13 +35,27 @@ export interface JobContext {
 /** The worker leaves of its own will. */
 export class DrainError extends Error {}
 
+/** One generation, as a member sees it that takes part in it. */
+export interface Generation {
+  readonly record: JobRecord;
+  readonly rank: number;
+  /** Aborts when the generation closes. */
+  readonly signal: AbortSignal;
+  /** Whether this member has no seat any more: the job is narrowed, and it should leave between two steps. */
+  surplus(): boolean;
+  /** Leaves the group; false where it has got its seat back meanwhile, or the generation is closed. */
+  leave(): Promise<boolean>;
+}
+
 /** A job as the members of its group carry it out, one generation after another. */
 export interface JobRunner {
   /**
-   * Takes part in one generation until the job's result is stored (its reference is returned to the rank that stored
-   * it, undefined to the others) or the generation's signal aborts. Keeps the state that was reached in any case.
+   * Takes part in one generation. Rank 0 stores the job's result and returns its reference; the others are at hand for
+   * whatever their peers may lack until the signal aborts. Keeps the state that was reached in any case.
+   *
+   * @throws the signal's reason when it aborts.
    */
-  generation(record: JobRecord, rank: number, signal: AbortSignal): Promise<JobRecord['result'] | undefined>;
+  generation(generation: Generation): Promise<NonNullable<JobRecord['result']>>;
   close(): Promise<void>;
 }
 
@@ -53,31 +71,26 @@ export const stamp = (now: () => number): Stamp => ({ now: now(), secret: random
  * that this worker is no member any more. Never throws for a reason that lies in the job: that goes into its record.
  */
 export async function runJob(context: JobContext, record: JobRecord, runner: JobRunner): Promise<void> {
-  const { broker, worker, logger, now } = context;
+  const { broker, worker, logger, waits, now } = context;
   const over = new AbortController();
   const membership = await Membership.follow(broker, record, worker, over.signal);
-  membership.wrote(record);
   const guard = guardMembers(context, membership, over.signal);
   try {
     for (;;) {
-      await formed(membership);
-      const generation = membership.enter();
-      logger.info(
-        { generation: generation.record.generation, members: generation.record.members.map((m) => m.worker) },
-        'generation opened',
-      );
+      await formed(context, membership);
+      const generation = enter(context, membership);
+      const { generation: number, members } = generation.record;
+      logger.info({ generation: number, members: members.map((m) => m.worker) }, 'generation opened');
       try {
-        const result = await runner.generation(generation.record, membership.rank, generation.signal);
-        if (result === undefined || result === null) {
-          // Another rank stores the result: the record becomes final, or that rank is lost and a generation opens.
-          await aborted(generation.signal);
-          throw generation.signal.reason;
-        }
-        const completed = await broker.jobs.transition(record.id, (job) =>
-          complete(job, worker, generation.record.generation, result, stamp(now)),
+        const result = await runner.generation(generation);
+        const completed = await waits.during(
+          logger,
+          'the broker to take down the result',
+          broker.jobs.transition(record.id, (job) => complete(job, worker, number, result, stamp(now))),
         );
         if (completed !== undefined) return;
-        await aborted(generation.signal);
+        // Somebody has changed the record meanwhile, and so closed the generation.
+        await waits.during(logger, 'word of a new generation', aborted(generation.signal));
         throw generation.signal.reason;
       } catch (error) {
         const reason = generation.signal.aborted ? generation.signal.reason : error;
@@ -92,6 +105,24 @@ export async function runJob(context: JobContext, record: JobRecord, runner: Job
     clearInterval(guard);
     await runner.close();
   }
+}
+
+/** @throws NotMemberError where this worker is not, or no longer, a member. */
+function enter({ broker, worker, now }: JobContext, membership: Membership): Generation {
+  const { record, signal } = membership.enter();
+  const rank = membership.rank;
+  return {
+    record,
+    rank,
+    signal,
+    surplus: () => isSurplus(membership.record, rank),
+    async leave() {
+      const left = await broker.jobs.transition(record.id, (job) =>
+        yieldSeat(job, worker, record.generation, stamp(now)),
+      );
+      return left !== undefined;
+    },
+  };
 }
 
 async function giveUp(context: JobContext, record: JobRecord, error: unknown): Promise<void> {
@@ -112,8 +143,15 @@ async function giveUp(context: JobContext, record: JobRecord, error: unknown): P
 }
 
 /** Resolves once a generation is open, or nothing more will come of the group. */
-async function formed(membership: Membership): Promise<void> {
+async function formed({ waits, logger, now }: JobContext, membership: Membership): Promise<void> {
+  const startedAt = now();
+  const done = waits.watch(logger, () => {
+    const { members, seats } = membership.record;
+    const what = `${seats - members.length} of ${seats} seats of the group to be taken`;
+    return { members: [], what, sinceMs: now() - startedAt };
+  });
   while (membership.record.state === 'forming' && membership.rank >= 0) await membership.changed(formingMs);
+  done();
 }
 
 /**

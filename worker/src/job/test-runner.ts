@@ -6,6 +6,7 @@ import type { TestJobResult } from '@crossfold/shared/jobs/job-result';
 import type { TrialPlan } from '@crossfold/shared/jobs/plan';
 import { scoreOutputs } from '@crossfold/shared/metrics/scores';
 import type { ModelPlan } from '@crossfold/shared/model/plan';
+import { aborted } from '@crossfold/shared/wait';
 import type { EngineSession } from '../engine/session.ts';
 import type { JobRunner } from './run-job.ts';
 
@@ -25,8 +26,11 @@ export interface TestParts {
 /** Scores a finished model on the held-out test set; a job for one worker. */
 export function testRunner(parts: TestParts): JobRunner {
   return {
-    async generation(_record, rank) {
-      if (rank !== 0) return undefined;
+    async generation({ rank, signal }) {
+      if (rank !== 0) {
+        await aborted(signal);
+        throw signal.reason;
+      }
       const { broker, plan, engine } = parts;
       if (plan.model === null) throw new DamagedDataError('the plan of the test names no model');
       const weights = readWeights(await broker.artifacts.get(plan.model.digest, maxModelBytes), parts.model);

@@ -1,15 +1,20 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
 import type { TrialPlan } from '@crossfold/shared/jobs/plan';
-import type { JobRecord } from '@crossfold/shared/jobs/records';
+import type { JobRecord, Pace } from '@crossfold/shared/jobs/records';
 import type { Logger } from '@crossfold/shared/logger';
+import { aborted } from '@crossfold/shared/wait';
 import type { EngineSession } from '../engine/session.ts';
 import type { Exchange } from '../exchange/exchange.ts';
+import type { ReadWait, Waits } from '../waits.ts';
+import type { StepTimes } from './actions.ts';
 import { trainStep, validate } from './actions.ts';
 import { agreeOnPosition } from './agree.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import type { Course } from './course.ts';
-import { actionAt } from './course.ts';
-import type { JobRunner } from './run-job.ts';
+import { actionAt, lastPosition } from './course.ts';
+import { NotMemberError } from './membership.ts';
+import type { PaceMeter } from './pace.ts';
+import type { Generation, JobRunner } from './run-job.ts';
 import { DrainError } from './run-job.ts';
 import type { JobState } from './state.ts';
 import { decodeState, encodeState, initialState } from './state.ts';
@@ -18,6 +23,7 @@ import { decodeState, encodeState, initialState } from './state.ts';
 export interface TrainParts {
   readonly broker: Broker;
   readonly logger: Logger;
+  readonly waits: Waits;
   readonly now: () => number;
   readonly drain: AbortSignal;
   readonly plan: TrialPlan;
@@ -26,9 +32,12 @@ export interface TrainParts {
   readonly checkpoints: Checkpoints;
   /** How often, at most, a checkpoint is written between epochs. */
   readonly checkpointEveryMs: number;
-  openExchange(record: JobRecord, rank: number): Promise<Exchange>;
+  readonly meter: PaceMeter;
+  openExchange(generation: Generation): Promise<Exchange>;
   /** Tells whoever watches; called by rank 0 after every action. */
   report(record: JobRecord, state: JobState, imagesPerSecond: number): void;
+  /** Tells the leader; called by rank 0 after every action. */
+  onPace(pace: Pace | undefined): void;
   /** Stores model and result of a job that is done. */
   store(record: JobRecord, state: JobState): Promise<NonNullable<JobRecord['result']>>;
 }
@@ -40,21 +49,28 @@ export function trainRunner(parts: TrainParts): JobRunner {
   let epochStartedAt = parts.now();
 
   return {
-    async generation(record, rank, signal) {
-      const exchange = await parts.openExchange(record, rank);
+    async generation(generation) {
+      const { record, rank, signal } = generation;
+      const { logger, waits } = parts;
+      const exchange = await waits.during(logger, 'the group to be within reach', parts.openExchange(generation));
+      const unwatch = waits.watch(logger, () => exchange.waitingFor());
       try {
-        state = await reachCommonState(parts, state, record, rank, exchange, signal);
+        state = await reachCommonState(parts, state, generation, exchange);
         epochStartedAt = parts.now();
         const meter = throughput(parts.now);
+        const size = record.members.length;
+        const place = { rank, size, exchange, signal, onStep: (times: StepTimes) => parts.meter.step(times) };
         for (;;) {
           const action = state.ended ? ({ kind: 'done' } as const) : actionAt(parts.course, state.position);
           if (action.kind === 'done') break;
+          // Between two steps: here a member leaves, and here it is told before it computes in vain.
           if (parts.drain.aborted) {
-            if (record.members.length === 1) await checkpoint(record, state);
+            if (size === 1) await checkpoint(record, state);
             await parts.checkpoints.settled();
             throw new DrainError();
           }
-          const place = { rank, size: record.members.length, exchange, signal };
+          if (generation.surplus() && (await generation.leave())) throw new NotMemberError(record.id);
+          signal.throwIfAborted();
           const training = parts.plan.experiment.training;
           if (action.kind === 'step') {
             const before: number = state.samplesSeen;
@@ -67,12 +83,17 @@ export function trainRunner(parts: TrainParts): JobRunner {
           }
           if (rank !== 0) continue;
           parts.report(record, state, meter.perSecond());
+          parts.onPace(parts.meter.pace(lastPosition(parts.course) - state.position));
           const due = action.kind === 'validate' || parts.now() - checkpointAt >= parts.checkpointEveryMs;
           if (due && !parts.checkpoints.busy && state.position > 0) await checkpoint(record, state);
         }
         await parts.checkpoints.settled();
-        return rank === 0 ? await parts.store(record, state) : undefined;
+        if (rank === 0) return await parts.store(record, state);
+        // A peer may still lack a block of the last sum: the exchange stays open until the result is on record.
+        await waits.during(logger, 'the result to be stored', aborted(signal), nameOf(record, 0));
+        throw signal.reason;
       } finally {
+        unwatch();
         await exchange.close();
       }
     },
@@ -95,13 +116,13 @@ export function trainRunner(parts: TrainParts): JobRunner {
 async function reachCommonState(
   parts: TrainParts,
   held: JobState | undefined,
-  record: JobRecord,
-  rank: number,
+  { record, rank, signal }: Generation,
   exchange: Exchange,
-  signal: AbortSignal,
 ): Promise<JobState> {
-  const group = { job: record.id, generation: record.generation, rank, size: record.members.length };
-  const agreed = await agreeOnPosition(parts.broker.nats, group, held?.position ?? -1, signal);
+  const members = record.members.map((m) => m.worker);
+  const group = { job: record.id, generation: record.generation, rank, members };
+  const watch = (read: ReadWait): (() => void) => parts.waits.watch(parts.logger, read);
+  const agreed = await agreeOnPosition(parts.broker.nats, group, held?.position ?? -1, signal, watch);
   const subject = `state/${agreed.position}`;
   if (agreed.position < 0) return restore(parts, record);
   if (held?.position === agreed.position) {
@@ -133,6 +154,8 @@ async function restore(parts: TrainParts, record: JobRecord): Promise<JobState> 
   parts.logger.info({ position: job.position }, 'went on from a checkpoint');
   return job;
 }
+
+const nameOf = (record: JobRecord, rank: number): string[] => record.members.slice(rank, rank + 1).map((m) => m.worker);
 
 /** Images a second over the last few seconds. */
 function throughput(now: () => number): { add(samples: number): void; perSecond(): number } {

@@ -1,0 +1,51 @@
+import type { Pace } from '@crossfold/shared/jobs/records';
+import type { StepTimes } from './actions.ts';
+
+/**
+ * What an exchange with one peer costs, in milliseconds: a fixed part, and one for each megabyte of the vector. Measured
+ * by `npm run bench -- exchange` between two processes on two cores, see docs/performance.md.
+ */
+const exchangeCost = {
+  direct: { fixed: 0.3, perMegabyte: 1.6 },
+  nats: { fixed: 1.3, perMegabyte: 4.4 },
+} as const;
+
+/** Steps that the pace is the median of; the first of a session, in which programs are made ready, does not count. */
+const window = 9;
+
+const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
+
+/** Measures how fast a job goes on this member: what the leader decides by whether more members would pay. */
+export class PaceMeter {
+  readonly #slices: number;
+  readonly #exchangeMs: number;
+  #perSlice: number[] = [];
+  #alone: number[] = [];
+  #first = true;
+
+  constructor(slices: number, vectorLength: number, transport: 'nats' | 'direct') {
+    const { fixed, perMegabyte } = exchangeCost[transport];
+    this.#slices = slices;
+    this.#exchangeMs = fixed + (perMegabyte * 4 * vectorLength) / 1e6;
+  }
+
+  step({ slices, compute, update }: StepTimes): void {
+    if (!this.#first && slices > 0) {
+      this.#perSlice = [...this.#perSlice, compute / slices].slice(-window);
+      this.#alone = [...this.#alone, update].slice(-window);
+    }
+    this.#first = false;
+  }
+
+  /** Undefined while nothing has been measured. */
+  pace(stepsLeft: number): Pace | undefined {
+    if (this.#perSlice.length === 0) return undefined;
+    return {
+      slices: this.#slices,
+      sliceMs: median(this.#perSlice),
+      aloneMs: median(this.#alone),
+      exchangeMs: this.#exchangeMs,
+      stepsLeft,
+    };
+  }
+}
