@@ -82,7 +82,15 @@ describe('what a coordinator exposes', () => {
     jobs.set('exp.train.0.0.1', aJob({ id: 'exp.train.0.0.1', fold: 1, plan: stored.digest, identity: 'other' }));
     announce(
       broker.nats,
-      () => ({ worker: 'w-1', identity: 'engine', threads: 1, engine: '{}', state: 'busy', job: running.id }),
+      () => ({
+        worker: 'w-1',
+        identity: 'engine',
+        threads: 1,
+        engine: '{}',
+        state: 'busy',
+        job: running.id,
+        pace: null,
+      }),
       over.signal,
     );
     await reading(metrics, 'crossfold_workers{state="busy"} 1');
