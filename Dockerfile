@@ -43,17 +43,22 @@ COPY shared/package.json shared/
 COPY worker/package.json worker/
 COPY coordinator/package.json coordinator/
 
-# What runs needs of npm's packages: no tools, no source maps, and the binding by links to where it is copied below.
-FROM manifests AS modules
-RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund \
- && find node_modules -name '*.map' -type f -delete \
+FROM manifests AS packages
+RUN npm ci --ignore-scripts --no-audit --no-fund
+
+# What runs needs of npm's packages: no tools, no source maps or bundles for browsers, and the binding by links to where
+# it is copied below.
+FROM packages AS modules
+RUN npm prune --omit=dev --ignore-scripts --no-audit --no-fund \
+ && find node_modules \( -name '*.map' -o -name '*.tsbuildinfo' -o -name '*.min.js.html' \) -type f -delete \
+ && find node_modules/@tensorflow/*/dist -maxdepth 1 -type f \
+      \( -name 'tf*.min.js' -o -name 'tf*.es2017*.js' -o -name 'tf*.fesm*.js' \) -delete \
  && cd node_modules/@tensorflow/tfjs-node-gpu \
  && mkdir -p lib \
  && ln -s /opt/tensorflow/deps deps \
  && ln -s /opt/tensorflow/lib/napi-v8 lib/napi-v8
 
-FROM manifests AS build
-RUN npm ci --ignore-scripts --no-audit --no-fund
+FROM packages AS build
 COPY tsconfig.json tsconfig.base.json ./
 COPY shared/ shared/
 COPY worker/ worker/
@@ -70,8 +75,11 @@ ENV NODE_ENV=production \
     CROSSFOLD_CACHE=/var/lib/crossfold/cache \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 # The folders of volumes: what is mounted there first takes their owner.
-RUN mkdir -p /var/lib/crossfold/cache /var/lib/crossfold/broker /var/lib/crossfold/secrets /work \
+RUN mkdir -p /work /var/lib/crossfold/broker /var/lib/crossfold/cache /var/lib/crossfold/jetstream \
+      /var/lib/crossfold/secrets/client /var/lib/crossfold/secrets/coordinator /var/lib/crossfold/secrets/grafana \
+      /var/lib/crossfold/secrets/operator /var/lib/crossfold/secrets/worker \
  && chown -R node:node /var/lib/crossfold /work \
+ && ln -s /app/examples /work/examples \
  && ln -s /app/coordinator/bin/crossfold.cjs /usr/local/bin/crossfold
 COPY --from=broker /opt/broker/nats-server /usr/local/bin/
 COPY --from=tensorflow /opt/tensorflow/ /opt/tensorflow/
