@@ -5,14 +5,15 @@ import { leaderProgressSubject } from '@crossfold/shared/broker/subjects';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import type { Stamp } from '@crossfold/shared/jobs/transitions';
-import { removeMembers, stop } from '@crossfold/shared/jobs/transitions';
+import { removeMembers, resize, stop } from '@crossfold/shared/jobs/transitions';
 import type { Logger } from '@crossfold/shared/logger';
 import type { LogProgress } from '@crossfold/shared/progress';
 import { pause } from '@crossfold/shared/wait';
 import { advanceExperiment } from './experiments.ts';
-import type { Offered } from './offers.ts';
-import { isSettled, planOffers } from './offers.ts';
+import type { Offered, QueuedJob } from './offers.ts';
+import { isSettled, planOffers, queueOrder } from './offers.ts';
 import { WaitingError } from './waiting.ts';
+import { Paces, planSeats } from './widening.ts';
 
 /** What the leading coordinator knows, mirrored from the broker by watching. */
 export interface View {
@@ -80,6 +81,7 @@ class Rounds {
   readonly #busy = new Map<string, Promise<void>>();
   /** What was last said of experiments that do not get on. */
   readonly #waits = new Map<string, { readonly message: string; readonly at: number }>();
+  readonly #paces = new Paces();
   readonly #startedAt: number;
 
   constructor(context: LeaderContext, view: View) {
@@ -92,7 +94,8 @@ class Rounds {
     for (const experiment of this.#view.experiments.values()) this.#advance(experiment);
     await this.#stopCancelled();
     await this.#freeAbandoned();
-    await this.#offerSeats();
+    const resized = await this.#resizeGroups();
+    await this.#offerSeats(resized);
   }
 
   async settled(): Promise<void> {
@@ -144,15 +147,43 @@ class Rounds {
     }
   }
 
-  async #offerSeats(): Promise<void> {
+  /** Gives jobs more members while workers are left over, fewer when others lack them; returns what was changed. */
+  async #resizeGroups(): Promise<Map<string, number>> {
+    const { broker, roster, logger } = this.#context;
+    const workers = roster.alive();
+    this.#paces.note(this.#view.jobs, workers);
+    const jobs = this.#queued((job) => !isFinal(job.state))
+      .sort(queueOrder)
+      .map(({ job }) => job);
+    const changed = new Map<string, number>();
+    for (const { job: id, seats } of planSeats(jobs, workers, (job) => this.#paces.of(job))) {
+      const before = this.#view.jobs.get(id)?.seats ?? 0;
+      const resized = await broker.jobs.transition(id, (current) => resize(current, seats));
+      if (resized === undefined) continue;
+      // Seats that were given out and are taken back will not be filled: the job may be widened again at once.
+      if (resized.seats < before) this.#offered.delete(id);
+      changed.set(id, resized.seats);
+      logger.info({ job: id, seats: resized.seats, members: resized.members.length }, 'another number of seats');
+    }
+    return changed;
+  }
+
+  #queued(which: (job: JobRecord) => boolean): QueuedJob[] {
+    return [...this.#view.jobs.values()]
+      .filter(which)
+      .map((job) => ({ job, experimentSince: this.#view.experiments.get(job.experiment)?.createdAt ?? 0 }));
+  }
+
+  /** @param resized seats of jobs that have just been changed, which the view may not show yet */
+  async #offerSeats(resized: ReadonlyMap<string, number>): Promise<void> {
     const { broker, roster, now, logger } = this.#context;
     for (const [id, offer] of this.#offered) {
       const job = this.#view.jobs.get(id);
       if (job === undefined || isSettled(job, offer) || now() - offer.at > offerAgainMs) this.#offered.delete(id);
     }
-    const queued = [...this.#view.jobs.values()]
-      .filter((job) => !isFinal(job.state) && job.members.length < job.seats)
-      .map((job) => ({ job, experimentSince: this.#view.experiments.get(job.experiment)?.createdAt ?? 0 }));
+    const queued = this.#queued((job) => !isFinal(job.state))
+      .map(({ job, ...rest }) => ({ ...rest, job: { ...job, seats: resized.get(job.id) ?? job.seats } }))
+      .filter(({ job }) => job.members.length < job.seats);
     if (queued.length === 0) return;
     const offers = planOffers(queued, roster.alive(), await broker.seats.waiting(), this.#offered);
     for (const job of offers) {

@@ -28,8 +28,9 @@ export interface QueuedJob {
 }
 
 /**
- * The seats to give out now, in order. All seats of one job come before the next job's, and no more are given out than
- * workers can soon take: those that idle, and one beside, so that a worker that ends a job finds the next one waiting.
+ * The seats to give out now, in order. All seats that one job needs come before the next job's, and what jobs are to be
+ * widened by after those. No more are given out than workers can soon take: those that idle, and one beside (not to
+ * widen a job), so that a worker that ends a job finds the next one waiting.
  *
  * @param waiting seats that lie in the queue or are taken and not yet filled.
  */
@@ -45,18 +46,23 @@ export function planOffers(
     room.set(worker.identity, spare + (worker.state === 'idle' ? 1 : 0));
   }
   const offers: JobRecord[] = [];
-  for (const { job } of [...jobs].sort(queueOrder)) {
-    if (isFinal(job.state)) continue;
-    const pending = offered.get(job.id);
-    const expected = pending !== undefined && !isSettled(job, pending) ? pending.upTo : job.members.length;
-    const open = job.seats - expected;
-    for (let seat = 0; seat < open; seat++) {
+  const offer = (job: JobRecord, seats: number, keep: number): void => {
+    for (let seat = 0; seat < seats; seat++) {
       const left = room.get(job.identity) ?? 0;
-      if (left <= 0) break;
+      if (left <= keep) break;
       room.set(job.identity, left - 1);
       offers.push(job);
     }
-  }
+  };
+  const open = [...jobs]
+    .sort(queueOrder)
+    .filter(({ job }) => !isFinal(job.state))
+    .map(({ job }) => {
+      const pending = offered.get(job.id);
+      return { job, from: pending !== undefined && !isSettled(job, pending) ? pending.upTo : job.members.length };
+    });
+  for (const { job, from } of open) offer(job, Math.min(job.minSeats, job.seats) - from, 0);
+  for (const { job, from } of open) offer(job, job.seats - Math.max(from, job.minSeats), 1);
   return offers;
 }
 

@@ -1,0 +1,158 @@
+import type { JobRecord, Pace, Presence } from '@crossfold/shared/jobs/records';
+import { isFinal } from '@crossfold/shared/jobs/records';
+
+/**
+ * Folds first: a job gets more than `minSeats` members only while workers are left over that no job lacks, and gives
+ * them back as soon as one does. Which job, and how many members, follows from how fast the jobs say that they go; see
+ * docs/performance.md for the measurements behind the constants.
+ */
+
+/** A step must become shorter by at least this part: below it, the exchange and its hazards eat the gain. */
+const leastGain = 0.1;
+/** Time that a worker takes, once it has a seat, to make ready the data and the model of a job that it joins. */
+const openMs = 500;
+/** Time that a join costs those who are members already: the step under way, a new generation, the state handed over. */
+const joinMs = 200;
+
+/**
+ * Time of a step in a group: the slices of the member that has most of them, what each member does for itself, and an
+ * exchange, whose cost grows with the number of peers (on one machine; with a network of their own, by less).
+ */
+export const stepMs = (pace: Pace, members: number): number =>
+  pace.sliceMs * Math.ceil(pace.slices / members) + pace.aloneMs + pace.exchangeMs * (members - 1);
+
+/** The next larger group that would be worth its joins: M slices make 1, 2 and 4 members of 4, never 3. */
+export function nextSize(pace: Pace, from: number, most: number): number | undefined {
+  const now = stepMs(pace, from);
+  const steps = pace.stepsLeft - openMs / now;
+  for (let size = from + 1; size <= most; size++) {
+    const gain = now - stepMs(pace, size);
+    if (gain >= leastGain * now && gain * steps >= joinMs) return size;
+  }
+  return undefined;
+}
+
+/** The next smaller group that is faster than the one below it: with 4 slices, 2 members do as well as 3. */
+export function previousSize(slices: number, from: number, least: number): number {
+  for (let size = from - 1; size > least; size--)
+    if (Math.ceil(slices / size) < Math.ceil(slices / (size - 1))) return size;
+  return least;
+}
+
+export interface SeatChange {
+  readonly job: string;
+  readonly seats: number;
+}
+
+/**
+ * The jobs that should have another number of seats, as things stand.
+ *
+ * @param jobs in the order of the queue
+ * @param paceOf how fast a job goes, or would go: measured on another job of the same plan where it has not begun
+ */
+export function planSeats(
+  jobs: readonly JobRecord[],
+  workers: readonly Presence[],
+  paceOf: (job: JobRecord) => Pace | undefined,
+): SeatChange[] {
+  const identities = new Set(workers.map((worker) => worker.identity));
+  return [...identities].flatMap((identity) => {
+    const own = workers.filter((worker) => worker.identity === identity);
+    const crews = jobs
+      .filter((job) => job.identity === identity && !isFinal(job.state))
+      .map((job): Crew => ({ job, filled: filledSeats(job, own), seats: job.seats, pace: paceOf(job) }));
+    const idle = own.filter((worker) => worker.state === 'idle').length;
+    const short = sum(crews.map(({ job, filled }) => Math.max(0, job.minSeats - filled))) - idle;
+    const spare = idle - sum(crews.map(({ seats, filled }) => Math.max(0, seats - filled)));
+    if (short > 0) narrow(crews, short);
+    else if (spare > 0) widen(crews, spare);
+    return crews.filter(({ job, seats }) => seats !== job.seats).map(({ job, seats }) => ({ job: job.id, seats }));
+  });
+}
+
+/** A job with the workers that it has and may have. */
+interface Crew {
+  readonly job: JobRecord;
+  /** Members, and workers that have taken a seat and make themselves ready. */
+  readonly filled: number;
+  readonly pace: Pace | undefined;
+  seats: number;
+}
+
+function filledSeats(job: JobRecord, workers: readonly Presence[]): number {
+  const members = new Set(job.members.map((member) => member.worker));
+  return members.size + workers.filter((w) => w.state === 'busy' && w.job === job.id && !members.has(w.worker)).length;
+}
+
+/** Takes seats back, those first that nobody sits on, until `short` workers will be free. */
+function narrow(crews: readonly Crew[], short: number): void {
+  let need = short;
+  for (const crew of crews) {
+    const { job, filled, seats } = crew;
+    crew.seats = Math.min(seats, Math.max(job.minSeats, filled));
+    // Members that are about to leave, or whose job is about to end, need not be sent away.
+    need -= endsSoon(crew) ? filled : filled - Math.min(filled, crew.seats);
+  }
+  while (need > 0) {
+    const widest = crews
+      .filter((crew) => crew.seats > crew.job.minSeats && !endsSoon(crew))
+      .reduce<Crew | undefined>(
+        (most, crew) => (most === undefined || crew.seats >= most.seats ? crew : most),
+        undefined,
+      );
+    if (widest === undefined) return;
+    const seats = previousSize(widest.job.maxSeats, widest.seats, widest.job.minSeats);
+    need -= widest.seats - seats;
+    widest.seats = seats;
+  }
+}
+
+/** Gives `spare` workers to the jobs that have longest to go. */
+function widen(crews: readonly Crew[], spare: number): void {
+  let left = spare;
+  for (;;) {
+    let best: { readonly crew: Crew; readonly size: number; readonly leftMs: number } | undefined;
+    for (const crew of crews) {
+      const { pace, seats, job } = crew;
+      if (pace === undefined) continue;
+      const size = nextSize(pace, seats, Math.min(job.maxSeats, seats + left));
+      const leftMs = pace.stepsLeft * stepMs(pace, seats);
+      if (size !== undefined && (best === undefined || leftMs > best.leftMs)) best = { crew, size, leftMs };
+    }
+    if (best === undefined) return;
+    left -= best.size - best.crew.seats;
+    best.crew.seats = best.size;
+  }
+}
+
+/** Whether a job ends before a worker that it gives away could be of use elsewhere. */
+const endsSoon = ({ pace, filled }: Crew): boolean =>
+  pace !== undefined && filled > 0 && pace.stepsLeft * stepMs(pace, filled) < openMs;
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+
+/** How fast jobs go, as their members of rank 0 last said. */
+export class Paces {
+  readonly #ofJob = new Map<string, Pace>();
+  /** Of jobs of one plan (a trial's folds differ in nothing else), for those that have not begun. */
+  readonly #ofPlan = new Map<string, Pace>();
+
+  /** Takes in what workers say, and forgets what is over. */
+  note(jobs: ReadonlyMap<string, JobRecord>, workers: readonly Presence[]): void {
+    const alive = [...jobs.values()].filter((job) => !isFinal(job.state));
+    const plans = new Set(alive.map((job) => job.plan));
+    for (const id of this.#ofJob.keys()) if (isFinal(jobs.get(id)?.state ?? 'completed')) this.#ofJob.delete(id);
+    for (const plan of this.#ofPlan.keys()) if (!plans.has(plan)) this.#ofPlan.delete(plan);
+    for (const { worker, job: id, pace } of workers) {
+      const job = jobs.get(id ?? '');
+      if (pace === null || job === undefined || job.members[0]?.worker !== worker) continue;
+      this.#ofJob.set(job.id, pace);
+      const stepsLeft = Math.max(pace.stepsLeft, this.#ofPlan.get(job.plan)?.stepsLeft ?? 0);
+      this.#ofPlan.set(job.plan, { ...pace, stepsLeft });
+    }
+  }
+
+  of(job: JobRecord): Pace | undefined {
+    return this.#ofJob.get(job.id) ?? this.#ofPlan.get(job.plan);
+  }
+}
