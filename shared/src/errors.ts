@@ -51,6 +51,17 @@ export class UnreachableError extends CrossfoldError {
   }
 }
 
+/** The broker has no room for what should be stored. What it holds is intact; the remedy is room. */
+export class BrokerFullError extends CrossfoldError {
+  constructor(message: string, options?: ErrorOptions) {
+    super(`${message}; free space on its disk or raise its limits`, ExitCode.failed, options);
+  }
+}
+
+/** Whether an error says that the broker could not be used for a while: nothing is wrong with what was asked of it. */
+export const isBrokerTrouble = (error: unknown): boolean =>
+  error instanceof UnreachableError || error instanceof BrokerFullError;
+
 /** The user asked to stop. */
 export class InterruptedError extends CrossfoldError {
   constructor(message: string) {

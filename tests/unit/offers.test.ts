@@ -16,41 +16,52 @@ const fold = (n: number, over: Partial<JobRecord> = {}): { job: JobRecord; exper
   job: aJob({ id: `exp.train.0.0.${n}`, fold: n, ...over }),
   experimentSince: 0,
 });
+const none = new Map<string, number>();
 const ids = (jobs: readonly JobRecord[]): string[] => jobs.map((job) => job.id);
 
 describe('giving out seats', () => {
   it('gives as many as workers idle, and one beside', () => {
-    const offers = planOffers([fold(2), fold(0), fold(1), fold(3)], [worker('a'), worker('b')], 0, new Map());
+    const offers = planOffers([fold(2), fold(0), fold(1), fold(3)], [worker('a'), worker('b')], none, new Map());
     expect(ids(offers)).toEqual(['exp.train.0.0.0', 'exp.train.0.0.1', 'exp.train.0.0.2']);
   });
 
   it('gives all seats of one job before the next job gets any', () => {
-    const offers = planOffers([fold(1, { seats: 2 }), fold(0, { seats: 2 })], [worker('a'), worker('b')], 0, new Map());
+    const offers = planOffers(
+      [fold(1, { seats: 2 }), fold(0, { seats: 2 })],
+      [worker('a'), worker('b')],
+      none,
+      new Map(),
+    );
     expect(ids(offers)).toEqual(['exp.train.0.0.0', 'exp.train.0.0.0', 'exp.train.0.0.1']);
   });
 
   it('counts what still lies in the queue', () => {
-    expect(planOffers([fold(0)], [worker('a', 'busy')], 1, new Map())).toEqual([]);
+    expect(planOffers([fold(0)], [worker('a', 'busy')], new Map([['engine', 1]]), new Map())).toEqual([]);
+  });
+
+  it('is not held up by seats that wait for workers of another engine', () => {
+    const waiting = new Map([['other', 5]]);
+    expect(ids(planOffers([fold(0)], [worker('a')], waiting, new Map()))).toEqual(['exp.train.0.0.0']);
   });
 
   it('does not give a seat twice while it is on its way', () => {
     const offered = new Map([['exp.train.0.0.0', { upTo: 1, members: 0, generation: 0 }]]);
-    expect(planOffers([fold(0)], [worker('a')], 0, offered)).toEqual([]);
+    expect(planOffers([fold(0)], [worker('a')], none, offered)).toEqual([]);
   });
 
   it('gives a second seat of a job of two although the first is on its way', () => {
     const offered = new Map([['exp.train.0.0.0', { upTo: 1, members: 0, generation: 0 }]]);
-    expect(ids(planOffers([fold(0, { seats: 2 })], [worker('a')], 0, offered))).toEqual(['exp.train.0.0.0']);
+    expect(ids(planOffers([fold(0, { seats: 2 })], [worker('a')], none, offered))).toEqual(['exp.train.0.0.0']);
   });
 
   it('gives seats only to workers whose engine computes alike', () => {
-    expect(planOffers([fold(0)], [worker('a', 'idle', 'other')], 0, new Map())).toEqual([]);
+    expect(planOffers([fold(0)], [worker('a', 'idle', 'other')], none, new Map())).toEqual([]);
   });
 
   it('puts the test of one experiment before the folds of a later one', () => {
     const test = { job: aJob({ id: 'old.test.0.0.0', kind: 'test', fold: 4 }), experimentSince: 0 };
     const later = { job: aJob({ id: 'new.train.0.0.0' }), experimentSince: 5 };
-    expect(ids(planOffers([later, test], [worker('a', 'busy')], 0, new Map()))).toEqual(['old.test.0.0.0']);
+    expect(ids(planOffers([later, test], [worker('a', 'busy')], none, new Map()))).toEqual(['old.test.0.0.0']);
   });
 });
 

@@ -102,7 +102,7 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
   };
 
   try {
-    const line = await broker.seats.line(identity);
+    const line = broker.seats.line(identity);
     logger.info({ worker, identity, engine: engine.identity }, 'ready for jobs');
     onReady();
     while (!signal.aborted) {

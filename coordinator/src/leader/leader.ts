@@ -42,8 +42,11 @@ export interface LeaderObserver {
 const roundEveryMs = 200;
 /** A wait that goes on is said again this often. */
 const sayAgainMs = 30_000;
-/** A job whose offered seats nobody has filled for this long is offered again, in case a seat was lost. */
-const offerAgainMs = 15_000;
+/**
+ * A seat that is no longer in the queue, and that nobody has filled after this long, is offered again: whoever took it
+ * could not use it, or an earlier leader has thrown it away.
+ */
+const offerAgainMs = 2000;
 
 /**
  * Leads while `signal` is not aborted: prepares experiments, gives out seats, gives jobs without live members back to
@@ -177,15 +180,20 @@ class Rounds {
   /** @param resized seats of jobs that have just been changed, which the view may not show yet */
   async #offerSeats(resized: ReadonlyMap<string, number>): Promise<void> {
     const { broker, roster, now, logger } = this.#context;
-    for (const [id, offer] of this.#offered) {
-      const job = this.#view.jobs.get(id);
-      if (job === undefined || isSettled(job, offer) || now() - offer.at > offerAgainMs) this.#offered.delete(id);
-    }
     const queued = this.#queued((job) => !isFinal(job.state))
       .map(({ job, ...rest }) => ({ ...rest, job: { ...job, seats: resized.get(job.id) ?? job.seats } }))
       .filter(({ job }) => job.members.length < job.seats);
-    if (queued.length === 0) return;
-    const offers = planOffers(queued, roster.alive(), await broker.seats.waiting(), this.#offered);
+    if (queued.length === 0) {
+      this.#offered.clear();
+      return;
+    }
+    const waiting = await broker.seats.waiting();
+    for (const [id, offer] of this.#offered) {
+      const job = this.#view.jobs.get(id);
+      const lost = job !== undefined && !waiting.has(job.identity) && now() - offer.at > offerAgainMs;
+      if (job === undefined || isSettled(job, offer) || lost) this.#offered.delete(id);
+    }
+    const offers = planOffers(queued, roster.alive(), waiting, this.#offered);
     for (const job of offers) {
       await broker.seats.offer(job.identity, job.id);
       const members = job.members.length;

@@ -32,17 +32,17 @@ export interface QueuedJob {
  * widened by after those. No more are given out than workers can soon take: those that idle, and one beside (not to
  * widen a job), so that a worker that ends a job finds the next one waiting.
  *
- * @param waiting seats that lie in the queue or are taken and not yet filled.
+ * @param waiting seats that lie in the queue or are taken and not yet filled, by the identity that they are for.
  */
 export function planOffers(
   jobs: readonly QueuedJob[],
   workers: readonly Presence[],
-  waiting: number,
+  waiting: ReadonlyMap<string, number>,
   offered: ReadonlyMap<string, Offered>,
 ): JobRecord[] {
   const room = new Map<string, number>();
   for (const worker of workers) {
-    const spare = room.get(worker.identity) ?? 1 - waiting;
+    const spare = room.get(worker.identity) ?? 1 - (waiting.get(worker.identity) ?? 0);
     room.set(worker.identity, spare + (worker.state === 'idle' ? 1 : 0));
   }
   const offers: JobRecord[] = [];

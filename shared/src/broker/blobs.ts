@@ -1,29 +1,44 @@
 import { createHash } from 'node:crypto';
 import type { ObjectStore } from 'nats';
+import { ErrorCode, NatsError } from 'nats';
 import type { BlobStore } from '../data/blob-store.ts';
 import { DamagedDataError } from '../errors.ts';
-import { within } from '../wait.ts';
+import type { Link } from './link.ts';
+import { requestMs } from './link.ts';
 
-/** Bounds on one transfer: a start of its own and then what a slow link needs for the bytes. */
-const transferTimeoutMs = (bytes: number): number => 10_000 + bytes / 500;
+/** Bounds on storing a blob: a start of its own and then what a slow link needs for the bytes. */
+const storeMs = (bytes: number): number => 3000 + bytes / 500;
+/** How long the next piece of a blob may take to come. */
+const stallMs = 2500;
+/** How often a blob is fetched whose pieces are not what they should be, or do not come from a broker that answers. */
+const maxFetches = 3;
+/** Pieces are no larger than this, and leave room for headers in what the server takes as a message. */
+const pieceBytes = 128 * 1024;
+const headerRoom = 1024;
 
 /**
  * Content-addressed blobs in a NATS object store, named by their SHA-256. A blob is written once and never changed, so
- * whoever holds a digest can fetch it at any time and check what arrives.
+ * whoever holds a digest can fetch it at any time and check what arrives. An interrupted write leaves nothing under the
+ * name: the entry that names a blob's pieces is written last.
  */
-export function blobStore(store: ObjectStore): BlobStore {
+export function blobStore(store: ObjectStore, link: Link): BlobStore {
   const size = async (digest: string): Promise<number | undefined> => {
-    const info = await store.info(digest);
+    const info = await link.request(`to look up blob ${short(digest)}`, () => store.info(digest));
     return info === null || info.deleted ? undefined : info.size;
   };
   return {
     async put(bytes) {
       const digest = sha256(bytes);
       if ((await size(digest)) === bytes.length) return digest;
-      await within(
-        store.putBlob({ name: digest }, bytes, { timeout: transferTimeoutMs(bytes.length) }),
-        transferTimeoutMs(bytes.length),
-        `blob ${digest.slice(0, 12)} to be stored`,
+      const boundMs = storeMs(bytes.length);
+      await link.request(
+        `to store blob ${short(digest)} (${bytes.length} bytes)`,
+        () => {
+          const room = (link.nats.info?.max_payload ?? pieceBytes + headerRoom) - headerRoom;
+          const meta = { name: digest, options: { max_chunk_size: Math.min(pieceBytes, room) } };
+          return store.putBlob(meta, bytes, { timeout: boundMs });
+        },
+        boundMs,
       );
       return digest;
     },
@@ -35,16 +50,76 @@ export function blobStore(store: ObjectStore): BlobStore {
       if (bytes === undefined) throw new DamagedDataError(`blob ${digest} is not in the store`);
       if (bytes > maxBytes)
         throw new DamagedDataError(`blob ${digest} has ${bytes} bytes where at most ${maxBytes} were expected`);
-      const what = `blob ${digest.slice(0, 12)} (${bytes} bytes) to arrive`;
-      const received = await within(store.getBlob(digest), transferTimeoutMs(bytes), what);
-      if (received === null) throw new DamagedDataError(`blob ${digest} is not in the store`);
-      if (sha256(received) !== digest) throw new DamagedDataError(`blob ${digest} arrived damaged`);
-      return received;
+      for (let fetches = 1; ; fetches++) {
+        const received = await link.request(
+          `to hand out blob ${short(digest)} (${bytes} bytes)`,
+          (signal) => fetchBlob(store, digest, bytes, signal, () => !link.connected),
+          Number.POSITIVE_INFINITY,
+        );
+        if (received !== undefined && sha256(received) === digest) return received;
+        if (fetches === maxFetches) throw new DamagedDataError(`blob ${digest} is damaged or incomplete in the store`);
+      }
     },
     async remove(digest) {
-      if (await this.has(digest)) await store.delete(digest);
+      if (await this.has(digest))
+        await link.request(`to remove blob ${short(digest)}`, () => store.delete(digest), 2 * requestMs);
     },
   };
 }
+
+/**
+ * One attempt to fetch a blob, bounded by how long each piece may take; undefined where what came is not whole, or where
+ * a broker that is there sends nothing.
+ */
+async function fetchBlob(
+  store: ObjectStore,
+  digest: string,
+  bytes: number,
+  signal: AbortSignal,
+  away: () => boolean,
+): Promise<Uint8Array | undefined> {
+  const found = await bounded(store.get(digest), requestMs);
+  if (found === undefined) throw NatsError.errorForCode(ErrorCode.Timeout);
+  if (found === null) return undefined;
+  const reader = found.data.getReader();
+  const end = (): void => void reader.cancel().catch(() => undefined);
+  signal.addEventListener('abort', end, { once: true });
+  found.error.catch(() => undefined);
+  const whole = new Uint8Array(bytes);
+  let at = 0;
+  try {
+    for (;;) {
+      const piece = await bounded(reader.read(), stallMs);
+      if (piece === undefined && away()) throw NatsError.errorForCode(ErrorCode.Disconnect);
+      if (piece === undefined) return undefined;
+      if (piece.done) return at === bytes ? whole : undefined;
+      if (at + piece.value.length > bytes) return undefined;
+      whole.set(piece.value, at);
+      at += piece.value.length;
+    }
+  } catch (error) {
+    if (error instanceof NatsError) throw error;
+    // The client's own check of what has come.
+    return undefined;
+  } finally {
+    signal.removeEventListener('abort', end);
+    end();
+  }
+}
+
+/** The promise's value, or undefined where it takes longer. */
+async function bounded<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+const short = (digest: string): string => digest.slice(0, 12);
 
 export const sha256 = (bytes: Uint8Array | string): string => createHash('sha256').update(bytes).digest('hex');

@@ -1,149 +1,109 @@
-import type { Consumer, JetStreamClient, JetStreamManager, NatsConnection } from 'nats';
-import { AckPolicy, JSONCodec } from 'nats';
+import type { KV, NatsConnection, ObjectStore } from 'nats';
 import type { BlobStore } from '../data/blob-store.ts';
-import { ExperimentRecord, JobRecord, Seat } from '../jobs/records.ts';
+import { ConfigError } from '../errors.ts';
+import { ExperimentRecord, JobRecord } from '../jobs/records.ts';
 import { blobStore } from './blobs.ts';
-import { connectBroker } from './connection.ts';
+import { connectBroker, connectTimeoutMs } from './connection.ts';
 import { Lease } from './lease.ts';
+import { Link } from './link.ts';
 import type { Role } from './permissions.ts';
 import { RecordStore } from './record-store.ts';
+import type { SeatQueue } from './seats.ts';
+import { seatQueue } from './seats.ts';
+import type { Replicas } from './streams.ts';
 import { ensureStreams, settled } from './streams.ts';
-import { Buckets, SeatStream, Stores, seatConsumer, seatSubject } from './subjects.ts';
+import { Buckets, Stores } from './subjects.ts';
 
 /** Everything that Crossfold keeps on the broker, opened once by each process. */
 export interface Broker {
   readonly nats: NatsConnection;
+  readonly link: Link;
   readonly experiments: RecordStore<ExperimentRecord>;
   readonly jobs: RecordStore<JobRecord>;
   readonly leases: RecordStore<Lease>;
   /** Source files, shards, manifests. */
   readonly data: BlobStore;
-  /** Plans, folds, checkpoints, models, results. */
+  /** Plans, folds, models, results. */
   readonly artifacts: BlobStore;
+  /** One for each job that has got so far, and while it is being replaced two. */
+  readonly checkpoints: BlobStore;
   readonly seats: SeatQueue;
+  /**
+   * Has the broker's servers keep more copies where there are fewer than wanted and more servers than there were; for
+   * who may make streams. Returns the names of the streams that got more.
+   */
+  growCopies(): Promise<string[]>;
   close(): Promise<void>;
 }
-
-/** The work queue of seats. A seat that is taken and not acknowledged is given out again after `redeliverMs`. */
-export interface SeatQueue {
-  offer(identity: string, job: string): Promise<void>;
-  /** Seats not acknowledged yet, taken or not. */
-  waiting(): Promise<number>;
-  /** Throws away every seat that nobody has taken: a new leader gives out its own. */
-  clear(): Promise<void>;
-  /** Where workers of an identity pull their seats, one at a time. */
-  line(identity: string): Promise<SeatLine>;
-}
-
-export interface SeatLine {
-  /** The next seat, or undefined where none came within the time. */
-  next(waitMs: number): Promise<TakenSeat | undefined>;
-}
-
-export interface TakenSeat {
-  readonly job: string;
-  /** Takes the seat off the queue: to be called once membership, or that it is not wanted, is on record. */
-  acknowledge(): void;
-  /** Keeps it from being given out again for another `redeliverMs`. */
-  stillWanted(): void;
-}
-
-const redeliverMs = 5000;
 
 export interface BrokerOptions {
   /** Whose permissions the connection has; none of its own where not given. */
   readonly role?: Role;
-  /** Servers that keep a copy of everything; for who may make streams. */
-  readonly replicas?: number;
+  /**
+   * Servers that keep a copy of everything; streams that are there and have fewer are given more. Where not given,
+   * streams that are missing are made with as many as can be, those that are there are left as they are.
+   */
+  readonly replicas?: Replicas;
   /** How long a broker that answers may take to have its streams. */
   readonly settleMs?: number;
+  /** How long requests go on being asked while the broker is away; `connectTimeoutMs` where not given. */
+  readonly patienceMs?: number;
+  /** Told of requests that have been waiting for a while. */
+  readonly onWaiting?: (message: string) => void;
 }
 
 const defaultSettleMs = 30_000;
+/** The patience of services: they outlive a broker's restart, and what takes longer is tried again from above. */
+export const servicePatienceMs = 30_000;
+/** Records must fit into a message. */
+const leastPayload = 64 * 1024;
 
 /**
  * Connects and makes sure that streams, buckets and stores are there. Whoever comes first makes them; a role that may
  * not waits for one that may.
  *
  * @throws UnreachableError where the broker does not answer, or does not have what it should within `settleMs`.
+ * @throws ConfigError where it takes only messages too small to be of use
  */
 export async function openBroker(url: string, name: string, options: BrokerOptions = {}): Promise<Broker> {
-  const { role, replicas, settleMs = defaultSettleMs } = options;
+  const { role, replicas, settleMs = defaultSettleMs, patienceMs = connectTimeoutMs, onWaiting } = options;
   const nats = await connectBroker(url, name, role);
   try {
+    const maxPayload = nats.info?.max_payload ?? leastPayload;
+    if (maxPayload < leastPayload)
+      throw new ConfigError(`the broker's max_payload is ${maxPayload} bytes; set it to at least ${leastPayload}`);
+    const link = new Link(nats, { patienceMs, ...(onWaiting === undefined ? {} : { onWaiting }) });
     const jetstream = nats.jetstream();
     const manager = await settled('JetStream', settleMs, () => nats.jetstreamManager());
-    await ensureStreams(jetstream, manager, settleMs, replicas);
+    await ensureStreams(jetstream, manager, settleMs, replicas ?? 'auto', replicas !== undefined);
     // Read by way of the stream's leader: what has been written is seen, whichever server is asked.
     const bucket = { allow_direct: false };
-    const [experiments, jobs, leases, data, artifacts] = await Promise.all([
-      jetstream.views.kv(Buckets.experiments, bucket),
-      jetstream.views.kv(Buckets.jobs, bucket),
-      jetstream.views.kv(Buckets.leases, bucket),
-      jetstream.views.os(Stores.data),
-      jetstream.views.os(Stores.artifacts),
+    const kv = (name: string): Promise<KV> => settled(name, settleMs, () => jetstream.views.kv(name, bucket));
+    const os = (name: string): Promise<ObjectStore> => settled(name, settleMs, () => jetstream.views.os(name));
+    const [experiments, jobs, leases, data, artifacts, checkpoints] = await Promise.all([
+      kv(Buckets.experiments),
+      kv(Buckets.jobs),
+      kv(Buckets.leases),
+      os(Stores.data),
+      os(Stores.artifacts),
+      os(Stores.checkpoints),
     ]);
+    const parts = { manager, link };
     return {
       nats,
-      experiments: new RecordStore(experiments, ExperimentRecord),
-      jobs: new RecordStore(jobs, JobRecord),
-      leases: new RecordStore(leases, Lease),
-      data: blobStore(data),
-      artifacts: blobStore(artifacts),
-      seats: seatQueue(jetstream, manager),
+      link,
+      experiments: new RecordStore({ ...parts, kv: experiments, bucket: Buckets.experiments, schema: ExperimentRecord }),
+      jobs: new RecordStore({ ...parts, kv: jobs, bucket: Buckets.jobs, schema: JobRecord }),
+      leases: new RecordStore({ ...parts, kv: leases, bucket: Buckets.leases, schema: Lease }),
+      data: blobStore(data, link),
+      artifacts: blobStore(artifacts, link),
+      checkpoints: blobStore(checkpoints, link),
+      seats: seatQueue(jetstream, manager, link),
+      growCopies: () => ensureStreams(jetstream, manager, settleMs, replicas ?? 'auto', true),
       close: () => nats.close(),
     };
   } catch (error) {
     await nats.close();
     throw error;
-  }
-}
-
-function seatQueue(jetstream: JetStreamClient, manager: JetStreamManager): SeatQueue {
-  const codec = JSONCodec<Seat>();
-  return {
-    async offer(identity, job) {
-      await jetstream.publish(seatSubject(identity), codec.encode({ job }));
-    },
-    async waiting() {
-      const info = await manager.streams.info(SeatStream);
-      return info.state.messages;
-    },
-    async clear() {
-      await manager.streams.purge(SeatStream);
-    },
-    async line(identity) {
-      await manager.consumers.add(SeatStream, {
-        durable_name: seatConsumer(identity),
-        filter_subject: seatSubject(identity),
-        ack_policy: AckPolicy.Explicit,
-        ack_wait: redeliverMs * 1e6,
-        max_deliver: -1,
-      });
-      return seatLine(await jetstream.consumers.get(SeatStream, seatConsumer(identity)));
-    },
-  };
-}
-
-function seatLine(consumer: Consumer): SeatLine {
-  return {
-    async next(waitMs) {
-      const message = await consumer.next({ expires: waitMs });
-      if (message === null) return undefined;
-      const seat = Seat.safeParse(parseJson(message.string()));
-      if (!seat.success) {
-        message.term('not a seat');
-        return undefined;
-      }
-      return { job: seat.data.job, acknowledge: () => message.ack(), stillWanted: () => message.working() };
-    },
-  };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

@@ -70,6 +70,7 @@ const publishes: Readonly<Record<Role, readonly (readonly string[])[]>> = {
     readRecords(Buckets.leases),
     readBlobs(Stores.data),
     writeBlobs(Stores.artifacts),
+    writeBlobs(Stores.checkpoints),
     [
       `$JS.API.STREAM.INFO.${SeatStream}`,
       `$JS.API.CONSUMER.CREATE.${SeatStream}.>`,
@@ -86,6 +87,7 @@ const publishes: Readonly<Record<Role, readonly (readonly string[])[]>> = {
     readRecords(Buckets.leases),
     writeBlobs(Stores.data),
     writeBlobs(Stores.artifacts),
+    readBlobs(Stores.checkpoints),
     [`$JS.API.STREAM.INFO.${SeatStream}`],
   ],
 };

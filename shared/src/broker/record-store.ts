@@ -1,7 +1,10 @@
-import type { KV } from 'nats';
+import type { JetStreamManager, KV, KvEntry } from 'nats';
 import { JSONCodec, NatsError } from 'nats';
 import type { z } from 'zod';
-import { DamagedDataError } from '../errors.ts';
+import { DamagedDataError, UnreachableError } from '../errors.ts';
+import { pause } from '../wait.ts';
+import type { Link } from './link.ts';
+import { watchBucket } from './watch.ts';
 
 export interface Stored<T> {
   readonly key: string;
@@ -9,42 +12,50 @@ export interface Stored<T> {
   readonly revision: number;
 }
 
-/** Records of one kind in a key-value bucket; every change is a compare-and-set on the record's revision. */
-export class RecordStore<T> {
-  readonly #kv: KV;
-  readonly #schema: z.ZodType<T>;
+export interface RecordStoreParts<T> {
+  readonly kv: KV;
+  readonly manager: JetStreamManager;
+  readonly link: Link;
+  readonly bucket: string;
+  readonly schema: z.ZodType<T>;
+}
 
-  constructor(kv: KV, schema: z.ZodType<T>) {
-    this.#kv = kv;
-    this.#schema = schema;
+/** How often a transition is tried while others keep writing the same record. */
+const maxTries = 200;
+
+/**
+ * Records of one kind in a key-value bucket; every change is a compare-and-set on the record's revision. While the
+ * broker is away or full requests go on being asked for as long as the link is patient, and then throw UnreachableError
+ * or BrokerFullError.
+ */
+export class RecordStore<T> {
+  readonly #parts: RecordStoreParts<T>;
+
+  constructor(parts: RecordStoreParts<T>) {
+    this.#parts = parts;
   }
 
   async get(key: string): Promise<Stored<T> | undefined> {
-    const entry = await this.#kv.get(key);
+    const { kv, link } = this.#parts;
+    const entry = await link.request(`to read ${key}`, () => kv.get(key));
     if (entry === null || entry.operation !== 'PUT') return undefined;
-    return { key, value: this.#decode(key, entry.value), revision: entry.revision };
+    return { key, value: this.#decode(entry), revision: entry.revision };
   }
 
-  /** Writes a record that must not exist yet; false where it does. */
-  async create(key: string, value: T): Promise<boolean> {
-    try {
-      await this.#kv.create(key, codec.encode(value));
-      return true;
-    } catch (error) {
-      if (isStale(error)) return false;
-      throw error;
-    }
+  /**
+   * Writes a record that must not exist yet; false where it does. Where an answer of the broker was lost it may be this
+   * very call that has written it.
+   */
+  create(key: string, value: T): Promise<boolean> {
+    return this.#write(key, () => this.#parts.kv.create(key, codec.encode(value)));
   }
 
-  /** Writes a record if its revision is still the one given; false where somebody else has written since. */
-  async update(key: string, value: T, revision: number): Promise<boolean> {
-    try {
-      await this.#kv.update(key, codec.encode(value), revision);
-      return true;
-    } catch (error) {
-      if (isStale(error)) return false;
-      throw error;
-    }
+  /**
+   * Writes a record if its revision is still the one given; false where somebody else has written since. Where an answer
+   * of the broker was lost it may be this very call that has.
+   */
+  update(key: string, value: T, revision: number): Promise<boolean> {
+    return this.#write(key, () => this.#parts.kv.update(key, codec.encode(value), revision));
   }
 
   /**
@@ -52,81 +63,90 @@ export class RecordStore<T> {
    * written, or undefined where there is none or the transition does not apply to it.
    */
   async transition(key: string, change: (current: T) => T | undefined): Promise<T | undefined> {
-    for (;;) {
+    let attempted: string | undefined;
+    for (let tries = 0; tries < maxTries; tries++) {
       const stored = await this.get(key);
       if (stored === undefined) return undefined;
-      const next = change(stored.value);
-      if (next === undefined) return undefined;
+      // The write before went through after all; only its answer was lost.
+      if (attempted !== undefined && JSON.stringify(stored.value) === attempted) return stored.value;
+      const changed = change(stored.value);
+      if (changed === undefined) return undefined;
+      // What nobody could read must not be written; and with its parts in the order in which they are read.
+      const next = this.#parts.schema.parse(changed);
       if (await this.update(key, next, stored.revision)) return next;
+      attempted = JSON.stringify(next);
+      if (tries > 10) await pause(tries, never);
     }
+    throw new UnreachableError(`gave up changing ${key}: others kept changing it at the same time, ${maxTries} times`);
   }
 
   async delete(key: string): Promise<void> {
-    await this.#kv.purge(key);
+    const { kv, link } = this.#parts;
+    await link.request(`to delete ${key}`, () => kv.purge(key));
   }
 
-  async keys(filter: string): Promise<string[]> {
-    const keys: string[] = [];
-    for await (const key of await this.#kv.keys(filter)) keys.push(key);
-    return keys;
+  keys(filter: string): Promise<string[]> {
+    const { kv, link } = this.#parts;
+    return link.request(`to list ${filter}`, async () => {
+      // One that changes meanwhile comes twice.
+      const keys = new Set<string>();
+      for await (const key of await kv.keys(filter)) keys.add(key);
+      return [...keys];
+    });
   }
 
   /**
-   * Calls `seen` with every record that matches now and then with every change, in order, until the signal aborts.
-   * Resolves once those that were there at the start have been seen. A record that cannot be decoded is passed to
-   * `damaged`, never thrown.
+   * Calls `seen` with every record that matches now and then with changes, until the signal aborts: with the newest
+   * state of each record for certain, with those in between mostly. Resolves once those that were there at the start
+   * have been seen. A record that cannot be decoded is passed to `damaged`, never thrown.
    */
-  async watch(
+  watch(
     filter: string,
     signal: AbortSignal,
     seen: (stored: Stored<T>) => void,
     damaged: (error: DamagedDataError) => void,
   ): Promise<void> {
-    const { promise, resolve } = withResolvers();
-    // The client calls back at once where the bucket is empty.
-    const iterator = await this.#kv.watch({ key: filter, initializedFn: resolve });
-    signal.addEventListener('abort', () => iterator.stop(), { once: true });
-    const follow = async (): Promise<void> => {
-      for await (const entry of iterator) {
-        if (signal.aborted) break;
-        if (entry.operation !== 'PUT') continue;
-        try {
-          seen({ key: entry.key, value: this.#decode(entry.key, entry.value), revision: entry.revision });
-        } catch (error) {
-          if (!(error instanceof DamagedDataError)) throw error;
-          damaged(error);
-        }
+    return watchBucket(this.#parts, filter, signal, (entry) => {
+      if (entry.operation !== 'PUT') return;
+      let value: T;
+      try {
+        value = this.#decode(entry);
+      } catch (error) {
+        if (!(error instanceof DamagedDataError)) throw error;
+        damaged(error);
+        return;
       }
-    };
-    const following = follow();
-    following.catch(() => undefined);
-    await Promise.race([promise, following]);
+      seen({ key: entry.key, value, revision: entry.revision });
+    });
   }
 
-  #decode(key: string, bytes: Uint8Array): T {
+  async #write(key: string, put: () => Promise<number>): Promise<boolean> {
+    try {
+      await this.#parts.link.request(`to write ${key}`, put);
+      return true;
+    } catch (error) {
+      if (isStale(error)) return false;
+      throw error;
+    }
+  }
+
+  #decode({ key, value: bytes }: KvEntry): T {
     let value: unknown;
     try {
       value = codec.decode(bytes);
     } catch (error) {
       throw new DamagedDataError(`record ${key} is not JSON`, { cause: error });
     }
-    const result = this.#schema.safeParse(value);
+    const result = this.#parts.schema.safeParse(value);
     if (!result.success) throw new DamagedDataError(`record ${key} is not as it should be: ${result.error.message}`);
     return result.data;
   }
 }
 
 const codec = JSONCodec<unknown>();
+const never = new AbortController().signal;
 
 /** JetStream's error for a write whose expected revision is not the last one. */
 const wrongLastSequence = 10071;
 const isStale = (error: unknown): boolean =>
   error instanceof NatsError && error.api_error?.err_code === wrongLastSequence;
-
-function withResolvers(): { promise: Promise<void>; resolve: () => void } {
-  let resolve: () => void = () => undefined;
-  const promise = new Promise<void>((r) => {
-    resolve = r;
-  });
-  return { promise, resolve };
-}

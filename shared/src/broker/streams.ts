@@ -5,19 +5,27 @@ import { allSeats, Buckets, blobStream, recordStream, SeatStream, Stores } from 
 
 const againMs = 250;
 
+/** As many copies survive the loss of any one server; more cost every write and gain little. */
+const mostReplicas = 3;
+
+/** Copies that the broker's servers keep of everything; `auto`: three, or as many as there are servers. */
+export type Replicas = number | 'auto';
+
 /**
- * Makes the streams that are not there; where `replicas` is given, those that have fewer are given more.
+ * Makes the streams that are not there, and where `grow` is set has more copies kept of those that have fewer than is
+ * wanted and possible.
  *
+ * @returns the names of the streams that got more copies
  * @throws UnreachableError naming the first stream that could not be had within `settleMs`.
  */
 export async function ensureStreams(
   jetstream: JetStreamClient,
   manager: JetStreamManager,
   settleMs: number,
-  replicas?: number,
-): Promise<void> {
-  const copies = replicas ?? 1;
-  const bucket = { history: 1, storage: StorageType.File, replicas: copies, allow_direct: false };
+  replicas: Replicas,
+  grow: boolean,
+): Promise<string[]> {
+  const bucket = { history: 1, storage: StorageType.File, allow_direct: false };
   // As the client's own object store would make it; that one hands the server a field it refuses where copies are asked for.
   const store = (name: string): Partial<StreamConfig> => ({
     name: blobStream(name),
@@ -26,44 +34,73 @@ export async function ensureStreams(
     discard: DiscardPolicy.New,
     allow_direct: true,
     allow_rollup_hdrs: true,
-    num_replicas: copies,
   });
   const seats = {
     name: SeatStream,
     subjects: [allSeats],
     retention: RetentionPolicy.Workqueue,
     storage: StorageType.File,
-    num_replicas: copies,
   };
-  const makers: [stream: string, make: () => Promise<unknown>][] = [
+  const makers: [stream: string, make: (copies: number) => Promise<unknown>][] = [
     ...Object.values(Buckets).map(
-      (name) => [recordStream(name), () => jetstream.views.kv(name, bucket)] satisfies [string, unknown],
+      (name): [string, (copies: number) => Promise<unknown>] => [
+        recordStream(name),
+        (copies) => jetstream.views.kv(name, { ...bucket, replicas: copies }),
+      ],
     ),
-    ...Object.values(Stores).map(
-      (name) => [blobStream(name), () => manager.streams.add(store(name))] satisfies [string, unknown],
+    ...[...Object.values(Stores).map(store), seats].map(
+      (config): [string, (copies: number) => Promise<unknown>] => [
+        config.name ?? '',
+        (copies) => manager.streams.add({ ...config, num_replicas: copies }),
+      ],
     ),
-    [SeatStream, () => manager.streams.add(seats)],
   ];
-  await Promise.all(
-    makers.map(([stream, make]) =>
-      settled(`stream ${stream}`, settleMs, () => ensure(manager, stream, make, replicas)),
-    ),
-  );
+  const ensured = makers.map(async ([stream, make]) => {
+    const grown = await settled(`stream ${stream}`, settleMs, () => ensure(manager, stream, make, replicas, grow));
+    return grown ? [stream] : [];
+  });
+  return (await Promise.all(ensured)).flat();
 }
 
+/** Returns whether more copies are kept than before. */
 async function ensure(
   manager: JetStreamManager,
   stream: string,
-  make: () => Promise<unknown>,
-  replicas: number | undefined,
-): Promise<void> {
+  make: (copies: number) => Promise<unknown>,
+  replicas: Replicas,
+  grow: boolean,
+): Promise<boolean> {
   const found = await manager.streams.info(stream).catch((error: unknown) => {
     if (isApiError(error, streamNotFound)) return undefined;
     throw error;
   });
-  if (found === undefined) await make();
-  else if (replicas !== undefined && found.config.num_replicas < replicas)
-    await manager.streams.update(stream, { ...found.config, num_replicas: replicas });
+  if (found === undefined) {
+    await withCopies(replicas, 1, make);
+    return false;
+  }
+  const { config } = found;
+  if (!grow) return false;
+  const update = async (copies: number): Promise<unknown> =>
+    copies <= config.num_replicas || manager.streams.update(stream, { ...config, num_replicas: copies });
+  return (await withCopies(replicas, config.num_replicas, update)) > config.num_replicas;
+}
+
+/** Does something with as many copies as are wanted; with `auto` as many as there can be, which only the broker knows. */
+async function withCopies(
+  replicas: Replicas,
+  least: number,
+  act: (copies: number) => Promise<unknown>,
+): Promise<number> {
+  const most = replicas === 'auto' ? mostReplicas : replicas;
+  for (let copies = most; ; copies--) {
+    try {
+      await act(copies);
+      return copies;
+    } catch (error) {
+      const tooFewServers = [noCluster, noSuitablePeers, insufficientReplicas].some((code) => isApiError(error, code));
+      if (replicas !== 'auto' || copies <= least || !tooFewServers) throw error;
+    }
+  }
 }
 
 const streamNotFound = 10059;
@@ -100,6 +137,8 @@ function mayPass(error: unknown): boolean {
   return transient || codes.includes(error.code) || error.api_error?.code === 503;
 }
 const noSuitablePeers = 10005;
+const insufficientReplicas = 10052;
+const noCluster = 10074;
 const insufficientResources = 10023;
 const madeMeanwhile = 10058;
 

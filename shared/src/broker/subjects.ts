@@ -16,8 +16,10 @@ export const Buckets = {
 export const Stores = {
   /** Source files, shards and manifests: shared by all experiments. */
   data: 'crossfold_data',
-  /** Plans, folds, checkpoints, models and results. */
+  /** Plans, folds, models and results. */
   artifacts: 'crossfold_artifacts',
+  /** Apart, so that those that no job needs any more can be told from the rest. */
+  checkpoints: 'crossfold_checkpoints',
 } as const;
 
 /** Streams behind buckets and stores, as NATS names them. */
@@ -31,6 +33,9 @@ export const allSeats = `${seatPrefix}.*`;
 
 /** Seats for workers of one engine identity (its digest). */
 export const seatSubject = (identity: string): string => `${seatPrefix}.${identity}`;
+/** The identity that a seat's subject is for. */
+export const seatIdentity = (subject: string): string | undefined =>
+  subject.startsWith(`${seatPrefix}.`) ? subject.slice(seatPrefix.length + 1) : undefined;
 /** Durable pull consumer that the workers of one engine identity share. */
 export const seatConsumer = (identity: string): string => `seats-${identity}`;
 

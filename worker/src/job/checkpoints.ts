@@ -38,7 +38,7 @@ export class Checkpoints {
   }
 
   async #write(job: JobRecord, position: number, bytes: Uint8Array): Promise<void> {
-    const digest = await this.#broker.artifacts.put(bytes);
+    const digest = await this.#broker.checkpoints.put(bytes);
     let previous: string | undefined;
     const written = await this.#broker.jobs.transition(job.id, (current) => {
       previous = current.checkpoint?.digest;
@@ -46,6 +46,6 @@ export class Checkpoints {
     });
     const obsolete = written === undefined ? digest : previous;
     if (obsolete !== undefined && obsolete !== written?.checkpoint?.digest)
-      await this.#broker.artifacts.remove(obsolete);
+      await this.#broker.checkpoints.remove(obsolete);
   }
 }

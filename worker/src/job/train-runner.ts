@@ -148,7 +148,7 @@ async function restore(parts: TrainParts, record: JobRecord): Promise<JobState> 
     await parts.engine.reset();
     return initialState;
   }
-  const bytes = await parts.broker.artifacts.get(record.checkpoint.digest, parts.engine.maxStateBytes);
+  const bytes = await parts.broker.checkpoints.get(record.checkpoint.digest, parts.engine.maxStateBytes);
   const { job, engine } = decodeState(bytes, `checkpoint ${record.checkpoint.digest.slice(0, 12)}`);
   await parts.engine.load(engine);
   parts.logger.info({ position: job.position }, 'went on from a checkpoint');

@@ -1,0 +1,40 @@
+import { ErrorCode, NatsError } from 'nats';
+
+/** Why the broker did not do what it was asked, where asking again later can help. */
+export interface Trouble {
+  /** `away`: it did not answer, or cannot serve now. `full`: it has no room for what should be stored. */
+  readonly kind: 'away' | 'full';
+  /** In words that make sense to the user, credentials never among them. */
+  readonly reason: string;
+}
+
+/** JetStream's errors that say that a disk, a stream or an account is full. */
+const fullCodes: ReadonlySet<number> = new Set([
+  10023, // insufficient resources
+  10028, // memory resources exceeded
+  10047, // storage resources exceeded
+  10077, // the store refused the message: a limit of the stream, or no space left on the device
+]);
+
+const awayReasons: ReadonlyMap<string, string> = new Map<string, string>([
+  [ErrorCode.Timeout, 'it does not answer'],
+  [ErrorCode.NoResponders, 'its JetStream is not there (yet)'],
+  [ErrorCode.JetStreamNotEnabled, 'its JetStream is not there (yet)'],
+  [ErrorCode.Disconnect, 'the connection was lost'],
+  [ErrorCode.ConnectionClosed, 'the connection is closed'],
+  [ErrorCode.ConnectionTimeout, 'it does not answer'],
+  [ErrorCode.ConnectionRefused, 'it refuses connections'],
+  [ErrorCode.ServerOptionNotAvailable, 'it has not introduced itself yet'],
+]);
+
+/** What a failed request was about, where it is worth asking again; undefined where it is not. */
+export function troubleOf(error: unknown): Trouble | undefined {
+  if (!(error instanceof NatsError)) return undefined;
+  const api = error.api_error;
+  if (api !== undefined) {
+    if (fullCodes.has(api.err_code ?? 0)) return { kind: 'full', reason: api.description };
+    return api.code >= 500 ? { kind: 'away', reason: api.description } : undefined;
+  }
+  const reason = awayReasons.get(error.code);
+  return reason === undefined ? undefined : { kind: 'away', reason };
+}
