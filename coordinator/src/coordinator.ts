@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { openBroker } from '@crossfold/shared/broker/broker';
+import { openBroker, servicePatienceMs } from '@crossfold/shared/broker/broker';
 import { followConnection } from '@crossfold/shared/broker/connection';
 import { LeaseKeeper, leaseMs } from '@crossfold/shared/broker/lease';
 import { Roster } from '@crossfold/shared/broker/presence';
+import type { Replicas } from '@crossfold/shared/broker/streams';
 import type { ServiceMetrics } from '@crossfold/shared/metrics/registry';
 import type { ServiceHandles } from '@crossfold/shared/service';
 import { pause } from '@crossfold/shared/wait';
@@ -16,9 +17,12 @@ export interface CoordinatorOptions {
   readonly metrics: ServiceMetrics<'coordinator'>;
   /** Name in logs and in the lease; made up from host and process where not given. */
   readonly name?: string;
-  /** Servers of the broker's cluster that keep a copy of everything; as it is, or one, where not given. */
-  readonly replicas?: number;
+  /** Servers of the broker's cluster that keep a copy of everything: three, or all there are, where not given. */
+  readonly replicas?: Replicas;
 }
+
+/** How often it is looked whether the broker's cluster has grown, and could keep more copies. */
+const growCopiesEveryMs = 60_000;
 
 /**
  * The coordinator service: any number may run, the one that holds the lease leads. Resolves when the signal aborts.
@@ -30,7 +34,9 @@ export async function runCoordinator(options: CoordinatorOptions, handles: Servi
   const name = options.name ?? `${hostname()}-${process.pid}-${randomBytes(2).toString('hex')}`;
   const broker = await openBroker(options.nats, `coordinator ${name}`, {
     role: 'coordinator',
-    ...(options.replicas === undefined ? {} : { replicas: options.replicas }),
+    replicas: options.replicas ?? 'auto',
+    patienceMs: servicePatienceMs,
+    onWaiting: (message) => logger.warn(message),
   });
   const now = (): number => performance.timeOrigin + performance.now();
   followConnection(broker.nats, (connected) => health.set('no broker', !connected));
@@ -39,6 +45,7 @@ export async function runCoordinator(options: CoordinatorOptions, handles: Servi
   const lease = new LeaseKeeper(broker.leases, name, now);
   let leading: AbortController | undefined;
   let rounds: Promise<void> = Promise.resolve();
+  let copiesLookedAt = now();
 
   const poll = async (): Promise<void> => {
     const held = await lease.poll().catch((error: unknown) => {
@@ -49,15 +56,32 @@ export async function runCoordinator(options: CoordinatorOptions, handles: Servi
       leading = new AbortController();
       logger.info({ name }, 'leading');
       const context = { broker, roster, logger, now, leads: () => lease.held, observer: exporter };
-      rounds = lead(context, leading.signal).catch((error: unknown) => {
-        logger.error({ err: error }, 'leading ended; trying again');
-        leading = undefined;
-      });
+      const term = leading;
+      // The term before may still be ending a request.
+      rounds = rounds
+        .then(() => lead(context, term.signal))
+        .catch((error: unknown) => {
+          logger.error({ err: error }, 'leading ended; trying again');
+          if (leading === term) leading = undefined;
+        });
+    }
+    if (held && now() - copiesLookedAt > growCopiesEveryMs) {
+      copiesLookedAt = now();
+      void growCopies();
     }
     if (!held && leading !== undefined) {
       logger.warn({ name }, 'lost the lease');
       leading.abort();
       leading = undefined;
+    }
+  };
+
+  const growCopies = async (): Promise<void> => {
+    try {
+      const grown = await broker.growCopies();
+      if (grown.length > 0) logger.info({ streams: grown }, 'the broker keeps more copies now');
+    } catch (error) {
+      logger.warn({ err: error }, 'could not have the broker keep more copies');
     }
   };
 

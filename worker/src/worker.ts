@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Broker } from '@crossfold/shared/broker/broker';
-import { openBroker } from '@crossfold/shared/broker/broker';
+import { openBroker, servicePatienceMs } from '@crossfold/shared/broker/broker';
 import { followConnection } from '@crossfold/shared/broker/connection';
 import { announce, Roster } from '@crossfold/shared/broker/presence';
 import type { Endpoint } from '@crossfold/shared/endpoint';
@@ -57,7 +57,11 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
   const now = (): number => performance.timeOrigin + performance.now();
   // The library takes a second or two to load, and the broker may be slow to answer: both at once.
   const [broker, engine] = await both(
-    openBroker(options.nats, `worker ${worker}`, { role: 'worker' }),
+    openBroker(options.nats, `worker ${worker}`, {
+      role: 'worker',
+      patienceMs: servicePatienceMs,
+      onWaiting: (message) => logger.warn(message),
+    }),
     EngineThread.start({ threads: options.threads }),
   );
   followConnection(broker.nats, (connected) => health.set('no broker', !connected));

@@ -1,8 +1,24 @@
+import type { Replicas } from '@crossfold/shared/broker/streams';
+import { ConfigError } from '@crossfold/shared/errors';
 import { createLogger } from '@crossfold/shared/logger';
 import { runService } from '@crossfold/shared/service';
 import { version } from '../version.ts';
+import type { CommandContext } from './context.ts';
 import type { Register } from './options.ts';
 import { brokerUrl, defaultHttp, examples, httpEndpoint, httpOption, natsOption, wholeNumber } from './options.ts';
+
+/** `auto`, or how many. */
+const replicasOf = (text: string): Replicas => (text.trim() === 'auto' ? 'auto' : wholeNumber(1, 5)(text));
+
+function replicasFromEnv({ env }: CommandContext): Replicas {
+  const text = env.CROSSFOLD_NATS_REPLICAS ?? '';
+  try {
+    return text === '' ? 'auto' : replicasOf(text);
+  } catch {
+    const allowed = 'must be auto, or a whole number from 1 to 5';
+    throw new ConfigError({ field: 'CROSSFOLD_NATS_REPLICAS', value: JSON.stringify(text), allowed });
+  }
+}
 
 /** `coordinator`: the service that gives out work. */
 export const registerCoordinator: Register = (program, context) => {
@@ -17,11 +33,11 @@ export const registerCoordinator: Register = (program, context) => {
     .option('--name <name>', 'its name in logs (default: made up from host and process)')
     .option(
       '--replicas <n>',
-      'servers of the broker that keep a copy of everything (default: one; 3 for a cluster of 3)',
-      wholeNumber(1, 5),
+      'servers of the broker that keep a copy of everything, or auto (default: CROSSFOLD_NATS_REPLICAS, else auto: up to 3)',
+      replicasOf,
     )
     .addHelpText('after', examples('coordinator --nats nats://cluster.example:4222'))
-    .action(async (options: { nats?: string; name?: string; http?: string; replicas?: number }) => {
+    .action(async (options: { nats?: string; name?: string; http?: string; replicas?: Replicas }) => {
       const nats = brokerUrl(options.nats, context);
       const listen = httpEndpoint(options.http, context, defaultHttp.coordinator);
       const { createMetrics } = await import('@crossfold/shared/metrics/registry');
@@ -32,7 +48,7 @@ export const registerCoordinator: Register = (program, context) => {
       const logger = createLogger({ service: options.name ?? 'coordinator', env: context.env });
       const rest = {
         ...(options.name === undefined ? {} : { name: options.name }),
-        ...(options.replicas === undefined ? {} : { replicas: options.replicas }),
+        replicas: options.replicas ?? replicasFromEnv(context),
       };
       const http = listen === undefined ? {} : { http: { listen, metrics } };
       await runService((handles) => runCoordinator({ nats, metrics, ...rest }, handles), { logger, ...http });

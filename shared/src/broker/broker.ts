@@ -92,7 +92,12 @@ export async function openBroker(url: string, name: string, options: BrokerOptio
     return {
       nats,
       link,
-      experiments: new RecordStore({ ...parts, kv: experiments, bucket: Buckets.experiments, schema: ExperimentRecord }),
+      experiments: new RecordStore({
+        ...parts,
+        kv: experiments,
+        bucket: Buckets.experiments,
+        schema: ExperimentRecord,
+      }),
       jobs: new RecordStore({ ...parts, kv: jobs, bucket: Buckets.jobs, schema: JobRecord }),
       leases: new RecordStore({ ...parts, kv: leases, bucket: Buckets.leases, schema: Lease }),
       data: blobStore(data, link),

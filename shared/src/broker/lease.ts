@@ -8,7 +8,7 @@ export type Lease = z.infer<typeof Lease>;
 export const leaseKey = 'leader';
 
 /** A holder that has not renewed for this long has lost the lease. */
-export const leaseMs = 3000;
+export const leaseMs = 2500;
 
 /**
  * Decides, at every poll, whether this process holds the lease. A lease is taken over once its record has not changed

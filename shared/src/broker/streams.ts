@@ -42,18 +42,14 @@ export async function ensureStreams(
     storage: StorageType.File,
   };
   const makers: [stream: string, make: (copies: number) => Promise<unknown>][] = [
-    ...Object.values(Buckets).map(
-      (name): [string, (copies: number) => Promise<unknown>] => [
-        recordStream(name),
-        (copies) => jetstream.views.kv(name, { ...bucket, replicas: copies }),
-      ],
-    ),
-    ...[...Object.values(Stores).map(store), seats].map(
-      (config): [string, (copies: number) => Promise<unknown>] => [
-        config.name ?? '',
-        (copies) => manager.streams.add({ ...config, num_replicas: copies }),
-      ],
-    ),
+    ...Object.values(Buckets).map((name): [string, (copies: number) => Promise<unknown>] => [
+      recordStream(name),
+      (copies) => jetstream.views.kv(name, { ...bucket, replicas: copies }),
+    ]),
+    ...[...Object.values(Stores).map(store), seats].map((config): [string, (copies: number) => Promise<unknown>] => [
+      config.name ?? '',
+      (copies) => manager.streams.add({ ...config, num_replicas: copies }),
+    ]),
   ];
   const ensured = makers.map(async ([stream, make]) => {
     const grown = await settled(`stream ${stream}`, settleMs, () => ensure(manager, stream, make, replicas, grow));
