@@ -207,7 +207,7 @@ class World {
       }),
     );
     const queued = this.open().map((job) => ({ job, experimentSince: 0 }));
-    for (const job of planOffers(queued, [...this.workers.values()], 0, offered)) {
+    for (const job of planOffers(queued, [...this.workers.values()], new Map(), offered)) {
       const [free] = this.idle();
       if (free !== undefined) this.workers.set(free.worker, present(free.worker, job.id));
     }

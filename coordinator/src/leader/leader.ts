@@ -60,7 +60,8 @@ export async function lead(context: LeaderContext, signal: AbortSignal): Promise
   const damaged = (error: Error): void => logger.error(error.message);
   await broker.experiments.watch('>', signal, ({ key, value }) => experiments.set(key, value), damaged);
   await broker.jobs.watch('>', signal, ({ key, value }) => jobs.set(key, value), damaged);
-  await broker.seats.clear();
+  // One that has been replaced meanwhile must not throw away what its successor has given out.
+  if (context.leads()) await broker.seats.clear();
   const view = { experiments, jobs };
   context.observer.lead(view, signal);
   const rounds = new Rounds(context, view);
