@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { openBroker, servicePatienceMs } from '@crossfold/shared/broker/broker';
-import { followConnection } from '@crossfold/shared/broker/connection';
 import { LeaseKeeper, leaseMs } from '@crossfold/shared/broker/lease';
 import { Roster } from '@crossfold/shared/broker/presence';
 import type { Replicas } from '@crossfold/shared/broker/streams';
+import { exposeConnection } from '@crossfold/shared/metrics/connection';
 import type { ServiceMetrics } from '@crossfold/shared/metrics/registry';
 import type { ServiceHandles } from '@crossfold/shared/service';
 import { pause } from '@crossfold/shared/wait';
+import { Waits } from '@crossfold/shared/waits';
 import { lead } from './leader/leader.ts';
 import { Exporter } from './metrics/exporter.ts';
 
@@ -39,9 +40,10 @@ export async function runCoordinator(options: CoordinatorOptions, handles: Servi
     onWaiting: (message) => logger.warn(message),
   });
   const now = (): number => performance.timeOrigin + performance.now();
-  followConnection(broker.nats, (connected) => health.set('no broker', !connected));
+  const waits = new Waits(now);
+  exposeConnection(broker.nats, options.metrics.instruments, waits, logger, health);
   const roster = new Roster(broker.nats, signal, now);
-  const exporter = new Exporter({ metrics: options.metrics, broker, roster, logger, now });
+  const exporter = new Exporter({ metrics: options.metrics, broker, roster, waits, logger, now });
   const lease = new LeaseKeeper(broker.leases, name, now);
   let leading: AbortController | undefined;
   let rounds: Promise<void> = Promise.resolve();

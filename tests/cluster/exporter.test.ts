@@ -9,6 +9,7 @@ import type { TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import { createLogger } from '@crossfold/shared/logger';
 import { createMetrics } from '@crossfold/shared/metrics/registry';
+import { Waits } from '@crossfold/shared/waits';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestBroker } from '../support/broker.ts';
 import { startBroker } from '../support/broker.ts';
@@ -49,6 +50,7 @@ describe('what a coordinator exposes', () => {
       broker,
       roster: new Roster(broker.nats, over.signal, () => performance.now()),
       logger,
+      waits: new Waits(() => now),
       now: () => now,
     });
     const experiments = new Map<string, ExperimentRecord>();

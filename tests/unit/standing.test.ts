@@ -1,6 +1,7 @@
 import type { JobNews } from '@crossfold/coordinator/metrics/standing';
-import { foldName, standingOf } from '@crossfold/coordinator/metrics/standing';
+import { standingOf } from '@crossfold/coordinator/metrics/standing';
 import type { JobRecord } from '@crossfold/shared/jobs/records';
+import { foldName } from '@crossfold/shared/jobs/records';
 import type { JobProgress } from '@crossfold/shared/progress';
 import type { CompletedFold } from '@crossfold/shared/results';
 import { describe, expect, it } from 'vitest';

@@ -2,15 +2,18 @@ import { createHash, randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker, servicePatienceMs } from '@crossfold/shared/broker/broker';
-import { followConnection } from '@crossfold/shared/broker/connection';
 import { announce, Roster } from '@crossfold/shared/broker/presence';
 import type { Endpoint } from '@crossfold/shared/endpoint';
-import type { Pace, Presence } from '@crossfold/shared/jobs/records';
-import { isFinal } from '@crossfold/shared/jobs/records';
+import type { JobRecord, Pace, Presence } from '@crossfold/shared/jobs/records';
+import { foldName, isFinal } from '@crossfold/shared/jobs/records';
 import { failAttempt, takeSeat } from '@crossfold/shared/jobs/transitions';
 import type { Logger } from '@crossfold/shared/logger';
+import { exposeConnection } from '@crossfold/shared/metrics/connection';
+import type { ServiceMetrics } from '@crossfold/shared/metrics/registry';
+import type { EngineIdentity } from '@crossfold/shared/results';
 import type { ServiceHandles } from '@crossfold/shared/service';
 import { pause } from '@crossfold/shared/wait';
+import { Waits } from '@crossfold/shared/waits';
 import { DatasetCache } from './data/dataset-cache.ts';
 import { ShardCache } from './data/shard-cache.ts';
 import { EngineThread } from './engine/remote.ts';
@@ -19,7 +22,8 @@ import type { JobParts } from './job/open-job.ts';
 import { openJob } from './job/open-job.ts';
 import type { JobRunner } from './job/run-job.ts';
 import { runJob, stamp } from './job/run-job.ts';
-import { Waits } from './waits.ts';
+import { observers } from './observe/observer.ts';
+import { WorkerMetrics } from './observe/worker-metrics.ts';
 
 export interface WorkerOptions {
   /** Address of the broker, credentials included. */
@@ -35,6 +39,9 @@ export interface WorkerOptions {
   readonly advertise?: Endpoint;
   /** Folder of the shard cache. */
   readonly cache: string;
+  readonly metrics: ServiceMetrics<'worker'>;
+  /** Version of Crossfold. */
+  readonly version: string;
 }
 
 /** Pixels that a worker keeps in memory, for jobs on the same data; one data set may have more. */
@@ -64,7 +71,10 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
     }),
     EngineThread.start({ threads: options.threads }),
   );
-  followConnection(broker.nats, (connected) => health.set('no broker', !connected));
+  const waits = new Waits(now);
+  const observer = observers([new WorkerMetrics(options.metrics, waits, now)]);
+  exposeBuild(options, engine.identity);
+  exposeConnection(broker.nats, options.metrics.instruments, waits, logger, health);
   const identity = createHash('sha256').update(JSON.stringify(engine.identity)).digest('hex').slice(0, 16);
   const ended = new AbortController();
   let state: Presence['state'] = 'idle';
@@ -91,7 +101,8 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
     listener,
     roster: new Roster(broker.nats, ended.signal, now),
     logger,
-    waits: new Waits(now),
+    waits,
+    observer,
     now,
     drain: signal,
     onPace: (measured) => {
@@ -109,13 +120,18 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
     const line = broker.seats.line(identity);
     logger.info({ worker, identity, engine: engine.identity }, 'ready for jobs');
     onReady();
+    let idle: (() => void) | undefined;
     while (!signal.aborted) {
+      idle ??= waits.begin(undefined, 'a seat');
       const seat = await line.next(seatWaitMs).catch(async (error: unknown) => {
         logger.warn({ err: error }, 'could not ask for a seat');
+        options.metrics.instruments.retries.inc({ what: 'request' });
         await pause(seatWaitMs / 4, signal);
         return undefined;
       });
       if (seat === undefined) continue;
+      idle();
+      idle = undefined;
       enter('busy', seat.job);
       const wanted = setInterval(() => seat.stillWanted(), stillWantedMs);
       try {
@@ -141,10 +157,11 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
 
 /** From a seat to the end of the membership that it leads to. */
 async function sit(parts: JobParts, id: string, acknowledge: () => void): Promise<void> {
-  const { broker, worker, now } = parts;
-  const logger = parts.logger.child({ job: id });
+  const { broker, worker, now, observer } = parts;
   const stored = await broker.jobs.get(id);
   if (stored === undefined || isFinal(stored.value.state)) return acknowledge();
+  const { experiment, trial, repeat, fold } = stored.value;
+  const logger = parts.logger.child({ experiment, job: id, trial, fold: foldName(repeat, fold) });
   // A seat that was given out, and then taken back before anybody came for it.
   if (stored.value.members.length >= stored.value.seats) return acknowledge();
   // Data and model first: those who are members already go on undisturbed until this worker can compute with them.
@@ -160,8 +177,13 @@ async function sit(parts: JobParts, id: string, acknowledge: () => void): Promis
     failure = error;
   }
   const member = { worker, address: parts.listener?.address ?? null };
-  const joined = await broker.jobs.transition(id, (job) => takeSeat(job, member, stamp(now)));
+  let before: JobRecord['state'] = stored.value.state;
+  const joined = await broker.jobs.transition(id, (job) => {
+    before = job.state;
+    return takeSeat(job, member, stamp(now));
+  });
   acknowledge();
+  if (joined?.state === 'running') observer.changed(before === 'running' ? 'joined' : 'started', false);
   if (joined === undefined) {
     await runner?.close();
     logger.debug('the seat was not free any more');
@@ -170,10 +192,18 @@ async function sit(parts: JobParts, id: string, acknowledge: () => void): Promis
   if (runner === undefined) {
     const reason = failure instanceof Error ? failure.message : String(failure);
     logger.error({ err: failure }, 'the job could not be opened');
-    await broker.jobs.transition(id, (job) => failAttempt(job, worker, job.generation, reason, stamp(now)));
+    const failed = await broker.jobs.transition(id, (job) =>
+      failAttempt(job, worker, job.generation, reason, stamp(now)),
+    );
+    if (failed !== undefined) observer.changed('failed', failed.state === 'queued');
     return;
   }
   await runJob({ ...parts, logger }, joined, runner);
+}
+
+function exposeBuild({ metrics, version }: WorkerOptions, { version: tensorflow, device }: EngineIdentity): void {
+  const node = process.version;
+  metrics.instruments.buildInfo.set({ service: 'worker', version, node, tensorflow, device }, 1);
 }
 
 function openListener(options: WorkerOptions, logger: Logger): Promise<DirectListener> {

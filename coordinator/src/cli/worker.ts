@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { parseEndpoint } from '@crossfold/shared/endpoint';
 import { createLogger } from '@crossfold/shared/logger';
 import { runService } from '@crossfold/shared/service';
+import { version } from '../version.ts';
 import type { Register } from './options.ts';
 import {
   brokerUrl,
@@ -67,10 +68,13 @@ export const registerWorker: Register = (program, context) => {
         ...(options.advertise === undefined ? {} : { advertise: parseEndpoint(options.advertise, '--advertise') }),
       };
       const metrics = createMetrics('worker');
-      await runService((handles) => runWorker({ nats, threads, exchange, cache, ...rest }, handles), {
-        logger,
-        ...(http === undefined ? {} : { http: { listen: http, metrics } }),
-      });
+      await runService(
+        (handles) => runWorker({ nats, threads, exchange, cache, metrics, version: version(), ...rest }, handles),
+        {
+          logger,
+          ...(http === undefined ? {} : { http: { listen: http, metrics } }),
+        },
+      );
     });
 };
 

@@ -1,20 +1,21 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
-import { followConnection } from '@crossfold/shared/broker/connection';
 import { getJson } from '@crossfold/shared/broker/json-blobs';
 import type { Roster } from '@crossfold/shared/broker/presence';
 import { allProgress } from '@crossfold/shared/broker/subjects';
 import { TrainJobResult } from '@crossfold/shared/jobs/job-result';
 import { TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { JobRecord } from '@crossfold/shared/jobs/records';
-import { isFinal, JobState } from '@crossfold/shared/jobs/records';
+import { foldName, isFinal, JobState } from '@crossfold/shared/jobs/records';
 import type { Logger } from '@crossfold/shared/logger';
+import { exposeWaits } from '@crossfold/shared/metrics/connection';
 import type { Instruments, ServiceMetrics } from '@crossfold/shared/metrics/registry';
 import { ProgressEvent } from '@crossfold/shared/progress';
 import { pause } from '@crossfold/shared/wait';
+import type { Waits } from '@crossfold/shared/waits';
 import type { LeaderObserver, View } from '../leader/leader.ts';
 import { parametersText } from '../results/text.ts';
 import type { JobNews } from './standing.ts';
-import { foldName, standingOf } from './standing.ts';
+import { standingOf } from './standing.ts';
 
 /** How long the series of an experiment stay after it is over; its history lives in the run's folder. */
 export const seriesKeptMs = 15 * 60_000;
@@ -25,7 +26,6 @@ const noNews: JobNews = { progress: undefined, validation: undefined, result: un
 
 /** Gauges that are worked out anew at each reading. */
 const remade = [
-  'waiting',
   'jobs',
   'workers',
   'workerInfo',
@@ -53,6 +53,7 @@ export interface ExporterParts {
   readonly metrics: ServiceMetrics<'coordinator'>;
   readonly broker: Broker;
   readonly roster: Roster;
+  readonly waits: Waits;
   readonly logger: Logger;
   readonly now: () => number;
 }
@@ -68,18 +69,14 @@ export class Exporter implements LeaderObserver {
   readonly #news = new Map<string, JobNews>();
   /** Parameters of trials, by the digest of their plan. */
   readonly #plans = new Map<string, TrialPlan['parameters']>();
-  #noWorkerSince: number | undefined;
+  readonly #waits: Waits;
+  #served: (() => void) | undefined;
 
   constructor(parts: ExporterParts) {
     this.#parts = parts;
     this.#set = parts.metrics.instruments;
-    const { broker, metrics } = parts;
-    this.#set.brokerConnected.set({}, 1);
-    followConnection(broker.nats, (connected) => {
-      this.#set.brokerConnected.set({}, connected ? 1 : 0);
-      if (connected) this.#set.brokerReconnects.inc({});
-    });
-    metrics.onRead(() => this.#update());
+    this.#waits = parts.waits;
+    parts.metrics.onRead(() => this.#update());
   }
 
   lead(view: View, signal: AbortSignal): void {
@@ -170,9 +167,17 @@ export class Exporter implements LeaderObserver {
     for (const gauge of remade) this.#set[gauge].reset();
     if (view === undefined) {
       brokerStorage.reset();
-      this.#noWorkerSince = undefined;
-      return;
-    }
+      this.#stopWaiting();
+    } else this.#showView(view);
+    exposeWaits(this.#set, this.#waits, 0);
+  }
+
+  #stopWaiting(): void {
+    this.#served?.();
+    this.#served = undefined;
+  }
+
+  #showView(view: View): void {
     this.#showWorkers(view);
     const shown = this.#shownExperiments(view);
     const jobs = new Map([...shown].map((id) => [id, [] as JobRecord[]]));
@@ -181,9 +186,8 @@ export class Exporter implements LeaderObserver {
   }
 
   #showWorkers(view: View): void {
-    const { workers, workerInfo, waiting } = this.#set;
-    const { roster, now } = this.#parts;
-    const alive = roster.alive();
+    const { workers, workerInfo } = this.#set;
+    const alive = this.#parts.roster.alive();
     for (const state of ['idle', 'busy', 'draining'] as const)
       workers.set({ state }, alive.filter((worker) => worker.state === state).length);
     for (const { worker, state, job } of alive) {
@@ -196,9 +200,9 @@ export class Exporter implements LeaderObserver {
     const unserved =
       [...view.jobs.values()].some((job) => job.state === 'queued' && !identities.has(job.identity)) ||
       [...view.experiments.values()].some(({ state }) => state === 'submitted' && alive.length === 0);
-    this.#noWorkerSince = unserved ? (this.#noWorkerSince ?? now()) : undefined;
-    if (this.#noWorkerSince !== undefined)
-      waiting.set({ for: 'a matching worker' }, (now() - this.#noWorkerSince) / 1000);
+    // The leader says so to whoever follows the experiment.
+    if (unserved) this.#served ??= this.#waits.begin(undefined, 'a matching worker');
+    else this.#stopWaiting();
   }
 
   #showExperiment(view: View, experiment: string, jobs: readonly JobRecord[]): void {

@@ -1,5 +1,5 @@
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
-import { isFinal } from '@crossfold/shared/jobs/records';
+import { foldName, isFinal } from '@crossfold/shared/jobs/records';
 import { meanOf, sampleStd } from '@crossfold/shared/metrics/summary';
 import type { JobProgress } from '@crossfold/shared/progress';
 import type { CompletedFold, FoldResult } from '@crossfold/shared/results';
@@ -52,9 +52,6 @@ export interface ExperimentStanding {
   readonly elapsedSeconds: number | undefined;
   readonly remainingSeconds: number | undefined;
 }
-
-/** How a fold is called: by its number, from the second repeat on with the repeat before it. */
-export const foldName = (repeat: number, fold: number): string => (repeat === 0 ? `${fold}` : `r${repeat}.${fold}`);
 
 /**
  * How an experiment stands, from its record, its jobs' and what their groups said. Pure.

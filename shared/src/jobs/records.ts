@@ -117,6 +117,9 @@ export type ExperimentRecord = z.infer<typeof ExperimentRecord>;
 export const jobId = (experiment: string, kind: JobKind, trial: number, repeat: number, fold: number): string =>
   `${experiment}.${kind}.${trial}.${repeat}.${fold}`;
 
+/** How metrics and timelines call a fold: by its number, from the second repeat on with the repeat before it. */
+export const foldName = (repeat: number, fold: number): string => (repeat === 0 ? `${fold}` : `r${repeat}.${fold}`);
+
 /** A place in a job's group, as the queue carries it. */
 export const Seat = z.strictObject({ job: z.string().max(200) }).readonly();
 export type Seat = z.infer<typeof Seat>;

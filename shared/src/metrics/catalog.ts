@@ -73,9 +73,9 @@ export const catalog = {
   generationChanges: {
     kind: 'counter',
     name: 'crossfold_generation_changes_total',
-    help: 'Generations opened or closed, counted once each by whoever changed the record. started: a first or new group; joined: a member more; lost: members silent; left: a member handed over; failed: an attempt threw.',
+    help: 'Generations opened or closed, counted once each by whoever changed the record. started: a first or new group; joined: a member more; lost: members silent; left: a member was asked to end; narrowed: a member gave its seat up to another job; failed: an attempt threw.',
     unit: 'count',
-    labels: { reason: ['started', 'joined', 'lost', 'left', 'failed'] },
+    labels: { reason: ['started', 'joined', 'lost', 'left', 'narrowed', 'failed'] },
     services: both,
   },
   retries: {
@@ -89,9 +89,9 @@ export const catalog = {
   waiting: {
     kind: 'gauge',
     name: 'crossfold_waiting_seconds',
-    help: 'How long the process has waited, by what for: a worker by its name, a seat, members, the broker, the engine, a matching worker. Absent while it does not wait.',
+    help: 'How long the process has waited, for whom: a worker by its name, or what it is in words (which have spaces in them). Absent while it does not wait.',
     unit: 'seconds',
-    labels: { for: { oneFor: 'worker waited for, and a few fixed ones' } },
+    labels: { for: { oneFor: 'worker waited for, and kind of thing' } },
     services: both,
   },
 

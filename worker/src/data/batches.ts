@@ -50,7 +50,11 @@ export function batchesOf(
 
 /** The samples of one of a batch's slices: neighbours, as equally many as can be, none where there are too few. */
 export const sliceOf = (batch: Uint32Array, slice: number, slices: number): Uint32Array =>
-  batch.subarray(Math.floor((slice * batch.length) / slices), Math.floor(((slice + 1) * batch.length) / slices));
+  batch.subarray(sliceStart(batch.length, slice, slices), sliceStart(batch.length, slice + 1, slices));
+
+/** How many of a batch's samples come before one of its slices. */
+export const sliceStart = (samples: number, slice: number, slices: number): number =>
+  Math.floor((slice * samples) / slices);
 
 /** Each byte's share of 255, the nearest float32: what `astype('float32') / 255` gives. */
 const rescaled = Float32Array.from({ length: 256 }, (_, byte) => byte / 255);

@@ -3,7 +3,7 @@ import type { SliceRange } from '../exchange/tree.ts';
 import { completeSubtrees, NodeSum } from '../exchange/tree.ts';
 import type { EngineState } from '../job/state.ts';
 import type { Engine } from './engine.ts';
-import type { NodeVector, SessionFacts, SessionOptions, StepFacts } from './session.ts';
+import type { Gradient, NodeVector, SessionFacts, SessionOptions, StepFacts } from './session.ts';
 import { outputsPerSample, validationLength, validationNodes } from './validation.ts';
 
 /** Samples that are evaluated in one call; fixed, so that a sample's outputs never depend on the group. */
@@ -15,6 +15,8 @@ export class JobHost {
   readonly #engine: Engine;
   readonly #options: SessionOptions;
   readonly #batch: ReturnType<typeof batchesOf>;
+  /** Time spent on getting batches ready so far. */
+  #dataMs = 0;
 
   constructor(engine: Engine, options: SessionOptions) {
     this.#engine = engine;
@@ -33,10 +35,13 @@ export class JobHost {
   gradient(
     at: { readonly epoch: number; readonly step: number; readonly update: number },
     range: SliceRange,
-  ): NodeVector[] {
+  ): Gradient {
     const { training } = this.#options;
+    const before = this.#dataMs;
+    const started = performance.now();
     const batch = this.#batch(at.epoch, at.step);
-    return completeSubtrees(training.microBatches, range).map(({ from, to }) => {
+    this.#dataMs += performance.now() - started;
+    const nodes = completeSubtrees(training.microBatches, range).map(({ from, to }) => {
       const sum = new NodeSum();
       for (let slice = from; slice < to; slice++) {
         const samples = sliceOf(batch, slice, training.microBatches);
@@ -44,6 +49,7 @@ export class JobHost {
       }
       return { from, to, vector: sum.total() };
     });
+    return { nodes, dataMs: this.#dataMs - before };
   }
 
   update(total: Float32Array, learningRate: number): StepFacts {
@@ -85,8 +91,11 @@ export class JobHost {
 
   #gather(samples: Uint32Array): { x: Float32Array; labels: Int32Array } {
     const { data } = this.#options;
+    const started = performance.now();
     const x = new Float32Array(samples.length * data.sampleBytes);
     gather(data, samples, x);
-    return { x, labels: Int32Array.from(samples, (place) => data.labels[place] ?? 0) };
+    const labels = Int32Array.from(samples, (place) => data.labels[place] ?? 0);
+    this.#dataMs += performance.now() - started;
+    return { x, labels };
   }
 }

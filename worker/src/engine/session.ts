@@ -30,6 +30,13 @@ export interface NodeVector {
   readonly vector: Float32Array;
 }
 
+/** What a rank contributes to a step's sum. */
+export interface Gradient {
+  readonly nodes: NodeVector[];
+  /** Time that getting the batch ready took, milliseconds. */
+  readonly dataMs: number;
+}
+
 export interface StepFacts {
   /** Mean loss of the batch. */
   readonly loss: number;
@@ -58,7 +65,7 @@ export interface EngineSession extends SessionFacts {
   gradient(
     at: { readonly epoch: number; readonly step: number; readonly update: number },
     slices: SliceRange,
-  ): Promise<NodeVector[]>;
+  ): Promise<Gradient>;
   /** One update of the weights from the summed vector of all slices. */
   update(total: Float32Array, learningRate: number): Promise<StepFacts>;
   /** Outputs for the validation samples of a range of slices, as vectors to be summed over the group. */

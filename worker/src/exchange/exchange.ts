@@ -1,8 +1,8 @@
 import { groupSubject } from '@crossfold/shared/broker/subjects';
 import { ConfigError } from '@crossfold/shared/errors';
 import type { Member } from '@crossfold/shared/jobs/records';
+import type { Wait } from '@crossfold/shared/waits';
 import type { NatsConnection } from 'nats';
-import type { Wait } from '../waits.ts';
 import type { NodeVector } from './all-reduce.ts';
 import { GroupExchange } from './group-exchange.ts';
 import type { DirectListener } from './listener.ts';
@@ -64,6 +64,7 @@ export interface Exchange {
 export interface ExchangeCounters {
   readonly bytesOut: number;
   readonly bytesIn: number;
+  readonly byTransport: Readonly<Record<'nats' | 'direct', { readonly in: number; readonly out: number }>>;
   /** Frames dropped because they fit nothing that this member expects. */
   readonly badFrames: number;
   /** Blocks sent again because a peer lacked them. */

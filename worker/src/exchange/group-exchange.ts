@@ -1,4 +1,4 @@
-import type { Wait } from '../waits.ts';
+import type { Wait } from '@crossfold/shared/waits';
 import type { BlockHeader, NodeVector, SendBlock } from './all-reduce.ts';
 import { Reduction } from './all-reduce.ts';
 import { BufferPool } from './buffers.ts';

@@ -1,7 +1,7 @@
 import { aborted, pause } from '@crossfold/shared/wait';
 import type { NatsConnection } from 'nats';
 import type { BufferPool } from './buffers.ts';
-import type { ExchangeOptions, GroupView } from './exchange.ts';
+import type { ExchangeCounters, ExchangeOptions, GroupView } from './exchange.ts';
 import type { Header } from './frame.ts';
 import type { Receive, TransportName } from './transport.ts';
 import { DirectTransport } from './transport-direct.ts';
@@ -126,9 +126,10 @@ export class Router {
     return true;
   }
 
-  counters(): { bytesOut: number; bytesIn: number } {
-    const sum = (bytes: 'bytesOut' | 'bytesIn'): number => (this.#nats?.[bytes] ?? 0) + (this.#direct?.[bytes] ?? 0);
-    return { bytesOut: sum('bytesOut'), bytesIn: sum('bytesIn') };
+  counters(): Pick<ExchangeCounters, 'bytesOut' | 'bytesIn' | 'byTransport'> {
+    const nats = { in: this.#nats?.bytesIn ?? 0, out: this.#nats?.bytesOut ?? 0 };
+    const direct = { in: this.#direct?.bytesIn ?? 0, out: this.#direct?.bytesOut ?? 0 };
+    return { bytesOut: nats.out + direct.out, bytesIn: nats.in + direct.in, byTransport: { nats, direct } };
   }
 
   /** Lets what is queued leave, within a bound, unless `abrupt`. */

@@ -1,9 +1,12 @@
 import type { TrainingSpec } from '@crossfold/shared/config/training';
 import { ExperimentFailedError } from '@crossfold/shared/errors';
+import { sliceStart } from '../data/batches.ts';
 import { learningRateAt } from '../engine/schedule.ts';
 import type { EngineSession } from '../engine/session.ts';
 import type { Exchange } from '../exchange/exchange.ts';
+import type { SliceRange } from '../exchange/tree.ts';
 import { rankRange } from '../exchange/tree.ts';
+import type { JobObserver } from '../observe/observer.ts';
 import type { Action } from './course.ts';
 import type { JobState } from './state.ts';
 
@@ -14,18 +17,8 @@ export interface Place {
   readonly exchange: Exchange;
   /** Aborts when the generation closes. */
   readonly signal: AbortSignal;
-  /** Told after each step where its time went. */
-  readonly onStep?: (times: StepTimes) => void;
-}
-
-/** Where a train step's time went on one member, milliseconds. */
-export interface StepTimes {
-  /** Slices that it computed the gradient of. */
-  readonly slices: number;
-  readonly compute: number;
-  /** From being done with its own sums to having the sum over the group. */
-  readonly exchange: number;
-  readonly update: number;
+  readonly now: () => number;
+  readonly observer: Required<JobObserver>;
 }
 
 /** Trying again would give the same: the job fails with this as its reason. */
@@ -42,26 +35,31 @@ export async function trainStep(
   training: TrainingSpec,
   place: Place,
 ): Promise<JobState> {
-  const started = performance.now();
+  const { exchange, observer, now } = place;
+  const started = now();
   const slices = rankRange(place.rank, place.size, training.microBatches);
-  const nodes = await engine.gradient(action, slices);
+  const { nodes, dataMs } = await engine.gradient(action, slices);
   place.signal.throwIfAborted();
-  const computed = performance.now();
-  const total = await place.exchange.allReduce(state.position, nodes, engine.vectorLength, place.signal);
+  const computed = now();
+  const total = await exchange.allReduce(state.position, nodes, engine.vectorLength, place.signal);
 
-  const summed = performance.now();
+  const summed = now();
   const learningRate = learningRateAt(training, { ...action, history: state.history });
   const step = await engine.update(total, learningRate);
-  place.onStep?.({
+  observer.stepped({
+    epoch: action.epoch,
+    step: action.step,
     slices: slices.to - slices.from,
-    compute: computed - started,
-    exchange: summed - computed,
-    update: performance.now() - summed,
+    samples: samplesIn(slices, step.samples, training.microBatches),
+    transport: exchange.transport,
+    times: { started, dataMs, computed, summed, updated: now() },
   });
-  if (!Number.isFinite(step.loss))
+  if (!Number.isFinite(step.loss)) {
+    observer.diverged();
     throw new HopelessError(
       `the loss became ${step.loss} in epoch ${action.epoch + 1}, step ${action.step + 1}; a smaller training.optimizer.learningRate or gradient clipping (training.clip) may help`,
     );
+  }
   return {
     ...state,
     position: state.position + 1,
@@ -72,9 +70,13 @@ export async function trainStep(
       correct: state.running.correct + step.correct,
       samples: state.running.samples + step.samples,
     },
-    exchange: place.exchange.transport === 'none' ? state.exchange : place.exchange.transport,
+    exchange: exchange.transport === 'none' ? state.exchange : exchange.transport,
   };
 }
+
+/** Samples of a batch that lie in a range of its slices. */
+const samplesIn = ({ from, to }: SliceRange, samples: number, slices: number): number =>
+  sliceStart(samples, to, slices) - sliceStart(samples, from, slices);
 
 /**
  * The end of an epoch: every rank evaluates the validation samples of its slices, the outputs of all are summed into
@@ -89,11 +91,14 @@ export async function validate(
   place: Place,
   secondsOfEpoch: number,
 ): Promise<JobState> {
+  const { observer, now } = place;
+  const started = now();
   const slices = rankRange(place.rank, place.size, training.microBatches);
   const nodes = await engine.validate(slices);
   place.signal.throwIfAborted();
   const total = await place.exchange.allReduce(state.position, nodes, engine.validationLength, place.signal);
   const { outputs, digestsAgree } = engine.readValidation(total);
+  observer.validated(epoch, { from: started, to: now() });
   if (!digestsAgree)
     throw new HopelessError(
       `the members of the group hold different weights after epoch ${epoch + 1}; their engines do not compute alike`,

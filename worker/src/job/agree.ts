@@ -1,7 +1,7 @@
 import { groupSubject } from '@crossfold/shared/broker/subjects';
+import type { ReadWait } from '@crossfold/shared/waits';
 import type { NatsConnection } from 'nats';
 import { z } from 'zod';
-import type { ReadWait } from '../waits.ts';
 
 /** What each member says of itself when a generation opens. */
 const Hello = z.strictObject({

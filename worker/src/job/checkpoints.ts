@@ -1,6 +1,10 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
 import type { JobRecord } from '@crossfold/shared/jobs/records';
 import { checkpointed } from '@crossfold/shared/jobs/transitions';
+import type { Stretch } from '../observe/observer.ts';
+
+/** Called after each write: with what it failed with, if it did, its size and the time that it took. */
+export type OnEnd = (error: unknown, bytes: number, took: Stretch) => void;
 
 /**
  * Writes a job's checkpoints: the blob first, then the record that points to it, then the one before is removed; so the
@@ -10,13 +14,15 @@ import { checkpointed } from '@crossfold/shared/jobs/transitions';
 export class Checkpoints {
   readonly #broker: Broker;
   readonly #worker: string;
-  readonly #onError: (error: unknown) => void;
+  readonly #now: () => number;
+  readonly #onEnd: OnEnd;
   #writing: Promise<void> | undefined;
 
-  constructor(broker: Broker, worker: string, onError: (error: unknown) => void) {
+  constructor(broker: Broker, worker: string, now: () => number, onEnd: OnEnd) {
     this.#broker = broker;
     this.#worker = worker;
-    this.#onError = onError;
+    this.#now = now;
+    this.#onEnd = onEnd;
   }
 
   get busy(): boolean {
@@ -25,8 +31,10 @@ export class Checkpoints {
 
   /** Starts to write; a failure is reported, not thrown: the job can go on without this checkpoint. */
   write(job: JobRecord, position: number, bytes: Uint8Array): void {
+    const from = this.#now();
+    const end = (error: unknown): void => this.#onEnd(error, bytes.length, { from, to: this.#now() });
     this.#writing = this.#write(job, position, bytes)
-      .catch(this.#onError)
+      .then(() => end(undefined), end)
       .finally(() => {
         this.#writing = undefined;
       });

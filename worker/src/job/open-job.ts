@@ -9,12 +9,13 @@ import type { JobRecord, Pace } from '@crossfold/shared/jobs/records';
 import type { Logger } from '@crossfold/shared/logger';
 import { planModel } from '@crossfold/shared/model/plan';
 import type { JobProgress } from '@crossfold/shared/progress';
+import type { Waits } from '@crossfold/shared/waits';
 import { stepsPerEpoch } from '../data/batches.ts';
 import type { DatasetCache } from '../data/dataset-cache.ts';
 import type { EngineThread } from '../engine/remote.ts';
 import { openExchange } from '../exchange/exchange.ts';
 import type { DirectListener } from '../exchange/listener.ts';
-import type { Waits } from '../waits.ts';
+import type { JobObserver } from '../observe/observer.ts';
 import { Checkpoints } from './checkpoints.ts';
 import type { Course } from './course.ts';
 import { PaceMeter } from './pace.ts';
@@ -38,6 +39,7 @@ export interface JobParts {
   readonly waits: Waits;
   readonly now: () => number;
   readonly drain: AbortSignal;
+  readonly observer: Required<JobObserver>;
   /** Told how fast the job goes, see `Pace`. */
   readonly onPace: (pace: Pace | undefined) => void;
 }
@@ -47,7 +49,7 @@ const reportEveryMs = 500;
 
 /** Fetches what a job needs (plan, folds, shards), builds its model, and makes it ready to run. */
 export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRunner> {
-  const { broker, worker, logger, now } = parts;
+  const { broker, worker, logger, now, observer } = parts;
   const plan = await getJson(broker.artifacts, { digest: record.plan }, TrialPlan);
   const manifest = await getJson(broker.data, plan.manifest, Manifest);
   const { experiment } = plan;
@@ -86,9 +88,11 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
     plan,
     course,
     engine,
-    checkpoints: new Checkpoints(broker, worker, (error) =>
-      logger.warn({ err: error }, 'no checkpoint could be written'),
-    ),
+    observer,
+    checkpoints: new Checkpoints(broker, worker, now, (error, bytes, took) => {
+      if (error !== undefined) logger.warn({ err: error }, 'no checkpoint could be written');
+      observer.checkpointed(error === undefined, bytes, took);
+    }),
     checkpointEveryMs,
     meter: new PaceMeter(microBatches, engine.vectorLength, transport),
     openExchange: ({ record: job, rank, signal }) =>
@@ -164,6 +168,7 @@ function reporter(
       ...(endOfEpoch && valLoss !== undefined && valAccuracy !== undefined ? { valLoss, valAccuracy } : {}),
       imagesPerSecond,
     };
+    parts.observer.progressed(record, progress);
     if (!parts.broker.nats.isClosed()) parts.broker.nats.publish(progressSubject(record.id), JSON.stringify(progress));
   };
 }

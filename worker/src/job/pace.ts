@@ -1,5 +1,5 @@
 import type { Pace } from '@crossfold/shared/jobs/records';
-import type { StepTimes } from './actions.ts';
+import type { JobObserver, SteppedFacts } from '../observe/observer.ts';
 
 /**
  * What an exchange with one peer costs, in milliseconds: a fixed part, and one for each megabyte of the vector. Measured
@@ -16,7 +16,7 @@ const window = 9;
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
 
 /** Measures how fast a job goes on this member: what the leader decides by whether more members would pay. */
-export class PaceMeter {
+export class PaceMeter implements JobObserver {
   readonly #slices: number;
   readonly #exchangeMs: number;
   #perSlice: number[] = [];
@@ -29,10 +29,10 @@ export class PaceMeter {
     this.#exchangeMs = fixed + (perMegabyte * 4 * vectorLength) / 1e6;
   }
 
-  step({ slices, compute, update }: StepTimes): void {
+  stepped({ slices, times }: SteppedFacts): void {
     if (!this.#first && slices > 0) {
-      this.#perSlice = [...this.#perSlice, compute / slices].slice(-window);
-      this.#alone = [...this.#alone, update].slice(-window);
+      this.#perSlice = [...this.#perSlice, (times.computed - times.started) / slices].slice(-window);
+      this.#alone = [...this.#alone, times.updated - times.summed].slice(-window);
     }
     this.#first = false;
   }

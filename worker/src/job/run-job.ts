@@ -15,7 +15,8 @@ import {
 } from '@crossfold/shared/jobs/transitions';
 import type { Logger } from '@crossfold/shared/logger';
 import { aborted } from '@crossfold/shared/wait';
-import type { Waits } from '../waits.ts';
+import type { Waits } from '@crossfold/shared/waits';
+import type { JobObserver } from '../observe/observer.ts';
 import { HopelessError } from './actions.ts';
 import { GenerationChangedError, Membership, NotMemberError } from './membership.ts';
 
@@ -30,6 +31,7 @@ export interface JobContext {
   readonly now: () => number;
   /** Aborts when the worker is asked to leave: it hands over at the next step boundary. */
   readonly drain: AbortSignal;
+  readonly observer: Required<JobObserver>;
 }
 
 /** The worker leaves of its own will. */
@@ -108,7 +110,7 @@ export async function runJob(context: JobContext, record: JobRecord, runner: Job
 }
 
 /** @throws NotMemberError where this worker is not, or no longer, a member. */
-function enter({ broker, worker, now }: JobContext, membership: Membership): Generation {
+function enter({ broker, worker, now, observer }: JobContext, membership: Membership): Generation {
   const { record, signal } = membership.enter();
   const rank = membership.rank;
   return {
@@ -120,26 +122,31 @@ function enter({ broker, worker, now }: JobContext, membership: Membership): Gen
       const left = await broker.jobs.transition(record.id, (job) =>
         yieldSeat(job, worker, record.generation, stamp(now)),
       );
+      if (left !== undefined) observer.changed('narrowed', false);
       return left !== undefined;
     },
   };
 }
 
 async function giveUp(context: JobContext, record: JobRecord, error: unknown): Promise<void> {
-  const { broker, worker, logger, now } = context;
+  const { broker, worker, logger, now, observer } = context;
   if (error instanceof NotMemberError) {
     logger.info('no longer a member of the job');
     return;
   }
   if (error instanceof DrainError) {
-    await broker.jobs.transition(record.id, (job) => handBack(job, worker, stamp(now)));
+    const handed = await broker.jobs.transition(record.id, (job) => handBack(job, worker, stamp(now)));
+    if (handed !== undefined) observer.changed('left', false);
     logger.info('handed the job over');
     return;
   }
   const message = error instanceof Error ? error.message : String(error);
   logger.error({ err: error }, 'the job failed here');
   const fail = error instanceof HopelessError ? failForGood : failAttempt;
-  await broker.jobs.transition(record.id, (job) => fail(job, worker, job.generation, message, stamp(now)));
+  const failed = await broker.jobs.transition(record.id, (job) =>
+    fail(job, worker, job.generation, message, stamp(now)),
+  );
+  if (failed !== undefined) observer.changed('failed', failed.state === 'queued');
 }
 
 /** Resolves once a generation is open, or nothing more will come of the group. */
@@ -159,7 +166,7 @@ async function formed({ waits, logger, now }: JobContext, membership: Membership
  * forming group that has waited long enough starts. The leader does the same for groups without survivors.
  */
 function guardMembers(context: JobContext, membership: Membership, over: AbortSignal): NodeJS.Timeout {
-  const { broker, roster, worker, logger, now } = context;
+  const { broker, roster, worker, logger, now, observer } = context;
   let busy = false;
   // By this worker's own clock, so that clocks need not agree.
   const joined = new Map<string, number>();
@@ -169,8 +176,10 @@ function guardMembers(context: JobContext, membership: Membership, over: AbortSi
     formingSince = job.state === 'forming' ? (formingSince ?? now()) : undefined;
     if (formingSince !== undefined && now() - formingSince >= formingMs) {
       const started = await broker.jobs.transition(job.id, (current) => startWithFewer(current, stamp(now)));
-      if (started !== undefined)
+      if (started !== undefined) {
+        observer.changed('started', false);
         logger.warn({ members: started.members.length, seats: started.seats }, 'started with fewer members');
+      }
     }
     for (const { worker: peer } of job.members) if (!joined.has(peer)) joined.set(peer, now());
     const lost = job.members
@@ -178,7 +187,9 @@ function guardMembers(context: JobContext, membership: Membership, over: AbortSi
       .filter((peer) => peer !== worker && roster.isLost(peer, joined.get(peer) ?? now()));
     if (lost.length === 0 || membership.rank < 0) return;
     const next = await broker.jobs.transition(job.id, (current) => removeMembers(current, new Set(lost), stamp(now)));
-    if (next !== undefined) logger.warn({ lost, generation: next.generation }, 'members were lost');
+    if (next === undefined) return;
+    observer.changed('lost', next.state === 'queued');
+    logger.warn({ lost, generation: next.generation }, 'members were lost');
   };
   return setInterval(() => {
     if (busy || over.aborted) return;

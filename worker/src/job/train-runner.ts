@@ -3,10 +3,11 @@ import type { TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { JobRecord, Pace } from '@crossfold/shared/jobs/records';
 import type { Logger } from '@crossfold/shared/logger';
 import { aborted } from '@crossfold/shared/wait';
+import type { ReadWait, Waits } from '@crossfold/shared/waits';
 import type { EngineSession } from '../engine/session.ts';
 import type { Exchange } from '../exchange/exchange.ts';
-import type { ReadWait, Waits } from '../waits.ts';
-import type { StepTimes } from './actions.ts';
+import type { JobObserver } from '../observe/observer.ts';
+import { observers } from '../observe/observer.ts';
 import { trainStep, validate } from './actions.ts';
 import { agreeOnPosition } from './agree.ts';
 import type { Checkpoints } from './checkpoints.ts';
@@ -26,6 +27,7 @@ export interface TrainParts {
   readonly waits: Waits;
   readonly now: () => number;
   readonly drain: AbortSignal;
+  readonly observer: Required<JobObserver>;
   readonly plan: TrialPlan;
   readonly course: Course;
   readonly engine: EngineSession;
@@ -45,6 +47,7 @@ export interface TrainParts {
 /** Trains one fold. The state survives from generation to generation in the engine and in `state`. */
 export function trainRunner(parts: TrainParts): JobRunner {
   let state: JobState | undefined;
+  const observer = observers([parts.observer, parts.meter]);
   let checkpointAt = parts.now();
   let epochStartedAt = parts.now();
 
@@ -54,12 +57,13 @@ export function trainRunner(parts: TrainParts): JobRunner {
       const { logger, waits } = parts;
       const exchange = await waits.during(logger, 'the group to be within reach', parts.openExchange(generation));
       const unwatch = waits.watch(logger, () => exchange.waitingFor());
+      observer.entered({ record, rank, exchange });
       try {
         state = await reachCommonState(parts, state, generation, exchange);
         epochStartedAt = parts.now();
         const meter = throughput(parts.now);
         const size = record.members.length;
-        const place = { rank, size, exchange, signal, onStep: (times: StepTimes) => parts.meter.step(times) };
+        const place = { rank, size, exchange, signal, now: parts.now, observer };
         for (;;) {
           const action = state.ended ? ({ kind: 'done' } as const) : actionAt(parts.course, state.position);
           if (action.kind === 'done') break;
@@ -94,6 +98,7 @@ export function trainRunner(parts: TrainParts): JobRunner {
         throw signal.reason;
       } finally {
         unwatch();
+        observer.left();
         await exchange.close();
       }
     },
@@ -119,27 +124,32 @@ async function reachCommonState(
   { record, rank, signal }: Generation,
   exchange: Exchange,
 ): Promise<JobState> {
+  const { observer, now } = parts;
+  const from = now();
   const members = record.members.map((m) => m.worker);
   const group = { job: record.id, generation: record.generation, rank, members };
   const watch = (read: ReadWait): (() => void) => parts.waits.watch(parts.logger, read);
   const agreed = await agreeOnPosition(parts.broker.nats, group, held?.position ?? -1, signal, watch);
   const subject = `state/${agreed.position}`;
-  if (agreed.position < 0) return restore(parts, record);
+  if (agreed.position < 0) {
+    const state = await restore(parts, record);
+    observer.agreed(state.position === 0 ? 'fresh' : 'restored', state.position, { from, to: now() });
+    return state;
+  }
   if (held?.position === agreed.position) {
     if (agreed.someLack && agreed.provider === rank) {
       const bytes = encodeState(held, await parts.engine.state());
       exchange.serve((what) => (what === subject ? bytes : undefined));
     }
+    observer.agreed('kept', agreed.position, { from, to: now() });
     return held;
   }
-  const started = parts.now();
+  const started = now();
   const bytes = await exchange.fetch(subject, agreed.provider, parts.engine.maxStateBytes, signal);
   const { job, engine } = decodeState(bytes, `the state from rank ${agreed.provider}`);
   await parts.engine.load(engine);
-  parts.logger.info(
-    { position: agreed.position, bytes: bytes.length, ms: parts.now() - started },
-    'took over the state',
-  );
+  parts.logger.info({ position: agreed.position, bytes: bytes.length, ms: now() - started }, 'took over the state');
+  observer.agreed('fetched', agreed.position, { from, to: now() });
   return job;
 }
 

@@ -1,4 +1,4 @@
-import type { Logger } from '@crossfold/shared/logger';
+import type { Logger } from './logger.ts';
 
 /** Whom a process waits for, what for, and how long it has, in milliseconds. */
 export interface Wait {
@@ -19,7 +19,8 @@ const lookEveryMs = 250;
 
 interface Source {
   readonly read: ReadWait;
-  readonly logger: Logger;
+  /** Undefined where the wait is nothing to be said in a log: that of an idle worker for work. */
+  readonly logger: Logger | undefined;
   /** The long wait that was last named: when it began and when it was named. */
   said: { readonly startedAt: number; at: number } | undefined;
 }
@@ -36,7 +37,7 @@ export class Waits {
   }
 
   /** Looks after something that may wait until the function that comes back is called. */
-  watch(logger: Logger, read: ReadWait): () => void {
+  watch(logger: Logger | undefined, read: ReadWait): () => void {
     const source: Source = { logger, read, said: undefined };
     this.#sources.add(source);
     this.#ticker ??= setInterval(() => this.#look(), lookEveryMs).unref();
@@ -49,10 +50,15 @@ export class Waits {
     };
   }
 
+  /** The same for a wait for one thing, from now on. */
+  begin(logger: Logger | undefined, what: string, members: readonly string[] = []): () => void {
+    const startedAt = this.#now();
+    return this.watch(logger, () => ({ members, what, sinceMs: this.#now() - startedAt }));
+  }
+
   /** Looks after a promise: as long as it is not settled, it is waited for. */
   async during<T>(logger: Logger, what: string, promise: Promise<T>, members: readonly string[] = []): Promise<T> {
-    const startedAt = this.#now();
-    const end = this.watch(logger, () => ({ members, what, sinceMs: this.#now() - startedAt }));
+    const end = this.begin(logger, what, members);
     try {
       return await promise;
     } finally {
@@ -73,7 +79,7 @@ export class Waits {
       const { said } = source;
       if (said !== undefined && now - said.at < sayAgainMs) continue;
       source.said = { startedAt: said?.startedAt ?? now - wait.sinceMs, at: now };
-      source.logger.warn({ members: wait.members, for: wait.what, ms: Math.round(wait.sinceMs) }, 'waiting');
+      source.logger?.warn({ members: wait.members, for: wait.what, ms: Math.round(wait.sinceMs) }, 'waiting');
     }
   }
 
@@ -82,6 +88,6 @@ export class Waits {
     const { said } = source;
     if (said === undefined || (startedAt !== undefined && startedAt - said.startedAt < 1)) return;
     source.said = undefined;
-    source.logger.info({ ms: Math.round(this.#now() - said.startedAt) }, 'waited');
+    source.logger?.info({ ms: Math.round(this.#now() - said.startedAt) }, 'waited');
   }
 }
