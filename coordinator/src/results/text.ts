@@ -7,6 +7,9 @@ export const percent = (ratio: number): string => `${(100 * ratio).toFixed(2)} %
 export const meanPercent = ({ mean, std, ci95 }: Summary): string =>
   ci95.length === 0 ? percent(mean) : `${(100 * mean).toFixed(2)} ± ${(100 * std).toFixed(2)} %`;
 
+/** `0.80 points`: a difference between percentages. */
+export const points = (difference: number): string => `${(100 * difference).toFixed(2)} points`;
+
 export const decimal = (value: number, digits = 4): string => value.toFixed(digits);
 
 /** `0.0912 ± 0.0051`. */

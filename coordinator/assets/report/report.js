@@ -1,0 +1,138 @@
+// What a report can do beside being read: tell numbers where one points, sort and filter tables, light up a fold.
+// Everything it needs is in the page; without it the page is complete.
+(() => {
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+  // Numbers of what one points at.
+  const tip = document.getElementById('tip');
+  const hideTip = () => {
+    tip.hidden = true;
+  };
+  document.addEventListener('pointermove', (event) => {
+    const target = event.target instanceof Element ? event.target.closest('[data-tip]') : null;
+    if (target === null) {
+      hideTip();
+      return;
+    }
+    tip.textContent = target.getAttribute('data-tip');
+    tip.hidden = false;
+    const { width, height } = tip.getBoundingClientRect();
+    const left = event.clientX + 14 + width > innerWidth ? event.clientX - width - 14 : event.clientX + 14;
+    const top = Math.min(event.clientY + 14, innerHeight - height - 8);
+    tip.style.transform = `translate(${Math.max(4, left)}px, ${Math.max(4, top)}px)`;
+  });
+  document.addEventListener('pointerleave', hideTip);
+  document.addEventListener('scroll', hideTip, { passive: true });
+  document.addEventListener('keydown', (event) => {
+    if (event.key === 'Escape') hideTip();
+  });
+
+  // A fold, wherever it is drawn, lights up with its row and its point.
+  const light = (key, on) => {
+    for (const element of all('[data-fold]')) if (element.dataset.fold === key) element.classList.toggle('lit', on);
+  };
+  for (const element of all('tr[data-fold], circle[data-fold]')) {
+    element.addEventListener('pointerenter', () => light(element.dataset.fold, true));
+    element.addEventListener('pointerleave', () => light(element.dataset.fold, false));
+  }
+
+  // Tables to sort: by number where cells have one, by text otherwise.
+  const sortKey = (row, column) => {
+    const cell = row.cells[column];
+    const text = cell?.dataset.value ?? cell?.textContent.trim() ?? '';
+    const number = Number(text);
+    return text !== '' && !Number.isNaN(number) ? number : text;
+  };
+  const order = (a, b) => {
+    if (typeof a === 'number' && typeof b === 'number') return a - b;
+    if (typeof a === 'number') return -1;
+    if (typeof b === 'number') return 1;
+    return a.localeCompare(b, undefined, { numeric: true });
+  };
+  for (const table of all('table.sortable')) {
+    const heads = all('thead tr:last-child > th[scope="col"]', table);
+    for (const head of heads) {
+      const button = document.createElement('button');
+      button.type = 'button';
+      button.append(...head.childNodes);
+      head.append(button);
+      button.addEventListener('click', () => {
+        const before = head.getAttribute('aria-sort');
+        // Numbers are wanted largest first, names in order.
+        const firstDown = !head.classList.contains('text');
+        const down = before === null ? firstDown : before === 'ascending';
+        for (const other of heads) other.removeAttribute('aria-sort');
+        head.setAttribute('aria-sort', down ? 'descending' : 'ascending');
+        const body = table.tBodies[0];
+        const column = head.cellIndex;
+        const sorted = [...body.rows].sort((a, b) => order(sortKey(a, column), sortKey(b, column)));
+        body.append(...(down ? sorted.reverse() : sorted));
+      });
+    }
+  }
+
+  // Tables to filter: rows that have all the words.
+  for (const input of all('input[data-filters]')) {
+    const table = document.getElementById(input.dataset.filters);
+    const said = document.getElementById(input.getAttribute('aria-describedby'));
+    input.closest('.tools').hidden = false;
+    input.addEventListener('input', () => {
+      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const rows = [...table.tBodies[0].rows];
+      for (const row of rows) {
+        const text = row.textContent.toLowerCase();
+        row.hidden = !words.every((word) => text.includes(word));
+      }
+      const shown = rows.filter((row) => !row.hidden).length;
+      said.textContent = words.length === 0 ? '' : `${shown} of ${rows.length} shown`;
+      document.dispatchEvent(new CustomEvent('filtered', { detail: rows }));
+    });
+  }
+
+  // Counts of a matrix, or each as a share of its row.
+  for (const button of all('button.shares')) {
+    button.hidden = false;
+    button.addEventListener('click', () => {
+      const shares = button.getAttribute('aria-pressed') !== 'true';
+      button.setAttribute('aria-pressed', String(shares));
+      for (const cell of all('.matrix td[data-share]')) {
+        cell.dataset.count ??= cell.textContent;
+        cell.textContent = shares ? cell.dataset.share : cell.dataset.count;
+      }
+    });
+  }
+
+  // Texts to copy.
+  for (const holder of all('.copy')) {
+    if (!navigator.clipboard) break;
+    const button = document.createElement('button');
+    button.type = 'button';
+    button.textContent = 'copy';
+    button.addEventListener('click', async () => {
+      try {
+        await navigator.clipboard.writeText(holder.querySelector('pre').textContent);
+        button.textContent = 'copied';
+      } catch {
+        getSelection().selectAllChildren(holder.querySelector('pre'));
+        button.textContent = 'selected';
+      }
+      setTimeout(() => {
+        button.textContent = 'copy';
+      }, 1500);
+    });
+    holder.append(button);
+  }
+
+  // On paper nothing can be unfolded.
+  const unfolded = new Set();
+  addEventListener('beforeprint', () => {
+    for (const details of all('details:not([open])')) {
+      unfolded.add(details);
+      details.open = true;
+    }
+  });
+  addEventListener('afterprint', () => {
+    for (const details of unfolded) details.open = false;
+    unfolded.clear();
+  });
+})();

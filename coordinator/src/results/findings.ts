@@ -1,0 +1,134 @@
+import { meanOf } from '@crossfold/shared/metrics/summary';
+import type { CompletedFold, Results, Summary, TrialResult } from '@crossfold/shared/results';
+import { bestTrial, completedFolds } from './aggregate.ts';
+import { mistakes, pooledScores, supportOf } from './pooled.ts';
+import { count, percent, points, seconds, splitText, whole } from './text.ts';
+
+/** What results say, in words; plain text, for the page and for Markdown. */
+export interface Findings {
+  /** The trial that everything is about: the best, or the first where none completed. */
+  readonly trial: TrialResult | undefined;
+  /** One or two sentences that answer the question. */
+  readonly verdict: string;
+  /** What else is worth knowing, most important first. */
+  readonly remarks: readonly string[];
+  /** What went wrong. */
+  readonly problems: readonly string[];
+}
+
+export function findings(results: Results): Findings {
+  const trial = bestTrial(results.trials) ?? results.trials[0];
+  const folds = trial === undefined ? [] : completedFolds(trial);
+  return {
+    trial,
+    verdict: verdict(results, trial, folds),
+    remarks: [
+      ...testRemark(results, trial?.summary?.accuracy),
+      ...(folds.length === 0 ? [] : [...baselineRemark(folds, results), ...courseRemark(folds), ...gapRemark(folds)]),
+      ...(folds.length === 0 ? [] : mistakeRemark(folds, results.dataset.classes)),
+    ],
+    problems: problems(results),
+  };
+}
+
+function verdict(results: Results, trial: TrialResult | undefined, folds: readonly CompletedFold[]): string {
+  const { dataset, split, trials } = results;
+  const accuracy = trial?.summary?.accuracy;
+  if (trial === undefined || accuracy === undefined)
+    return `No fold was trained to its end, so that nothing can be said about the net (${results.status} after ${seconds(results.wallSeconds)}).`;
+  const which = trials.length > 1 ? `the net of trial ${trial.trial}` : 'the net';
+  const share = folds[0] === undefined ? 0 : folds[0].trainSamples / dataset.samples;
+  const trainedOn = `trained on ${Math.round(100 * share)} % of the ${whole(dataset.samples)} samples of ${dataset.name}`;
+  if (accuracy.ci95.length === 0)
+    return `In ${splitText(split)}, ${which}, ${trainedOn}, classifies correctly ${percent(accuracy.mean)} of the samples that it was not trained on. A single split does not tell how much that would differ with another.`;
+  const [low = 0, high = 1] = accuracy.ci95;
+  return `In ${splitText(split)}, ${which}, ${trainedOn}, classifies correctly ${percent(accuracy.mean)} of the samples that it was not trained on; from fold to fold that differs by ${points(accuracy.std)} (standard deviation). The mean lies between ${percent(Math.max(0, low))} and ${percent(Math.min(1, high))} with 95 % confidence.`;
+}
+
+function testRemark({ test }: Results, accuracy: Summary | undefined): string[] {
+  if (test === undefined) return [];
+  const by = test.fold === undefined ? `the ${test.of}` : `the model of fold ${test.fold}`;
+  const [low, high] = accuracy?.ci95 ?? [];
+  const compared =
+    low === undefined || high === undefined
+      ? ''
+      : test.accuracy < low
+        ? ', which is below what cross-validation led to expect: the test samples may be harder, or of another kind'
+        : test.accuracy > high
+          ? ', which is above what cross-validation led to expect: the test samples may be easier'
+          : ', which is what cross-validation led to expect';
+  return [
+    `On ${count(test.samples, 'held-out test sample')}, scored once, ${by} has an accuracy of ${percent(test.accuracy)}${compared}.`,
+  ];
+}
+
+function baselineRemark(folds: readonly CompletedFold[], { dataset }: Results): string[] {
+  const { confusionMatrix, accuracy } = pooledScores(folds, dataset.classes.length);
+  const support = supportOf(confusionMatrix);
+  const most = Math.max(...support);
+  const baseline = most / support.reduce((sum, n) => sum + n, 0);
+  const name = dataset.classes[support.indexOf(most)] ?? '';
+  if (accuracy <= baseline)
+    return [
+      `That is no better than always answering “${name}”, the most frequent class, which is right for ${percent(baseline)}.`,
+    ];
+  return [`Always answering “${name}”, the most frequent class, would be right for ${percent(baseline)}.`];
+}
+
+function courseRemark(folds: readonly CompletedFold[]): string[] {
+  const lowest = folds.map(({ history }) => history.valLoss.indexOf(Math.min(...history.valLoss)));
+  const atEnd = folds.filter(({ history }, i) => lowest[i] === history.valLoss.length - 1).length;
+  const epochs = Math.max(...folds.map((fold) => fold.epochs));
+  if (epochs < 2) return ['One epoch tells little about the course of training.'];
+  const of = folds.length === 1 ? 'The' : `In ${atEnd} of ${folds.length} folds the`;
+  if (atEnd * 2 > folds.length)
+    return [`${of} validation loss was at its lowest in the last epoch: more epochs may well help.`];
+  const typical = Math.round(meanOf(lowest.map((epoch) => epoch + 1)));
+  const when = `${folds.length === 1 ? '' : 'about '}${typical} of ${epochs} epochs`;
+  if (folds.some((fold) => fold.bestEpoch < fold.epochs - 1))
+    return [`The validation loss was lowest after ${when}; the weights of each fold's best epoch were kept.`];
+  const rise = meanOf(folds.map(({ history }) => (history.valLoss.at(-1) ?? 0) / Math.min(...history.valLoss) - 1));
+  if (rise < 0.05)
+    return [`The validation loss has levelled off: it was lowest after ${when}, and is hardly higher in the end.`];
+  return [
+    `The validation loss was lowest after ${when}, and in the end ${Math.round(100 * rise)} % higher: fewer epochs, or early stopping, would do.`,
+  ];
+}
+
+function gapRemark(folds: readonly CompletedFold[]): string[] {
+  const gaps = folds.map(
+    ({ history, bestEpoch }) => (history.accuracy[bestEpoch] ?? 0) - (history.valAccuracy[bestEpoch] ?? 0),
+  );
+  const gap = meanOf(gaps);
+  if (gap < 0.02) return [];
+  return [
+    `Accuracy is ${points(gap)} higher on the samples trained on than on others: the net overfits${gap < 0.05 ? ' somewhat' : ''}; more data, augmentation or dropout may help.`,
+  ];
+}
+
+function mistakeRemark(folds: readonly CompletedFold[], classes: readonly string[]): string[] {
+  const { confusionMatrix } = pooledScores(folds, classes.length);
+  const all = mistakes(confusionMatrix);
+  const total = all.reduce((sum, mistake) => sum + mistake.count, 0);
+  if (total === 0) return ['Not a single sample was classified wrongly.'];
+  const shown = all.slice(0, classes.length > 2 ? 3 : 2);
+  const texts = shown.map(
+    ({ actual, predicted, count: n }) => `“${classes[actual]}” taken for “${classes[predicted]}” (${whole(n)})`,
+  );
+  return [`Of ${count(total, 'mistake')} the most frequent are ${texts.join(', ')}.`];
+}
+
+function problems({ trials, split }: Results): string[] {
+  return trials.flatMap(({ trial, folds }) =>
+    folds.flatMap((fold) => {
+      if (fold.status !== 'failed') return [];
+      const where = [
+        ...(trials.length > 1 ? [`trial ${trial}`] : []),
+        ...(split.repeats > 1 ? [`repeat ${fold.repeat}`] : []),
+        `fold ${fold.fold}`,
+      ].join(', ');
+      const attempts = fold.attempts > 1 ? ` after ${count(fold.attempts, 'attempt')}` : '';
+      return [`${where} failed${attempts}: ${fold.error ?? 'no reason is known'}`];
+    }),
+  );
+}
