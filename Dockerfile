@@ -67,7 +67,7 @@ RUN node_modules/.bin/tsc -b \
  && for part in shared worker coordinator; do \
       mkdir -p /out/${part} && cp -r ${part}/package.json ${part}/dist /out/${part}/; \
     done \
- && cp -r coordinator/bin /out/coordinator/ \
+ && cp -r coordinator/bin coordinator/assets /out/coordinator/ \
  && find /out -name '*.d.ts' -type f -delete
 
 FROM ${NODE_IMAGE} AS crossfold

@@ -35,7 +35,8 @@ export function aggregate(all: Finished): Results {
   const best = bestTrial(trials);
   const engine = trials.flatMap((trial) => completedFolds(trial))[0]?.engine ?? null;
   const [experiment] = [...plans.values()].map((plan) => plan.experiment);
-  const repeats = new Set(folds.folds.map(({ repeat }) => repeat ?? 0)).size;
+  const outer = outerFolds(folds);
+  const repeats = new Set(outer.map(({ repeat }) => repeat ?? 0)).size;
   return {
     schema: 1,
     id: record.id,
@@ -54,7 +55,7 @@ export function aggregate(all: Finished): Results {
     split: {
       digest: folds.digest,
       method: experiment?.evaluation.method ?? '',
-      folds: folds.folds.length / repeats,
+      folds: outer.length / repeats,
       repeats,
     },
     engine,
@@ -75,8 +76,11 @@ export function aggregate(all: Finished): Results {
   };
 }
 
+/** Inner folds of a nested evaluation are the search's, not the results'. */
+const outerFolds = ({ folds }: FoldsDocument) => folds.filter(({ within }) => within === undefined);
+
 function trialResult(plan: TrialPlan, { finished, folds }: Finished): TrialResult {
-  const sizes = new Map(folds.folds.map((fold) => [`${fold.repeat ?? 0}.${fold.fold}`, fold]));
+  const sizes = new Map(outerFolds(folds).map((fold) => [`${fold.repeat ?? 0}.${fold.fold}`, fold]));
   const results = finished
     .filter(({ job }) => job.trial === plan.trial)
     .map(({ job, result }): FoldResult => {

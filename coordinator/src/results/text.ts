@@ -33,15 +33,27 @@ export function seconds(value: number): string {
     : `${Math.floor(minutes / 60)} h ${pad(minutes % 60)} min`;
 }
 
-const methods: Readonly<Record<string, string>> = {
-  kfold: 'k-fold cross-validation',
-  holdout: 'hold-out validation',
-};
-
 /** `5-fold cross-validation`, `hold-out validation`. */
 export function splitText({ method, folds, repeats }: Results['split']): string {
-  const name = (methods[method] ?? method).replace(/^k-fold/, `${folds}-fold`);
-  return repeats > 1 ? `${repeats} times repeated ${name}` : name;
+  const crossValidation = `${folds}-fold cross-validation`;
+  switch (method) {
+    case 'kfold':
+      return crossValidation;
+    case 'repeated-kfold':
+      return `${repeats} times repeated ${crossValidation}`;
+    case 'group-kfold':
+      return `${crossValidation} with whole groups`;
+    case 'leave-one-out':
+      return 'leave-one-out cross-validation';
+    case 'holdout':
+      return 'hold-out validation';
+    case 'nested':
+      return `nested ${crossValidation}`;
+    case 'predefined':
+      return folds === 1 ? "validation on the data set's own split" : `${crossValidation} on the data set's own folds`;
+    default:
+      return method;
+  }
 }
 
 /** A trial's parameters on one line: `training.optimizer.learningRate=0.001`. */

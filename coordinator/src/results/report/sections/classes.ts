@@ -31,23 +31,26 @@ ${classes.length <= maxMatrix ? html`<p class="note">Rows are the true classes, 
 
 function matrix(caption: string, confusionMatrix: readonly (readonly number[])[], classes: readonly string[]): Html {
   const support = supportOf(confusionMatrix);
+  const most = Math.max(...mistakes(confusionMatrix).map(({ count: n, of }) => n / of), 0);
   const cell = (n: number, actual: number, predicted: number): Html => {
     const share = n / Math.max(1, support[actual] ?? 0);
     const right = actual === predicted;
     const what = right ? 'recognised' : `taken for ${classes[predicted]}`;
-    return html`<td class="${heat(share, right)}" data-share="${(100 * share).toFixed(share > 0.9995 || share === 0 ? 0 : 1)}" data-tip="${`${classes[actual]} ${what}: ${whole(n)} of ${whole(support[actual] ?? 0)} (${percent(share)})`}">${n}</td>`;
+    return html`<td class="${heat(share, right, most)}" data-share="${(100 * share).toFixed(share > 0.9995 || share === 0 ? 0 : 1)}" data-tip="${`${classes[actual]} ${what}: ${whole(n)} of ${whole(support[actual] ?? 0)} (${percent(share)})`}">${n}</td>`;
   };
   return html`<table class="matrix${classes.length > 15 ? ' dense' : classes.length < 5 ? ' roomy' : ''}"><caption>${caption}</caption>
 <thead><tr><th scope="col"><span class="away">true class</span></th>${classes.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
 <tbody>${confusionMatrix.map((row, actual) => html`<tr><th scope="row">${classes[actual]}</th>${row.map((n, predicted) => cell(n, actual, predicted))}</tr>`)}</tbody></table>`;
 }
 
-/** One of ten shades; of mistakes even few are to be seen, so that theirs grow with the root of the share. */
-function heat(share: number, right: boolean): string {
+/**
+ * One of ten shades. Right answers take theirs from their share of the class. Mistakes are seldom that many: theirs grow
+ * up to `most`, the largest share of any.
+ */
+function heat(share: number, right: boolean, most: number): string {
   if (share === 0) return 'zero';
-  return right
-    ? `right h${Math.max(1, Math.round(10 * share))}`
-    : `wrong h${Math.max(1, Math.round(10 * Math.sqrt(share)))}`;
+  if (right) return `right h${Math.max(1, Math.round(10 * share))}`;
+  return `wrong h${1 + Math.round((5 * share) / Math.max(most, 0.04))}`;
 }
 
 function mistakeTable(
