@@ -6,7 +6,9 @@ import { registerCancel } from './cancel.ts';
 import type { CommandContext } from './context.ts';
 import { processContext } from './context.ts';
 import { registerCoordinator } from './coordinator.ts';
+import { registerInspect } from './inspect.ts';
 import { registerList } from './list.ts';
+import { registerReport } from './report.ts';
 import { registerResume } from './resume.ts';
 import { registerRun } from './run.ts';
 import { registerStatus } from './status.ts';
@@ -23,6 +25,8 @@ const verbs = [
   registerList,
   registerCancel,
   registerResume,
+  registerReport,
+  registerInspect,
   registerUp,
   registerCoordinator,
   registerWorker,

@@ -63,10 +63,10 @@ function brokerClient(broker: Broker): ExperimentClient {
       await recordOf(id);
       yield* followExperiment(broker, id, signal);
     },
-    async outcome(id) {
+    async outcome(id, { models: wanted } = { models: true }) {
       const record = await recordOf(id);
       const models: Outcome['models'][number][] = [];
-      for (const job of await jobsOf(id)) {
+      for (const job of wanted ? await jobsOf(id) : []) {
         if (job.kind !== 'train' || job.result === null) continue;
         const result = await getJson(broker.artifacts, job.result, TrainJobResult);
         const bytes = await broker.artifacts.get(result.model.digest, maxModelBytes);

@@ -35,8 +35,11 @@ export interface ExperimentClient {
    * @throws ConfigError where no such experiment exists
    */
   follow(id: string, signal: AbortSignal): AsyncIterable<ProgressEvent>;
-  /** What a finished experiment left. */
-  outcome(id: string): Promise<Outcome>;
+  /**
+   * What a finished experiment left.
+   * @param parts whether to fetch its models, which are large, as well; by default they are
+   */
+  outcome(id: string, parts?: { readonly models: boolean }): Promise<Outcome>;
   /** All experiments, newest first. */
   list(): Promise<readonly ExperimentRecord[]>;
   /** The jobs of an experiment in order of trial, repeat and fold. */

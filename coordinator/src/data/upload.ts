@@ -92,7 +92,7 @@ async function uploadFolder(
 }
 
 /** The files of a folder by their role: `train-images-idx3-ubyte` or `train-images.idx3-ubyte`, with or without `.gz`. */
-async function findIdxFiles(folder: string, given: string): Promise<Partial<Record<Role, string>>> {
+export async function findIdxFiles(folder: string, given: string): Promise<Partial<Record<Role, string>>> {
   const wrong = (allowed: string): ConfigError => new ConfigError({ field: 'dataset.path', value: given, allowed });
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') throw wrong(`there is no folder ${folder}`);

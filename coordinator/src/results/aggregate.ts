@@ -142,6 +142,12 @@ export function bestTrial(trials: readonly TrialResult[]): TrialResult | undefin
   );
 }
 
+/** Trials by mean accuracy, the highest first; those without any come last. */
+export const ranked = (trials: readonly TrialResult[]): TrialResult[] => {
+  const mean = ({ summary }: TrialResult): number => summary?.accuracy.mean ?? -1;
+  return [...trials].sort((a, b) => mean(b) - mean(a) || a.trial - b.trial);
+};
+
 /** The fold with the highest validation accuracy; ties go to the lower loss, then to the first. */
 export const bestFold = (folds: readonly CompletedFold[]): CompletedFold | undefined =>
   best(folds, ({ validation }) => validation);

@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import type { FoldResult, Results, TrialResult } from '@crossfold/shared/results';
-import { bestFold, completedFolds } from './aggregate.ts';
+import { bestFold, completedFolds, ranked } from './aggregate.ts';
 import {
   count,
   decimal,
@@ -84,26 +84,23 @@ function foldCells(fold: FoldResult): string[] {
 }
 
 function trialRows({ trials, best }: Results): Row[] {
-  const rank = (trial: TrialResult): number => trial.summary?.accuracy.mean ?? -1;
   return [
     { cells: ['', 'trial', 'accuracy', 'loss', 'folds', 'status', 'parameters'], style: 'dim' },
-    ...[...trials]
-      .sort((a, b) => rank(b) - rank(a) || a.trial - b.trial)
-      .map((trial): Row => {
-        const { summary, status, folds, parameters } = trial;
-        return {
-          cells: [
-            trial.trial === best?.trial ? '*' : '',
-            String(trial.trial),
-            summary === null ? '' : meanPercent(summary.accuracy),
-            summary === null ? '' : meanDecimal(summary.loss),
-            `${completedFolds(trial).length}/${folds.length}`,
-            status,
-            parametersText(parameters),
-          ],
-          style: trial.trial === best?.trial ? 'green' : status === 'failed' ? 'red' : 'plain',
-        };
-      }),
+    ...ranked(trials).map((trial): Row => {
+      const { summary, status, folds, parameters } = trial;
+      return {
+        cells: [
+          trial.trial === best?.trial ? '*' : '',
+          String(trial.trial),
+          summary === null ? '' : meanPercent(summary.accuracy),
+          summary === null ? '' : meanDecimal(summary.loss),
+          `${completedFolds(trial).length}/${folds.length}`,
+          status,
+          parametersText(parameters),
+        ],
+        style: trial.trial === best?.trial ? 'green' : status === 'failed' ? 'red' : 'plain',
+      };
+    }),
   ];
 }
 

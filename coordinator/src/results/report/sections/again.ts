@@ -1,5 +1,6 @@
-import type { EngineIdentity, Results, TrialResult } from '@crossfold/shared/results';
+import type { Results, TrialResult } from '@crossfold/shared/results';
 import { completedFolds } from '../../aggregate.ts';
+import { engineText } from '../../engine-text.ts';
 import { count, splitText } from '../../text.ts';
 import { type Html, html } from '../html.ts';
 
@@ -33,6 +34,3 @@ ${
 }
 
 const code = (text: string): Html => html`<code class="digest">${text}</code>`;
-
-export const engineText = (engine: EngineIdentity): string =>
-  `${engine.backend} ${engine.version} on ${engine.device} (${engine.instructions}), ${count(engine.threads, 'thread')}, oneDNN ${engine.oneDnn ? 'on' : 'off'}`;

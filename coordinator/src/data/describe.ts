@@ -1,0 +1,40 @@
+import { join, resolve } from 'node:path';
+import type { DatasetSpec } from '@crossfold/shared/config/dataset';
+import type { ImageShape } from '@crossfold/shared/data/manifest';
+import { readIdxFile } from './idx-file.ts';
+import { imageRanks, labelRanks } from './idx-source.ts';
+import { scanImageFolder } from './image-folder.ts';
+import { findIdxFiles } from './upload.ts';
+
+/** What a net has to know of a data set. */
+export interface DatasetShape {
+  readonly image: ImageShape;
+  readonly classes: number;
+}
+
+export const mnistShape: DatasetShape = { image: { height: 28, width: 28, channels: 1 }, classes: 10 };
+
+/**
+ * Shape of a data set's images and number of its classes, without uploading or decoding anything.
+ *
+ * @param baseDir what a relative path is relative to
+ * @throws ConfigError where the data set is not there or not what it should be
+ */
+export async function describeDataset(spec: DatasetSpec, baseDir: string): Promise<DatasetShape> {
+  if (spec.path === undefined) return mnistShape;
+  const folder = resolve(baseDir, spec.path);
+  if (spec.image !== undefined) {
+    const { height, width, channels } = spec.image;
+    return { image: { height, width, channels }, classes: (await scanImageFolder(folder, spec.path)).classes.length };
+  }
+  const names = await findIdxFiles(folder, spec.path);
+  const { header } = await readIdxFile(join(folder, names.trainImages ?? ''), imageRanks);
+  const [, height = 0, width = 0, channels = 1] = header.dimensions;
+  let largest = 0;
+  for (const name of [names.trainLabels, names.testLabels]) {
+    if (name === undefined) continue;
+    const labels = await readIdxFile(join(folder, name), labelRanks);
+    for (const label of labels.bytes.subarray(labels.header.offset)) largest = Math.max(largest, label);
+  }
+  return { image: { height, width, channels }, classes: largest + 1 };
+}
