@@ -22,7 +22,7 @@ export function againSection(results: Results, trial: TrialResult | undefined, y
 <p>Save the experiment below as <code>experiment.yaml</code> (it is in the run’s folder too), and run it. The same seed gives the same splits, initial weights and batches; on the same engine it gives the same weights, bit for bit, whatever the number of workers.</p>
 <div class="copy"><pre class="command"><code>npx crossfold run experiment.yaml</code></pre></div>
 <dl class="facts">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
-<div class="copy"><h3 id="yaml">experiment.yaml</h3><pre tabindex="0" aria-labelledby="yaml"><code>${yaml}</code></pre></div>
+<div class="copy"><h3 id="yaml">experiment.yaml</h3><pre tabindex="0" role="region" aria-labelledby="yaml"><code>${yaml}</code></pre></div>
 ${
   folds.length === 0
     ? undefined
