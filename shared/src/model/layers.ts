@@ -32,6 +32,8 @@ export function describeLayer(spec: LayerSpec, input: readonly number[]): LayerD
       return described([...out, spec.filters], kernel, ...bias(spec, spec.filters));
     }
     case 'separableConv2d': {
+      const [down, across] = both(spec.strides);
+      if (down !== across) return `strides must be the same for height and width, and are ${down} x ${across}`;
       const out = slide(input, spec.kernelSize, spec.strides, spec.padding, spec.dilation);
       if (typeof out === 'string') return out;
       const [kh, kw] = both(spec.kernelSize);

@@ -92,6 +92,12 @@ export function planModel(model: ModelSpec, image: ImageShape, classes: number, 
   checkOutput(layers, classes, loss, where);
   const parameters = layers.flatMap((layer) => layer.parameters);
   const trainable = parameters.filter((p) => p.trainable);
+  if (trainable.length === 0)
+    throw new ConfigError({
+      field: 'model.layers',
+      value: layers.map(({ spec }) => spec.type).join(', '),
+      allowed: 'the net has no parameters to train; add a dense or conv2d layer',
+    });
   return {
     inputShape: [image.height, image.width, image.channels],
     classes,

@@ -70,7 +70,7 @@ export class Engine {
     this.#plan = model;
     this.#training = training;
     this.#keys = keys;
-    this.#network = buildNetwork(model, training.loss);
+    this.#network = buildNetwork(model, training.loss, loaded.binding.isUsingGpuDevice() ? 'gpu' : 'cpu');
     this.#optimizer = createOptimizer(training.optimizer);
     this.#trainable = trainableRanges(model);
     this.#weights = HostTensor.float32(loaded.binding, [model.weightCount]);

@@ -2,51 +2,61 @@ import type { Activation } from '@crossfold/shared/config/layers';
 import type { Loss } from '@crossfold/shared/config/training';
 import type { LayerPlan, ModelPlan } from '@crossfold/shared/model/plan';
 import { activation } from './layers/activation.ts';
-import { conv2d } from './layers/conv2d.ts';
+import { batchNormalization } from './layers/batch-normalization.ts';
+import { conv2d, separableConv2d } from './layers/conv2d.ts';
 import { dense, flatten } from './layers/dense.ts';
+import { dropout } from './layers/dropout.ts';
 import type { LossHead } from './layers/loss.ts';
 import { lossHead } from './layers/loss.ts';
-import { maxPooling2d } from './layers/pooling.ts';
+import { averagePooling2d, globalAveragePooling2d, maxPooling2d } from './layers/pooling.ts';
 import type { Context, Gradients, Pass, Stage } from './layers/stage.ts';
 import type { Ops } from './ops/ops.ts';
 
 /** A planned model as what is computed: stages one after another, and a loss at their end. */
 export interface Network {
   readonly plan: ModelPlan;
+  readonly device: 'cpu' | 'gpu';
   readonly stages: readonly Stage[];
   readonly head: LossHead;
 }
 
-export function buildNetwork(plan: ModelPlan, loss: Loss): Network {
-  const head = lossHead(loss);
+export function buildNetwork(plan: ModelPlan, loss: Loss, device: 'cpu' | 'gpu'): Network {
+  const head = lossHead(loss, plan.layers.at(-1)?.outputShape[0] ?? 1);
   const stages: Stage[] = [];
   plan.layers.forEach((layer, index) => {
     const stage = stageOf(layer);
     if (stage !== undefined) stages.push(stage);
     const kind: Activation = 'activation' in layer.spec ? layer.spec.activation : 'linear';
-    const isLast = index === plan.layers.length - 1;
-    if (kind !== 'linear' && !(isLast && kind === head.fused))
-      stages.push(activation(`${layer.name}/${kind}`, layer.outputShape, kind));
+    const fused = index === plan.layers.length - 1 && kind === head.fused;
+    if (kind !== 'linear' && !fused) stages.push(activation(`${layer.name}/${kind}`, layer.outputShape, kind));
   });
-  return { plan, stages, head };
+  return { plan, device, stages, head };
 }
 
-/** The layer's computation without its activation; nothing where that is all it is. */
+/** A layer's computation without its activation; nothing where that is all it is. */
 function stageOf(layer: LayerPlan): Stage | undefined {
   const { spec } = layer;
   switch (spec.type) {
     case 'conv2d':
       return conv2d(layer, spec);
+    case 'separableConv2d':
+      return separableConv2d(layer, spec);
     case 'maxPooling2d':
       return maxPooling2d(layer, spec);
+    case 'averagePooling2d':
+      return averagePooling2d(layer, spec);
+    case 'globalAveragePooling2d':
+      return globalAveragePooling2d(layer);
     case 'flatten':
       return flatten(layer);
     case 'dense':
       return dense(layer, spec);
+    case 'dropout':
+      return dropout(layer, spec);
+    case 'batchNormalization':
+      return batchNormalization(layer, spec);
     case 'activation':
       return undefined;
-    default:
-      throw new Error(`the layer ${spec.type} cannot be computed`);
   }
 }
 

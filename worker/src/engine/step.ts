@@ -24,7 +24,14 @@ export function gradientProgram(network: Network, samples: number, weighted: boo
     name: `gradient of ${samples} samples`,
     inputs,
     build<T>(ops: Context<T>['ops'], given: Readonly<Record<string, T>>) {
-      const context: Context<T> = { ops, samples, training: true, mask: (stage) => input(given, maskInput(stage)) };
+      const { device } = network;
+      const context: Context<T> = {
+        ops,
+        samples,
+        device,
+        training: true,
+        mask: (stage) => input(given, maskInput(stage)),
+      };
       const passes = forward(context, network, input(given, 'x'), unpack(ops, network, input(given, 'weights')));
       const last = passes.at(-1)?.y ?? input(given, 'x');
       let [losses, derivative] = network.head.loss(ops, last, input(given, 'labels'));
@@ -46,7 +53,7 @@ export function evaluationProgram(network: Network, samples: number): Program {
     name: `evaluation of ${samples} samples`,
     inputs: commonInputs(network, samples),
     build<T>(ops: Context<T>['ops'], given: Readonly<Record<string, T>>) {
-      const context: Context<T> = { ops, samples, training: false, mask: noMask };
+      const context: Context<T> = { ops, samples, device: network.device, training: false, mask: noMask };
       const passes = forward(context, network, input(given, 'x'), unpack(ops, network, input(given, 'weights')));
       const last = passes.at(-1)?.y ?? input(given, 'x');
       const [losses] = network.head.loss(ops, last, input(given, 'labels'));

@@ -5,7 +5,7 @@ import { ExperimentFailedError } from '@crossfold/shared/errors';
 import type { EngineIdentity } from '@crossfold/shared/results';
 
 /** TensorFlow's types, by their numbers in its C interface and in its protocol buffers. */
-export const DType = { float32: 1, int32: 3, uint8: 4, bool: 10 } as const;
+export const DType = { float32: 1, int32: 3, uint8: 4, int64: 9, bool: 10 } as const;
 export type DType = keyof typeof DType;
 export type TensorValues = Float32Array | Int32Array | Uint8Array;
 

@@ -1,30 +1,72 @@
 import type { LayerSpec } from '@crossfold/shared/config/layers';
 import { both } from '@crossfold/shared/model/layers';
 import type { LayerPlan } from '@crossfold/shared/model/plan';
-import type { ConvWindow } from '../ops/ops.ts';
+import type { Window } from '../ops/ops.ts';
+import { dilation } from './dilation.ts';
 import type { Stage } from './stage.ts';
 import { at } from './stage.ts';
 
 /** y = x * kernel (+ bias), a cross-correlation over height and width. */
 export function conv2d(plan: LayerPlan, spec: Extract<LayerSpec, { type: 'conv2d' }>): Stage {
-  const window: ConvWindow = {
-    strides: both(spec.strides),
-    padding: spec.padding,
-    dilations: both(spec.dilation),
-  };
   const kernelShape = plan.parameters[0]?.shape ?? [];
+  const dilated = dilation(plan.inputShape, both(spec.kernelSize), both(spec.dilation), windowOf(spec));
+  const { window } = dilated;
   return {
     ...plan,
     forward({ ops }, x, parameters) {
-      const linear = ops.conv2d(x, at(parameters, 0), window);
-      return { x, parameters, y: spec.useBias ? ops.biasAdd(linear, at(parameters, 1)) : linear };
+      const dealt = dilated.deal(ops, x);
+      const linear = dilated.collect(ops, ops.conv2d(dealt, at(parameters, 0), window));
+      return { x, parameters, saved: [dealt], y: spec.useBias ? ops.biasAdd(linear, at(parameters, 1)) : linear };
     },
-    backward({ ops, samples }, dy, { x, parameters }, wantsDx) {
-      const dKernel = ops.conv2dBackpropFilter(x, kernelShape, dy, window);
+    backward({ ops, samples }, dy, { parameters, saved }, wantsDx) {
+      const dLinear = dilated.collectGrad(ops, dy);
+      const dKernel = ops.conv2dBackpropFilter(at(saved, 0), kernelShape, dLinear, window);
+      const dDealt = (): typeof dy =>
+        ops.conv2dBackpropInput(dilated.dealtShape(samples), at(parameters, 0), dLinear, window);
       return {
-        dx: wantsDx ? ops.conv2dBackpropInput([samples, ...plan.inputShape], at(parameters, 0), dy, window) : undefined,
+        dx: wantsDx ? dilated.dealGrad(ops, dDealt()) : undefined,
         parameters: spec.useBias ? [dKernel, ops.biasAddGrad(dy)] : [dKernel],
       };
     },
   };
 }
+
+/** Each channel convolved by itself, then a 1 x 1 convolution over all of them (+ bias). */
+export function separableConv2d(plan: LayerPlan, spec: Extract<LayerSpec, { type: 'separableConv2d' }>): Stage {
+  const [depthwiseShape = [], pointwiseShape = []] = plan.parameters.map(({ shape }) => shape);
+  const dilated = dilation(plan.inputShape, both(spec.kernelSize), both(spec.dilation), windowOf(spec));
+  const { window } = dilated;
+  const [height = 1, width = 1] = plan.outputShape;
+  const middleShape = [height, width, pointwiseShape[2] ?? 1];
+  return {
+    ...plan,
+    forward({ ops }, x, parameters) {
+      const dealt = dilated.deal(ops, x);
+      const middle = dilated.collect(ops, ops.depthwiseConv2d(dealt, at(parameters, 0), window));
+      const linear = ops.conv2d(middle, at(parameters, 1), pointwise);
+      const y = spec.useBias ? ops.biasAdd(linear, at(parameters, 2)) : linear;
+      return { x, parameters, saved: [dealt, middle], y };
+    },
+    backward({ ops, samples }, dy, { parameters, saved }, wantsDx) {
+      const dMiddle = ops.conv2dBackpropInput([samples, ...middleShape], at(parameters, 1), dy, pointwise);
+      const dDepth = dilated.collectGrad(ops, dMiddle);
+      const kernels = [
+        ops.depthwiseConv2dBackpropFilter(at(saved, 0), depthwiseShape, dDepth, window),
+        ops.conv2dBackpropFilter(at(saved, 1), pointwiseShape, dy, pointwise),
+      ];
+      const dDealt = (): typeof dy =>
+        ops.depthwiseConv2dBackpropInput(dilated.dealtShape(samples), at(parameters, 0), dDepth, window);
+      return {
+        dx: wantsDx ? dilated.dealGrad(ops, dDealt()) : undefined,
+        parameters: spec.useBias ? [...kernels, ops.biasAddGrad(dy)] : kernels,
+      };
+    },
+  };
+}
+
+const pointwise: Window = { strides: [1, 1], padding: 'valid' };
+
+const windowOf = (spec: Extract<LayerSpec, { type: 'conv2d' | 'separableConv2d' }>): Window => ({
+  strides: both(spec.strides),
+  padding: spec.padding,
+});

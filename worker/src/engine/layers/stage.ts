@@ -6,6 +6,7 @@ export interface Context<T> {
   readonly ops: Ops<T>;
   /** Samples in the batch, the first dimension of every input and output. */
   readonly samples: number;
+  readonly device: 'cpu' | 'gpu';
   /** Training or evaluation: BatchNorm and dropout differ. */
   readonly training: boolean;
   /** A stage's mask, drawn anew for every step: for each element of its input 0 or what to multiply it by. */

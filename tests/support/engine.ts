@@ -1,0 +1,49 @@
+import { Engine } from '@crossfold/worker/engine/engine';
+import type { LoadedTensorFlow } from '@crossfold/worker/engine/tensorflow';
+import { loadTensorFlow } from '@crossfold/worker/engine/tensorflow';
+import type { KerasCase } from './keras.ts';
+
+let loaded: LoadedTensorFlow | undefined;
+
+/** TensorFlow on one thread, loaded once a process. */
+export function tensorFlow(): LoadedTensorFlow {
+  loaded ??= loadTensorFlow({ threads: 1 });
+  return loaded;
+}
+
+/** An engine with the net and the weights of a case; a program that does not load as a graph fails the test. */
+export function engineOf(given: KerasCase, mode: 'graph' | 'eager' = 'graph'): Engine {
+  const keys = { seed: 1, repeat: 0, fold: 0 };
+  const engine = new Engine(
+    tensorFlow(),
+    { model: given.model, training: given.training, keys },
+    {
+      mode,
+      onFallback(program, reason) {
+        throw new Error(`the ${program} is not taken as a graph`, { cause: reason });
+      },
+    },
+  );
+  const state = engine.state();
+  engine.load({ weights: Float32Array.from(given.weights), optimizer: state.optimizer, step: 0 });
+  return engine;
+}
+
+export const samplesOf = (given: KerasCase): { x: Float32Array; labels: Int32Array } => ({
+  x: Float32Array.from(given.x),
+  labels: Int32Array.from(given.labels),
+});
+
+/** The largest difference relative to the largest number that is expected. */
+export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  if (actual.length !== expected.length) return Number.POSITIVE_INFINITY;
+  let scale = 0;
+  let difference = 0;
+  for (let i = 0; i < expected.length; i++) {
+    scale = Math.max(scale, Math.abs(expected[i] ?? 0));
+    const here = Math.abs((actual[i] ?? Number.NaN) - (expected[i] ?? 0));
+    // Not a number is no small difference.
+    difference = here <= difference ? difference : here;
+  }
+  return difference / (scale || 1);
+}
