@@ -69,7 +69,12 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
       patienceMs: servicePatienceMs,
       onWaiting: (message) => logger.warn(message),
     }),
-    EngineThread.start({ threads: options.threads }),
+    EngineThread.start({ threads: options.threads }, (program, reason) =>
+      logger.warn(
+        { program, reason },
+        'TensorFlow does not take this as a graph: it runs operation by operation, slower',
+      ),
+    ),
   );
   const waits = new Waits(now);
   const observer = observers([new WorkerMetrics(options.metrics, waits, now)]);

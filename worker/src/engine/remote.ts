@@ -35,6 +35,14 @@ export interface Reply {
   readonly error?: Error;
 }
 
+/** What the thread says of its own accord. */
+export type Notice =
+  | { readonly ready: EngineIdentity }
+  | { readonly fallback: { readonly program: string; readonly reason: string } };
+
+/** Told when a program runs operation by operation, because TensorFlow does not take it as a graph. */
+export type OnFallback = (program: string, reason: string) => void;
+
 const startTimeoutMs = 120_000;
 
 /** The engine in its thread. */
@@ -45,10 +53,12 @@ export class EngineThread {
   #calls = 0;
   #dead: Error | undefined;
 
-  private constructor(worker: Worker, identity: EngineIdentity) {
+  private constructor(worker: Worker, identity: EngineIdentity, onFallback: OnFallback) {
     this.#worker = worker;
     this.identity = identity;
-    worker.on('message', (reply: Reply) => {
+    worker.on('message', (reply: Reply | Notice) => {
+      if ('fallback' in reply) onFallback(reply.fallback.program, reply.fallback.reason);
+      if (!('id' in reply)) return;
       const waiting = this.#pending.get(reply.id);
       this.#pending.delete(reply.id);
       if (reply.error !== undefined) waiting?.reject(reply.error);
@@ -64,15 +74,15 @@ export class EngineThread {
   }
 
   /** Starts the thread and loads TensorFlow. */
-  static async start(setup: ThreadSetup): Promise<EngineThread> {
+  static async start(setup: ThreadSetup, onFallback: OnFallback): Promise<EngineThread> {
     Object.assign(process.env, tensorFlowEnvironment(setup.threads));
     const worker = new Worker(new URL('./thread.js', import.meta.url), { workerData: setup });
     const ready = new Promise<EngineIdentity>((resolve, reject) => {
-      worker.once('message', (message: { ready: EngineIdentity }) => resolve(message.ready));
+      worker.once('message', (message: { readonly ready: EngineIdentity }) => resolve(message.ready));
       worker.once('error', reject);
     });
     try {
-      return new EngineThread(worker, await within(ready, startTimeoutMs, 'TensorFlow to load'));
+      return new EngineThread(worker, await within(ready, startTimeoutMs, 'TensorFlow to load'), onFallback);
     } catch (error) {
       await worker.terminate();
       throw error;

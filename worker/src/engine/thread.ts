@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { Engine } from './engine.ts';
 import { JobHost } from './job-host.ts';
-import type { Call, Reply, ThreadSetup } from './remote.ts';
+import type { Call, Notice, Reply, ThreadSetup } from './remote.ts';
 import { transferList } from './remote.ts';
 import { loadTensorFlow } from './tensorflow.ts';
 
@@ -13,7 +13,10 @@ const port = parentPort;
 if (port === null) throw new Error('the engine runs in a worker thread');
 const { threads } = workerData as ThreadSetup;
 const loaded = loadTensorFlow({ threads });
-port.postMessage({ ready: loaded.identity });
+const tell = (notice: Notice): void => port.postMessage(notice);
+tell({ ready: loaded.identity });
+const onFallback = (program: string, reason: unknown): void =>
+  tell({ fallback: { program, reason: reason instanceof Error ? reason.message : String(reason) } });
 
 let host: JobHost | undefined;
 port.on('message', (call: Call) => {
@@ -30,7 +33,7 @@ function carryOut(call: Call): unknown {
   if (call.method === 'open') {
     host?.close();
     const [options] = call.args;
-    host = new JobHost(new Engine(loaded, options), options);
+    host = new JobHost(new Engine(loaded, options, { onFallback }), options);
     return host.facts;
   }
   if (host === undefined) throw new Error('no job is open');
