@@ -8,13 +8,14 @@ import type { JobRecord, Presence } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import { takeSeat } from '@crossfold/shared/jobs/transitions';
 import { createLogger } from '@crossfold/shared/logger';
+import { Waits } from '@crossfold/shared/waits';
 import { openExchange } from '@crossfold/worker/exchange/exchange';
 import { DirectListener } from '@crossfold/worker/exchange/listener';
 import { Checkpoints } from '@crossfold/worker/job/checkpoints';
 import { PaceMeter } from '@crossfold/worker/job/pace';
 import { runJob, stamp } from '@crossfold/worker/job/run-job';
 import { trainRunner } from '@crossfold/worker/job/train-runner';
-import { Waits } from '@crossfold/worker/waits';
+import { observers } from '@crossfold/worker/observe/observer';
 import type { NatsConnection } from 'nats';
 import { z } from 'zod';
 import type { PlainEngineOptions } from './plain-engine.ts';
@@ -78,6 +79,7 @@ export class TestJob {
       await broker.close();
     });
     const waits = new Waits(this.#now);
+    const observer = observers([]);
     return {
       name,
       drain: () => drain.abort(),
@@ -89,10 +91,11 @@ export class TestJob {
           waits,
           now: this.#now,
           drain: drain.signal,
+          observer,
           plan: planOf(settings),
           course: { epochs: settings.epochs, stepsPerEpoch: settings.stepsPerEpoch },
           engine,
-          checkpoints: new Checkpoints(broker, name, () => undefined),
+          checkpoints: new Checkpoints(broker, name, this.#now, () => undefined),
           checkpointEveryMs: 60_000,
           meter: new PaceMeter(settings.engine.slices, engine.vectorLength, 'nats'),
           openExchange: ({ record, rank, signal }) =>
@@ -129,7 +132,7 @@ export class TestJob {
         const member = { worker: name, address: listener?.address ?? null };
         const joined = await broker.jobs.transition(this.id, (job) => takeSeat(job, member, stamp(this.#now)));
         if (joined === undefined) return false;
-        const parts = { broker, worker: name, roster, logger, waits, now: this.#now, drain: drain.signal };
+        const parts = { broker, worker: name, roster, logger, waits, now: this.#now, drain: drain.signal, observer };
         await runJob(parts, joined, runner);
         return true;
       },

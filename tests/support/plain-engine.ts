@@ -52,11 +52,12 @@ export function plainEngine(options: PlainEngineOptions): EngineSession {
     validationLabels: Int32Array.from({ length: validationSamples }, (_, i) => i % 3),
     async gradient({ update }, range) {
       await before('gradient', update);
-      return completeSubtrees(slices, range).map(({ from, to }) => {
+      const nodes = completeSubtrees(slices, range).map(({ from, to }) => {
         const sum = new NodeSum();
         for (let slice = from; slice < to; slice++) sum.add(sliceVector(update, slice));
         return { from, to, vector: sum.total() };
       });
+      return { nodes, dataMs: 0 };
     },
     async update(total, learningRate) {
       await before('update', step);
