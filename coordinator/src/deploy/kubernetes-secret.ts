@@ -1,9 +1,11 @@
+import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { createUserKey } from '@crossfold/shared/broker/keys';
 import { CrossfoldError, ExitCode } from '@crossfold/shared/errors';
 import { z } from 'zod';
 import { brokerUsers, keyVariable } from './broker-users.ts';
+import { routePasswordVariable } from './kubernetes-config.ts';
 
 /** Where a pod finds the cluster it runs in. */
 export interface KubernetesAccess {
@@ -39,7 +41,7 @@ const answerMs = 20_000;
 const maxAnswerBytes = 64 * 1024;
 
 /**
- * Makes the Secret with every user's seed (`<user>.nk`) and public key (`<USER>_NKEY`), unless one of that name is
+ * Makes the Secret with every user's seed (`<user>.nk`) and public key (`<USER>_NKEY`), and the servers' own password, unless one of that name is
  * there: then it stays as it is, whoever made it. One write, so that of several at once one wins and all agree.
  *
  * @returns whether it was made
@@ -52,6 +54,8 @@ export async function ensureSecret(access: KubernetesAccess, name: string): Prom
     stringData[`${user}.nk`] = seed;
     stringData[keyVariable(user)] = publicKey;
   }
+  // Begins with a letter: the server's configuration takes it for a number otherwise.
+  stringData[routePasswordVariable] = `r${randomBytes(24).toString('hex')}`;
   const labels = { 'app.kubernetes.io/part-of': 'crossfold' };
   const secret = {
     apiVersion: 'v1',
