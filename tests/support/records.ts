@@ -23,6 +23,8 @@ export const aJob = (over: Partial<JobRecord> = {}): JobRecord => ({
   startedAt: null,
   finishedAt: null,
   attempts: 0,
+  throws: 0,
+  failedOn: [],
   progress: 0,
   progressAtLoss: -1,
   checkpoint: null,

@@ -86,7 +86,7 @@ describe('losing members', () => {
     });
   });
 
-  it('queues a job without survivors, and fails it after attempts without progress', () => {
+  it('queues a job without survivors, and fails it after many attempts without progress', () => {
     const running = (from: JobRecord): JobRecord => take(from, 'a') as JobRecord;
     let job = aJob({ seats: 1 });
     for (let attempt = 1; attempt < transitions.maxAttempts; attempt++) {
@@ -105,9 +105,71 @@ describe('losing members', () => {
     expect(transitions.removeMembers(ahead, new Set(['a']), stamp)).toMatchObject({ state: 'queued', attempts: 1 });
   });
 
+  it('keeps what it says of workers within bounds', () => {
+    let job = aJob();
+    for (let n = 0; n < 300; n++) {
+      job = transitions.takeSeat(job, member(`w${n}`), stamp) as JobRecord;
+      job = transitions.handBack(job, `w${n}`, stamp) as JobRecord;
+    }
+    expect(JobRecordSchema.safeParse(job).success).toBe(true);
+    expect(job.workers.at(-1)).toBe('w299');
+  });
+
   it('hands back without counting an attempt', () => {
     const job = take(aJob(), 'a') as JobRecord;
     expect(transitions.handBack(job, 'a', stamp)).toMatchObject({ state: 'queued', attempts: 0, members: [] });
+  });
+});
+
+describe('attempts that throw', () => {
+  const fail = (job: JobRecord, worker: string): JobRecord =>
+    transitions.failAttempt(job, worker, job.generation, 'boom', stamp) as JobRecord;
+
+  it('cost the group the member, not the others their work', () => {
+    const two = aJob({ state: 'running', seats: 2, generation: 3, members: [member('a'), member('b')] });
+    expect(fail(two, 'a')).toMatchObject({
+      state: 'running',
+      generation: 4,
+      members: [member('b')],
+      failedOn: ['a'],
+      error: 'boom',
+      attempts: 0,
+    });
+  });
+
+  it('fail a job after three of them without progress, with the reason', () => {
+    let job = aJob();
+    for (const worker of ['a', 'b']) {
+      job = fail(take(job, worker) as JobRecord, worker);
+      expect(job.state).toBe('queued');
+    }
+    job = fail(take(job, 'a') as JobRecord, 'a');
+    expect(job).toMatchObject({ state: 'failed', error: 'boom', failedOn: ['a', 'b'], throws: 3 });
+    expect(transitions.revive(job, stamp)).toMatchObject({ state: 'queued', throws: 0, failedOn: [] });
+  });
+
+  it('are not to be confused with workers that are killed', () => {
+    let job = aJob();
+    for (let n = 0; n < 5; n++)
+      job = transitions.removeMembers(take(job, 'a') as JobRecord, new Set(['a']), stamp) as JobRecord;
+    expect(fail(take(job, 'a') as JobRecord, 'a')).toMatchObject({ state: 'queued', attempts: 6, throws: 1 });
+  });
+});
+
+describe('a generation that a member cannot go on in', () => {
+  const two = aJob({ state: 'running', seats: 2, generation: 3, members: [member('a'), member('b')] });
+  it('is followed by another with the same members', () => {
+    expect(transitions.reopen(two, 'b', 3, stamp)).toMatchObject({ generation: 4, members: two.members });
+    expect(transitions.reopen(two, 'b', 2, stamp)).toBeUndefined();
+    expect(transitions.reopen(two, 'c', 3, stamp)).toBeUndefined();
+  });
+
+  it('forgets a damaged checkpoint for all', () => {
+    const checkpoint = { digest: 'a'.repeat(64), bytes: 1, position: 5 };
+    const job = { ...two, checkpoint, progress: 5, progressAtLoss: 5 };
+    const anew = transitions.forgetCheckpoint(job, 'a', 3) as JobRecord;
+    expect(anew).toMatchObject({ checkpoint: null, progress: 0 });
+    expect(transitions.checkpointed(anew, 'a', 3, { ...checkpoint, position: 1 })).toMatchObject({ progress: 1 });
   });
 });
 
@@ -154,6 +216,11 @@ describe('whatever happens', () => {
       ([w, back]): Move =>
         (job) =>
           transitions.failAttempt(job, w, job.generation - back, 'x', stamp),
+    ),
+    fc.tuple(worker, fc.nat(1)).map(
+      ([w, back]): Move =>
+        (job) =>
+          transitions.reopen(job, w, job.generation - back, stamp),
     ),
     fc.nat(5).map(
       (seats): Move =>

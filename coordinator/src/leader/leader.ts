@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Broker } from '@crossfold/shared/broker/broker';
 import type { Roster } from '@crossfold/shared/broker/presence';
 import { leaderProgressSubject } from '@crossfold/shared/broker/subjects';
+import { FirstSeen } from '@crossfold/shared/first-seen';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import type { Stamp } from '@crossfold/shared/jobs/transitions';
@@ -86,12 +87,12 @@ class Rounds {
   /** What was last said of experiments that do not get on. */
   readonly #waits = new Map<string, { readonly message: string; readonly at: number }>();
   readonly #paces = new Paces();
-  readonly #startedAt: number;
+  /** When each member of a group was first seen to be one. */
+  readonly #joined = new FirstSeen();
 
   constructor(context: LeaderContext, view: View) {
     this.#context = context;
     this.#view = view;
-    this.#startedAt = context.now();
   }
 
   async round(): Promise<void> {
@@ -139,14 +140,23 @@ class Rounds {
 
   /** Jobs all of whose members are silent have no survivor who could say so. */
   async #freeAbandoned(): Promise<void> {
-    const { roster, broker, logger } = this.#context;
+    const { roster, broker, logger, now } = this.#context;
+    const members = [...this.#view.jobs.values()].flatMap((job) => job.members.map((m) => `${job.id} ${m.worker}`));
+    this.#joined.keep(members, now());
+    const lostOf = (job: JobRecord): Set<string> => {
+      const since = (worker: string): number => this.#joined.at(`${job.id} ${worker}`) ?? now();
+      return new Set(job.members.map((m) => m.worker).filter((w) => roster.isLost(w, job.id, since(w))));
+    };
     for (const job of this.#view.jobs.values()) {
-      if (job.members.length === 0) continue;
-      const lost = new Set(job.members.map((m) => m.worker).filter((worker) => roster.isLost(worker, this.#startedAt)));
-      if (lost.size < job.members.length) continue;
-      const freed = await broker.jobs.transition(job.id, (current) => removeMembers(current, lost, this.#stamp()));
+      if (job.members.length === 0 || lostOf(job).size < job.members.length) continue;
+      // Asked again at the moment of writing: that may come late, after the broker was away.
+      const freed = await broker.jobs.transition(job.id, (current) => {
+        const lost = lostOf(current);
+        return lost.size < current.members.length ? undefined : removeMembers(current, lost, this.#stamp());
+      });
       if (freed === undefined) continue;
-      logger.warn({ job: job.id, lost: [...lost], state: freed.state }, 'all workers of the job were lost');
+      const lost = job.members.map((m) => m.worker);
+      logger.warn({ job: job.id, lost, state: freed.state }, 'all workers of the job were lost');
       this.#context.observer.lost(freed.state === 'queued');
     }
   }

@@ -139,6 +139,8 @@ export function newJob(
     startedAt: null,
     finishedAt: null,
     attempts: 0,
+    throws: 0,
+    failedOn: [],
     progress: 0,
     progressAtLoss: -1,
     checkpoint: null,

@@ -188,7 +188,7 @@ export class Exporter implements LeaderObserver {
   #showWorkers(view: View): void {
     const { workers, workerInfo } = this.#set;
     const alive = this.#parts.roster.alive();
-    for (const state of ['idle', 'busy', 'draining'] as const)
+    for (const state of ['idle', 'busy', 'draining', 'aside'] as const)
       workers.set({ state }, alive.filter((worker) => worker.state === state).length);
     for (const { worker, state, job } of alive) {
       const known = job === null ? undefined : view.jobs.get(job);

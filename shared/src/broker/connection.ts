@@ -57,7 +57,7 @@ export async function connectBroker(url: string, name: string, role?: Role): Pro
 }
 
 /** Calls back with every loss of the broker, and with its return, until the connection is closed for good. */
-export function followConnection(nats: NatsConnection, onChange: (connected: boolean) => void): void {
+export function followConnection(nats: Pick<NatsConnection, 'status'>, onChange: (connected: boolean) => void): void {
   void (async () => {
     for await (const { type } of nats.status()) {
       if (type === Events.Disconnect) onChange(false);

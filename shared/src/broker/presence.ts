@@ -8,6 +8,8 @@ import { allPresence, presenceSubject } from './subjects.ts';
 export const presenceEveryMs = 400;
 /** A worker not heard of for this long is taken to be gone. */
 export const presenceLostMs = 1600;
+/** Whoever has had no answer from the broker for this long cannot say who is silent. */
+const attentionMs = presenceLostMs / 2;
 
 const codec = JSONCodec<unknown>();
 
@@ -22,20 +24,30 @@ export function announce(nats: NatsConnection, read: () => Presence, signal: Abo
   return { touch: publish };
 }
 
+/** The parts of a connection that a roster needs. */
+export type RosterConnection = Pick<NatsConnection, 'subscribe' | 'status' | 'isClosed' | 'flush'>;
+
 /**
  * Who is alive, as far as this process can tell. Silence is counted only while this process itself was awake and
- * connected: after it was stopped, or cut off, everyone gets the full time again.
+ * certain to hear: the broker's answers to its own pings say so, and come after all that the broker had passed on
+ * before. After it was stopped, or cut off, everyone gets the full time again.
  */
 export class Roster {
   readonly #heard = new Map<string, { presence: Presence; at: number }>();
+  readonly #nats: RosterConnection;
   readonly #now: () => number;
   #ticked: number;
+  #answeredAt: number;
+  #pinging = false;
   #attentiveSince: number;
   #connected = true;
 
-  constructor(nats: NatsConnection, signal: AbortSignal, now: () => number) {
+  /** @param now monotonic clock, milliseconds */
+  constructor(nats: RosterConnection, signal: AbortSignal, now: () => number) {
+    this.#nats = nats;
     this.#now = now;
     this.#ticked = now();
+    this.#answeredAt = now();
     this.#attentiveSince = now();
     const subscription = nats.subscribe(allPresence, {
       callback: (error, message) => {
@@ -60,6 +72,11 @@ export class Roster {
     );
   }
 
+  /** For how long this process has been certain to hear whoever speaks, in milliseconds. */
+  get attentiveMs(): number {
+    return this.#isAttentive() ? this.#now() - this.#attentiveSince : 0;
+  }
+
   /** Those heard of lately. */
   alive(): Presence[] {
     const now = this.#now();
@@ -71,17 +88,43 @@ export class Roster {
     return alive;
   }
 
-  /** Whether a worker has surely been silent for too long; `since` is when it should have begun to speak. */
-  isLost(worker: string, since: number): boolean {
-    if (!this.#connected) return false;
-    const heard = Math.max(this.#heard.get(worker)?.at ?? 0, this.#attentiveSince, since);
-    return this.#now() - heard >= presenceLostMs;
+  /**
+   * Whether a job has surely lost a member: it has been silent for too long, or says that it does something else (it
+   * could not tell the record that it has given up, or is another process by the same name).
+   *
+   * @param since when it should have begun to speak
+   */
+  isLost(worker: string, job: string, since: number): boolean {
+    if (!this.#isAttentive()) return false;
+    const now = this.#now();
+    const heard = this.#heard.get(worker);
+    if (now - Math.max(heard?.at ?? 0, this.#attentiveSince, since) >= presenceLostMs) return true;
+    const begun = Math.max(this.#attentiveSince, since);
+    return heard !== undefined && heard.presence.job !== job && heard.at - begun >= presenceLostMs;
+  }
+
+  #isAttentive(): boolean {
+    return this.#connected && this.#now() - this.#answeredAt < attentionMs;
   }
 
   #tick(): void {
     const now = this.#now();
-    if (now - this.#ticked > presenceLostMs / 2) this.#attentiveSince = now;
+    // Stopped, or without an answer from the broker: what was said meanwhile may have gone by.
+    if (now - this.#ticked > attentionMs || now - this.#answeredAt > attentionMs) this.#attentiveSince = now;
     this.#ticked = now;
+    if (this.#pinging || !this.#connected || this.#nats.isClosed()) return;
+    this.#pinging = true;
+    this.#nats
+      .flush()
+      .then(() => {
+        const at = this.#now();
+        if (at - this.#answeredAt > attentionMs) this.#attentiveSince = at;
+        this.#answeredAt = at;
+      })
+      .catch(() => undefined)
+      .finally(() => {
+        this.#pinging = false;
+      });
   }
 }
 

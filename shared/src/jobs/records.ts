@@ -26,6 +26,9 @@ export const isFinal = (state: string): boolean => finalStates.has(state);
 export const JobKind = z.enum(['train', 'test']);
 export type JobKind = z.infer<typeof JobKind>;
 
+/** A record must fit into a message, however often workers come and go. */
+export const maxWorkersNamed = 256;
+
 /** The truth about one job. Changed only through the transitions beside this file. */
 export const JobRecord = z
   .strictObject({
@@ -51,8 +54,8 @@ export const JobRecord = z
     generation: z.int().min(0),
     /** In order of rank. */
     members: z.array(Member).max(1024).readonly(),
-    /** Everyone who has been a member, in order of joining. */
-    workers: z.array(Token).max(4096).readonly(),
+    /** Everyone who has been a member, in order of joining; the last `maxWorkersNamed` of them. */
+    workers: z.array(Token).max(maxWorkersNamed).readonly(),
     /** Proves membership to peers on the direct transport; new with every generation. */
     secret: z.string().max(128),
     /** When the current state was entered, epoch milliseconds. */
@@ -61,6 +64,10 @@ export const JobRecord = z
     finishedAt: z.number().nullable(),
     /** Times that all members were lost, or an attempt threw, without progress since the time before. */
     attempts: z.int().min(0),
+    /** Those among them that threw. */
+    throws: z.int().min(0),
+    /** Workers on which an attempt threw, in this order. */
+    failedOn: z.array(Token).max(64).readonly(),
     /** How far the job is known to have come: the position after the newest checkpoint or epoch. */
     progress: z.int().min(0),
     /** Progress at the last loss of all members; no advance since then counts as an attempt. */
@@ -147,7 +154,8 @@ export const Presence = z
     identity: z.string().max(64),
     threads: z.int().min(1),
     engine: z.string().max(400),
-    state: z.enum(['idle', 'busy', 'draining']),
+    /** `aside`: has failed job after job that others might not, and takes no more for a while. */
+    state: z.enum(['idle', 'busy', 'draining', 'aside']),
     job: z.string().max(200).nullable(),
     /** Of its job, where it has rank 0 in it and has measured something. */
     pace: Pace.nullable(),

@@ -1,5 +1,5 @@
 import type { BlobRef, JobRecord, Member } from './records.ts';
-import { isFinal } from './records.ts';
+import { isFinal, maxWorkersNamed } from './records.ts';
 
 /**
  * Every way in which a job's record may change. Each is a pure function from the record to the next one, or to
@@ -13,8 +13,13 @@ export interface Stamp {
   readonly secret: string;
 }
 
-/** Attempts without progress after which a job is given up. */
-export const maxAttempts = 3;
+/** Attempts that threw, without progress in between, after which a job is given up. */
+export const maxThrows = 3;
+/**
+ * Attempts of any kind without progress after which a job is given up: workers that were killed are no fault of the job,
+ * but one that has cost so many may well have killed them.
+ */
+export const maxAttempts = 10;
 
 /** A worker takes a seat: joins a forming or a running group, or begins one, which opens once it has `minSeats`. */
 export function takeSeat(job: JobRecord, member: Member, stamp: Stamp): JobRecord | undefined {
@@ -23,7 +28,9 @@ export function takeSeat(job: JobRecord, member: Member, stamp: Stamp): JobRecor
   const joined: JobRecord = {
     ...job,
     members: [...job.members, member],
-    workers: job.workers.includes(member.worker) ? job.workers : [...job.workers, member.worker],
+    workers: job.workers.includes(member.worker)
+      ? job.workers
+      : [...job.workers, member.worker].slice(-maxWorkersNamed),
   };
   if (job.state === 'running') return { ...openGeneration(joined, stamp), since: job.since };
   if (joined.members.length >= joined.minSeats) return openGeneration(joined, stamp);
@@ -62,10 +69,13 @@ export function removeMembers(job: JobRecord, gone: ReadonlySet<string>, stamp: 
     const left = { ...job, members };
     return job.state === 'running' ? { ...openGeneration(left, stamp), since: job.since } : left;
   }
-  return loseAll(job, 'all its workers were lost', stamp);
+  return loseAll({ ...job, throws: sinceProgress(job, job.throws) }, 'all its workers were lost', stamp);
 }
 
-/** An attempt threw: all members give up, and the job is tried again unless it has used up its attempts. */
+/**
+ * An attempt threw on a member. Others go on without it, in a new generation; where there are none the job is tried
+ * again unless it has used up its attempts.
+ */
 export function failAttempt(
   job: JobRecord,
   worker: string,
@@ -75,7 +85,11 @@ export function failAttempt(
 ): JobRecord | undefined {
   const forming = job.state === 'forming' && job.members.some((m) => m.worker === worker);
   if (!forming && !isMemberOf(job, worker, generation)) return undefined;
-  return loseAll(job, error, stamp);
+  const failedOn = job.failedOn.includes(worker) ? job.failedOn : [...job.failedOn, worker].slice(-maxFailedOn);
+  const noted: JobRecord = { ...job, failedOn, error: error.slice(0, 4000) };
+  return job.members.length > 1
+    ? removeMembers(noted, new Set([worker]), stamp)
+    : loseAll({ ...noted, throws: sinceProgress(job, job.throws) + 1 }, error, stamp);
 }
 
 /** A fault that trying again cannot mend (weights diverged, members disagree). */
@@ -96,6 +110,18 @@ export function handBack(job: JobRecord, worker: string, stamp: Stamp): JobRecor
   if (others.length > 0) return removeMembers(job, new Set([worker]), stamp);
   if (isFinal(job.state) || job.members.length === 0) return undefined;
   return { ...job, state: 'queued', members: [], since: stamp.now };
+}
+
+/** A member cannot go on in the open generation for a reason that lies outside the job: all begin a new one together. */
+export function reopen(job: JobRecord, worker: string, generation: number, stamp: Stamp): JobRecord | undefined {
+  if (!isMemberOf(job, worker, generation)) return undefined;
+  return { ...openGeneration(job, stamp), since: job.since };
+}
+
+/** The newest checkpoint turned out to be damaged: without survivors the job begins anew. */
+export function forgetCheckpoint(job: JobRecord, worker: string, generation: number): JobRecord | undefined {
+  if (!isMemberOf(job, worker, generation) || job.checkpoint === null) return undefined;
+  return { ...job, checkpoint: null, progress: 0, progressAtLoss: Math.min(job.progressAtLoss, 0) };
 }
 
 /** A checkpoint lies in the store: from here the job goes on should all its members be lost. */
@@ -129,8 +155,11 @@ export function stop(job: JobRecord, state: 'cancelled' | 'pruned', stamp: Stamp
 /** A failed or cancelled job is wanted again: it keeps its checkpoint. */
 export function revive(job: JobRecord, stamp: Stamp): JobRecord | undefined {
   if (job.state !== 'failed' && job.state !== 'cancelled') return undefined;
-  return { ...job, state: 'queued', since: stamp.now, finishedAt: null, attempts: 0, progressAtLoss: -1, error: null };
+  const untried = { attempts: 0, throws: 0, failedOn: [], progressAtLoss: -1 };
+  return { ...job, ...untried, state: 'queued', since: stamp.now, finishedAt: null, error: null };
 }
+
+const maxFailedOn = 64;
 
 const isMemberOf = (job: JobRecord, worker: string, generation: number): boolean =>
   job.state === 'running' && job.generation === generation && job.members.some((m) => m.worker === worker);
@@ -146,10 +175,13 @@ function openGeneration(job: JobRecord, stamp: Stamp): JobRecord {
   };
 }
 
+/** A count of attempts, begun anew where there has been progress since the last of them. */
+const sinceProgress = (job: JobRecord, count: number): number => (job.progress > job.progressAtLoss ? 0 : count);
+
 function loseAll(job: JobRecord, error: string, stamp: Stamp): JobRecord {
-  const attempts = job.progress > job.progressAtLoss ? 1 : job.attempts + 1;
+  const attempts = sinceProgress(job, job.attempts) + 1;
   const lost: JobRecord = { ...job, attempts, progressAtLoss: job.progress, error: error.slice(0, 4000) };
-  return attempts >= maxAttempts
+  return attempts >= maxAttempts || job.throws >= maxThrows
     ? finish(lost, 'failed', stamp)
     : { ...lost, state: 'queued', members: [], since: stamp.now };
 }

@@ -116,7 +116,7 @@ export const catalog = {
     name: 'crossfold_workers',
     help: 'Workers that give signs of life, by state.',
     unit: 'count',
-    labels: { state: ['idle', 'busy', 'draining'] },
+    labels: { state: ['idle', 'busy', 'draining', 'aside'] },
     services: coordinator,
   },
   workerInfo: {
@@ -124,7 +124,13 @@ export const catalog = {
     name: 'crossfold_worker_info',
     help: 'Always 1; the labels say what a live worker does: its state, and the experiment, trial and fold of its job (empty where it has none).',
     unit: 'flag',
-    labels: { worker: { oneFor: 'live worker' }, state: ['idle', 'busy', 'draining'], experiment, trial, fold },
+    labels: {
+      worker: { oneFor: 'live worker' },
+      state: ['idle', 'busy', 'draining', 'aside'],
+      experiment,
+      trial,
+      fold,
+    },
     services: coordinator,
   },
   experimentInfo: {

@@ -184,7 +184,7 @@ function guardMembers(context: JobContext, membership: Membership, over: AbortSi
     for (const { worker: peer } of job.members) if (!joined.has(peer)) joined.set(peer, now());
     const lost = job.members
       .map((m) => m.worker)
-      .filter((peer) => peer !== worker && roster.isLost(peer, joined.get(peer) ?? now()));
+      .filter((peer) => peer !== worker && roster.isLost(peer, job.id, joined.get(peer) ?? now()));
     if (lost.length === 0 || membership.rank < 0) return;
     const next = await broker.jobs.transition(job.id, (current) => removeMembers(current, new Set(lost), stamp(now)));
     if (next === undefined) return;
