@@ -1,0 +1,54 @@
+import type { Experiment } from '@crossfold/shared/config/experiment';
+import type { CompletedFold, Results } from '@crossfold/shared/results';
+import type { z } from 'zod';
+
+export type ExperimentInput = z.input<typeof Experiment>;
+
+/**
+ * Everything that could differ between groups in one small job: dropout, L2, a last batch of 3 samples for four slices,
+ * 101 validation samples, an optimizer with state.
+ */
+export const everything: ExperimentInput = {
+  name: 'everything',
+  seed: 11,
+  dataset: { name: 'mnist', limit: 404 },
+  evaluation: { method: 'holdout', validation: 0.25 },
+  model: {
+    layers: [
+      { type: 'conv2d', filters: 6, kernelSize: 3, strides: 2, activation: 'relu', kernelRegularizer: { l2: 0.001 } },
+      { type: 'maxPooling2d' },
+      { type: 'flatten' },
+      { type: 'dropout', rate: 0.3 },
+      { type: 'dense', units: 10, activation: 'softmax', kernelRegularizer: { l2: 0.01 } },
+    ],
+  },
+  training: { epochs: 2, batchSize: 30, microBatches: 4, optimizer: { name: 'adam' } },
+};
+
+/** A job whose steps are long enough that more workers pay: some seconds of the MNIST net. */
+export const longer: ExperimentInput = {
+  name: 'longer',
+  seed: 3,
+  dataset: { name: 'mnist', limit: 1000 },
+  evaluation: { method: 'holdout' },
+  model: { preset: 'mnist-convnet' },
+  training: { epochs: 10, batchSize: 64, optimizer: { name: 'rmsprop' } },
+};
+
+export const completedFolds = (results: Results): CompletedFold[] =>
+  results.trials.flatMap((trial) => trial.folds.filter((fold) => fold.status === 'completed'));
+
+/** What must be the same, to the bit, whoever computed it. */
+export const bitsOf = (results: Results) =>
+  completedFolds(results).map(
+    ({ fold, repeat, weightsSha256, samplesSeen, steps, bestEpoch, history, validation }) => ({
+      fold,
+      repeat,
+      weightsSha256,
+      samplesSeen,
+      steps,
+      bestEpoch,
+      history,
+      validation,
+    }),
+  );
