@@ -1,4 +1,4 @@
-import { batchesOf, batchOf, epochOrder, gather, sliceOf, stepsPerEpoch } from '@crossfold/worker/data/batches';
+import { batchesOf, batchOf, epochOrder, gather, sliceOf, spread, stepsPerEpoch } from '@crossfold/worker/data/batches';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
@@ -71,6 +71,14 @@ describe('batches', () => {
     ].map((order) => order.join());
     expect(new Set(orders).size).toBe(5);
     expect([...train]).toEqual(ascending(train));
+  });
+
+  it('of a part of the samples have the classes in their proportions, also where samples are sorted by class', () => {
+    const sorted = Uint32Array.from({ length: 90 }, (_, i) => i);
+    const some = spread(sorted, 30);
+    expect(new Set(some).size).toBe(30);
+    expect(some.filter((i) => i < 30)).toHaveLength(10);
+    expect(spread(sorted, 90)).toBe(sorted);
   });
 
   it('have empty slices where there are fewer samples than slices', () => {

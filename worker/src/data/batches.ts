@@ -48,6 +48,10 @@ export function batchesOf(
   };
 }
 
+/** The pass over the samples that a step belongs to: the epoch, unless `stepsPerEpoch` is set. */
+export const passOf = (samples: number, plan: BatchPlan, epoch: number, step: number): number =>
+  Math.floor((epoch * stepsPerEpoch(samples, plan) + step) / Math.ceil(samples / plan.batchSize));
+
 /** The samples of one of a batch's slices: neighbours, as equally many as can be, none where there are too few. */
 export const sliceOf = (batch: Uint32Array, slice: number, slices: number): Uint32Array =>
   batch.subarray(sliceStart(batch.length, slice, slices), sliceStart(batch.length, slice + 1, slices));
@@ -55,6 +59,15 @@ export const sliceOf = (batch: Uint32Array, slice: number, slices: number): Uint
 /** How many of a batch's samples come before one of its slices. */
 export const sliceStart = (samples: number, slice: number, slices: number): number =>
   Math.floor((slice * samples) / slices);
+
+/**
+ * At most so many samples, evenly spread over all: where they are sorted by class, a part of them has the classes in
+ * the same proportions.
+ */
+export const spread = (samples: Uint32Array, most: number): Uint32Array =>
+  most >= samples.length
+    ? samples
+    : Uint32Array.from({ length: most }, (_, i) => samples[Math.floor((i * samples.length) / most)] ?? 0);
 
 /** Each byte's share of 255, the nearest float32: what `astype('float32') / 255` gives. */
 const rescaled = Float32Array.from({ length: 256 }, (_, byte) => byte / 255);

@@ -1,4 +1,7 @@
-import { batchesOf, gather, sliceOf } from '../data/batches.ts';
+import { gather } from '../data/batches.ts';
+import { prefetchedSlices } from '../data/prefetched-slices.ts';
+import type { SliceSource } from '../data/slices.ts';
+import { directSlices } from '../data/slices.ts';
 import type { SliceRange } from '../exchange/tree.ts';
 import { completeSubtrees, NodeSum } from '../exchange/tree.ts';
 import type { EngineState } from '../job/state.ts';
@@ -14,15 +17,22 @@ export class JobHost {
   readonly facts: SessionFacts;
   readonly #engine: Engine;
   readonly #options: SessionOptions;
-  readonly #batch: ReturnType<typeof batchesOf>;
-  /** Time spent on getting batches ready so far. */
-  #dataMs = 0;
+  readonly #slices: SliceSource;
 
   constructor(engine: Engine, options: SessionOptions) {
     this.#engine = engine;
     this.#options = options;
-    const { data, training, keys } = options;
-    this.#batch = batchesOf(keys, data.train, training);
+    const { data, training, keys, augment } = options;
+    const [height = 1, width = 1, channels = 1] = options.model.inputShape;
+    // Varying pictures takes long enough to be worth a thread; copying them does not.
+    this.#slices = (augment === undefined ? directSlices : prefetchedSlices)({
+      keys,
+      batches: training,
+      slices: training.microBatches,
+      shape: { height, width, channels },
+      augment,
+      data,
+    });
     const state = engine.state();
     const kept = state.weights.length + data.validation.length * outputsPerSample;
     this.facts = {
@@ -37,19 +47,17 @@ export class JobHost {
     range: SliceRange,
   ): Gradient {
     const { training } = this.#options;
-    const before = this.#dataMs;
-    const started = performance.now();
-    const batch = this.#batch(at.epoch, at.step);
-    this.#dataMs += performance.now() - started;
+    const before = this.#slices.waitedMs;
+    this.#slices.aim(at, range);
     const nodes = completeSubtrees(training.microBatches, range).map(({ from, to }) => {
       const sum = new NodeSum();
       for (let slice = from; slice < to; slice++) {
-        const samples = sliceOf(batch, slice, training.microBatches);
-        sum.add(this.#engine.gradient(this.#gather(samples), { step: at.update, slice }));
+        const samples = this.#slices.take({ epoch: at.epoch, step: at.step, slice });
+        sum.add(this.#engine.gradient(samples, { step: at.update, slice }));
       }
       return { from, to, vector: sum.total() };
     });
-    return { nodes, dataMs: this.#dataMs - before };
+    return { nodes, dataMs: this.#slices.waitedMs - before };
   }
 
   update(total: Float32Array, learningRate: number): StepFacts {
@@ -86,16 +94,14 @@ export class JobHost {
   }
 
   close(): void {
+    this.#slices.close();
     this.#engine.dispose();
   }
 
   #gather(samples: Uint32Array): { x: Float32Array; labels: Int32Array } {
     const { data } = this.#options;
-    const started = performance.now();
     const x = new Float32Array(samples.length * data.sampleBytes);
     gather(data, samples, x);
-    const labels = Int32Array.from(samples, (place) => data.labels[place] ?? 0);
-    this.#dataMs += performance.now() - started;
-    return { x, labels };
+    return { x, labels: Int32Array.from(samples, (place) => data.labels[place] ?? 0) };
   }
 }

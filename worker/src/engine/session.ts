@@ -1,3 +1,4 @@
+import type { AugmentSpec } from '@crossfold/shared/config/augment';
 import type { TrainingSpec } from '@crossfold/shared/config/training';
 import type { ModelPlan } from '@crossfold/shared/model/plan';
 import type { SliceRange } from '../exchange/tree.ts';
@@ -21,6 +22,8 @@ export interface SessionOptions {
   readonly training: TrainingSpec;
   readonly keys: { readonly seed: number; readonly repeat: number; readonly fold: number };
   readonly data: SessionData;
+  /** How training pictures are varied; undefined: not at all. */
+  readonly augment?: AugmentSpec | undefined;
 }
 
 /** The sum of the vectors of a node's slices. */

@@ -10,7 +10,7 @@ import type { Logger } from '@crossfold/shared/logger';
 import { planModel } from '@crossfold/shared/model/plan';
 import type { JobProgress } from '@crossfold/shared/progress';
 import type { Waits } from '@crossfold/shared/waits';
-import { stepsPerEpoch } from '../data/batches.ts';
+import { spread, stepsPerEpoch } from '../data/batches.ts';
 import type { DatasetCache } from '../data/dataset-cache.ts';
 import type { EngineThread } from '../engine/remote.ts';
 import { openExchange } from '../exchange/exchange.ts';
@@ -68,13 +68,13 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
   const { train, validation } = foldOf(folds, record);
   const store = await parts.datasets.train(manifest);
   const { batchSize, validationSteps } = experiment.training;
-  const validated = validationSteps === undefined ? validation : validation.slice(0, validationSteps * batchSize);
-  const data = { ...store, train: Uint32Array.from(train), validation: Uint32Array.from(validated) };
+  const validated = spread(Uint32Array.from(validation), (validationSteps ?? Number.POSITIVE_INFINITY) * batchSize);
+  const data = { ...store, train: Uint32Array.from(train), validation: validated };
   const course = {
     epochs: experiment.training.epochs,
     stepsPerEpoch: stepsPerEpoch(train.length, experiment.training),
   };
-  const engine = await parts.engine.open({ ...open, data });
+  const engine = await parts.engine.open({ ...open, data, augment: experiment.augment });
   const { microBatches } = experiment.training;
   const mode = experiment.exchange === 'auto' ? parts.exchange : experiment.exchange;
   const transport = mode === 'nats' || parts.listener === undefined ? 'nats' : 'direct';
