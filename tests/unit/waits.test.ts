@@ -1,6 +1,6 @@
 import { createLogger } from '@crossfold/shared/logger';
-import type { Wait } from '@crossfold/worker/waits';
-import { longWaitMs, Waits } from '@crossfold/worker/waits';
+import type { Wait } from '@crossfold/shared/waits';
+import { longWaitMs, Waits } from '@crossfold/shared/waits';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 let lines: Record<string, unknown>[];
