@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { openBroker, servicePatienceMs } from '@crossfold/shared/broker/broker';
 import { LeaseKeeper, leaseMs } from '@crossfold/shared/broker/lease';
@@ -7,6 +6,7 @@ import type { Replicas } from '@crossfold/shared/broker/streams';
 import { exposeConnection } from '@crossfold/shared/metrics/connection';
 import type { ServiceMetrics } from '@crossfold/shared/metrics/registry';
 import type { ServiceHandles } from '@crossfold/shared/service';
+import { uniqueName } from '@crossfold/shared/unique-name';
 import { pause } from '@crossfold/shared/wait';
 import { Waits } from '@crossfold/shared/waits';
 import { lead } from './leader/leader.ts';
@@ -16,7 +16,7 @@ export interface CoordinatorOptions {
   /** Address of the broker, credentials included. */
   readonly nats: string;
   readonly metrics: ServiceMetrics<'coordinator'>;
-  /** Name in logs and in the lease; made up from host and process where not given. */
+  /** Begins its name in logs and in the lease; host and process where not given. */
   readonly name?: string;
   /** Servers of the broker's cluster that keep a copy of everything: three, or all there are, where not given. */
   readonly replicas?: Replicas;
@@ -32,7 +32,7 @@ const growCopiesEveryMs = 60_000;
  */
 export async function runCoordinator(options: CoordinatorOptions, handles: ServiceHandles): Promise<void> {
   const { logger, signal, onReady, health } = handles;
-  const name = options.name ?? `${hostname()}-${process.pid}-${randomBytes(2).toString('hex')}`;
+  const name = uniqueName(options.name ?? `${hostname()}-${process.pid}`);
   const broker = await openBroker(options.nats, `coordinator ${name}`, {
     role: 'coordinator',
     replicas: options.replicas ?? 'auto',

@@ -87,6 +87,7 @@ export class TestJob {
         const engine = plainEngine({ ...settings.engine, ...extra });
         const runner = trainRunner({
           broker,
+          worker: name,
           logger,
           waits,
           now: this.#now,
@@ -95,8 +96,13 @@ export class TestJob {
           plan: planOf(settings),
           course: { epochs: settings.epochs, stepsPerEpoch: settings.stepsPerEpoch },
           engine,
-          checkpoints: new Checkpoints(broker, name, this.#now, () => undefined),
-          checkpointEveryMs: 60_000,
+          checkpoints: new Checkpoints({
+            broker,
+            worker: name,
+            now: this.#now,
+            onEnd: () => undefined,
+            pace: { least: 60_000, most: 60_000 },
+          }),
           meter: new PaceMeter(settings.engine.slices, engine.vectorLength, 'nats'),
           openExchange: ({ record, rank, signal }) =>
             openExchange(

@@ -1,29 +1,30 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker, servicePatienceMs } from '@crossfold/shared/broker/broker';
 import { announce, Roster } from '@crossfold/shared/broker/presence';
+import { progressSubject } from '@crossfold/shared/broker/subjects';
 import type { Endpoint } from '@crossfold/shared/endpoint';
-import type { JobRecord, Pace, Presence } from '@crossfold/shared/jobs/records';
-import { foldName, isFinal } from '@crossfold/shared/jobs/records';
-import { failAttempt, takeSeat } from '@crossfold/shared/jobs/transitions';
+import type { Presence } from '@crossfold/shared/jobs/records';
 import type { Logger } from '@crossfold/shared/logger';
 import { exposeConnection } from '@crossfold/shared/metrics/connection';
 import type { ServiceMetrics } from '@crossfold/shared/metrics/registry';
+import type { LogProgress } from '@crossfold/shared/progress';
 import type { EngineIdentity } from '@crossfold/shared/results';
 import type { ServiceHandles } from '@crossfold/shared/service';
+import { uniqueName } from '@crossfold/shared/unique-name';
 import { pause } from '@crossfold/shared/wait';
 import { Waits } from '@crossfold/shared/waits';
 import { DatasetCache } from './data/dataset-cache.ts';
 import { ShardCache } from './data/shard-cache.ts';
 import { EngineThread } from './engine/remote.ts';
 import { DirectListener } from './exchange/listener.ts';
-import type { JobParts } from './job/open-job.ts';
-import { openJob } from './job/open-job.ts';
-import type { JobRunner } from './job/run-job.ts';
-import { runJob, stamp } from './job/run-job.ts';
+import { Fitness } from './fitness.ts';
+import { waitsFor } from './job/guard.ts';
 import { observers } from './observe/observer.ts';
 import { WorkerMetrics } from './observe/worker-metrics.ts';
+import type { SeatParts } from './seat.ts';
+import { sit } from './seat.ts';
 
 export interface WorkerOptions {
   /** Address of the broker, credentials included. */
@@ -31,7 +32,7 @@ export interface WorkerOptions {
   /** TensorFlow's threads. */
   readonly threads: number;
   readonly exchange: 'auto' | 'nats' | 'direct';
-  /** Unique among the workers of a cluster; made up from host and process where not given. */
+  /** Begins its name in the cluster; host and process where not given. */
   readonly name?: string;
   /** Where peers are taken on; a free port of the loopback interface where not given. */
   readonly listen?: Endpoint;
@@ -47,8 +48,8 @@ export interface WorkerOptions {
 /** Pixels that a worker keeps in memory, for jobs on the same data; one data set may have more. */
 const datasetBytes = 2 * 2 ** 30;
 const seatWaitMs = 2000;
-/** How often a seat that is being prepared for is told to the queue to be still wanted. */
-const stillWantedMs = 1500;
+/** How often a worker that was set aside looks whether it is needed after all. */
+const asideLookMs = 1000;
 
 /**
  * The worker service: pulls seats and carries out their jobs, one at a time, until the signal aborts.
@@ -57,10 +58,7 @@ const stillWantedMs = 1500;
  */
 export async function runWorker(options: WorkerOptions, handles: ServiceHandles): Promise<void> {
   const { logger, signal, onReady, health } = handles;
-  const worker = (options.name ?? `${hostname()}-${process.pid}-${randomBytes(2).toString('hex')}`).replaceAll(
-    /[^A-Za-z0-9_-]/g,
-    '-',
-  );
+  const worker = uniqueName(options.name ?? `${hostname()}-${process.pid}`);
   const now = (): number => performance.timeOrigin + performance.now();
   // The library takes a second or two to load, and the broker may be slow to answer: both at once.
   const [broker, engine] = await both(
@@ -82,13 +80,15 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
   exposeConnection(broker.nats, options.metrics.instruments, waits, logger, health);
   const identity = createHash('sha256').update(JSON.stringify(engine.identity)).digest('hex').slice(0, 16);
   const ended = new AbortController();
-  let state: Presence['state'] = 'idle';
-  let job: string | null = null;
-  let pace: Pace | null = null;
+  let doing: Pick<Presence, 'state' | 'job' | 'pace'> = { state: 'idle', job: null, pace: null };
+  const fitness = new Fitness({
+    now,
+    onAside: (jobs, reason) => sayAside(broker, logger, worker, jobs, reason),
+  });
   const shown = JSON.stringify(engine.identity).slice(0, 400);
   const presence = announce(
     broker.nats,
-    () => ({ worker, identity, threads: options.threads, engine: shown, state, job, pace }),
+    () => ({ worker, identity, threads: options.threads, engine: shown, ...doing, waitsFor: waitsFor({ waits }) }),
     ended.signal,
   );
   const shards = new ShardCache({
@@ -97,7 +97,9 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
     onTrouble: (message) => logger.warn(message),
   });
   const listener = options.exchange === 'nats' ? undefined : await openListener(options, logger);
-  const parts: JobParts = {
+  const parts: SeatParts = {
+    fitness,
+    identity,
     broker,
     worker,
     engine,
@@ -111,15 +113,18 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
     now,
     drain: signal,
     onPace: (measured) => {
-      pace = measured ?? null;
+      doing = { ...doing, pace: measured ?? null };
     },
   };
-  const enter = (next: Presence['state'], nextJob: string | null): void => {
-    state = next;
-    job = nextJob;
-    pace = null;
+  const enter = (state: Presence['state'], job: string | null): void => {
+    doing = { state, job, pace: null };
     presence.touch();
   };
+  /** Whether there is somebody else for the jobs that this worker could take. */
+  const dispensable = (): boolean =>
+    parts.roster
+      .alive()
+      .some((w) => w.worker !== worker && w.identity === identity && (w.state === 'idle' || w.state === 'busy'));
 
   try {
     const line = broker.seats.line(identity);
@@ -127,6 +132,13 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
     onReady();
     let idle: (() => void) | undefined;
     while (!signal.aborted) {
+      if (engine.failure !== undefined) throw engine.failure;
+      if (fitness.aside && dispensable()) {
+        if (doing.state !== 'aside') enter('aside', null);
+        await pause(asideLookMs, signal);
+        continue;
+      }
+      if (doing.state === 'aside') enter('idle', null);
       idle ??= waits.begin(undefined, 'a seat');
       const seat = await line.next(seatWaitMs).catch(async (error: unknown) => {
         logger.warn({ err: error }, 'could not ask for a seat');
@@ -138,16 +150,11 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
       idle();
       idle = undefined;
       enter('busy', seat.job);
-      const wanted = setInterval(() => seat.stillWanted(), stillWantedMs);
       try {
-        await sit(parts, seat.job, () => {
-          clearInterval(wanted);
-          seat.acknowledge();
-        });
+        await sit(parts, seat);
       } catch (error) {
         logger.error({ err: error, job: seat.job }, 'the seat could not be filled');
       } finally {
-        clearInterval(wanted);
         enter(signal.aborted ? 'draining' : 'idle', null);
       }
     }
@@ -160,50 +167,15 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
   }
 }
 
-/** From a seat to the end of the membership that it leads to. */
-async function sit(parts: JobParts, id: string, acknowledge: () => void): Promise<void> {
-  const { broker, worker, now, observer } = parts;
-  const stored = await broker.jobs.get(id);
-  if (stored === undefined || isFinal(stored.value.state)) return acknowledge();
-  const { experiment, trial, repeat, fold } = stored.value;
-  const logger = parts.logger.child({ experiment, job: id, trial, fold: foldName(repeat, fold) });
-  // A seat that was given out, and then taken back before anybody came for it.
-  if (stored.value.members.length >= stored.value.seats) return acknowledge();
-  // Data and model first: those who are members already go on undisturbed until this worker can compute with them.
-  let runner: JobRunner | undefined;
-  let failure: unknown;
-  try {
-    runner = await parts.waits.during(
-      logger,
-      "the job's data and model to be ready",
-      openJob({ ...parts, logger }, stored.value),
-    );
-  } catch (error) {
-    failure = error;
-  }
-  const member = { worker, address: parts.listener?.address ?? null };
-  let before: JobRecord['state'] = stored.value.state;
-  const joined = await broker.jobs.transition(id, (job) => {
-    before = job.state;
-    return takeSeat(job, member, stamp(now));
-  });
-  acknowledge();
-  if (joined?.state === 'running') observer.changed(before === 'running' ? 'joined' : 'started', false);
-  if (joined === undefined) {
-    await runner?.close();
-    logger.debug('the seat was not free any more');
-    return;
-  }
-  if (runner === undefined) {
-    const reason = failure instanceof Error ? failure.message : String(failure);
-    logger.error({ err: failure }, 'the job could not be opened');
-    const failed = await broker.jobs.transition(id, (job) =>
-      failAttempt(job, worker, job.generation, reason, stamp(now)),
-    );
-    if (failed !== undefined) observer.changed('failed', failed.state === 'queued');
-    return;
-  }
-  await runJob({ ...parts, logger }, joined, runner);
+/** Names a worker that was set aside, in its log and to whoever follows the experiments that it failed in. */
+function sayAside(broker: Broker, logger: Logger, worker: string, jobs: readonly string[], reason: string): void {
+  logger.error({ jobs, reason }, 'job after job fails here: this worker leaves them to others for a while');
+  const last = `the last one with: ${reason}`;
+  const message = `worker ${worker} is set aside: ${jobs.length} jobs in a row failed on it, ${last}`.slice(0, 4000);
+  const event: LogProgress = { type: 'log', level: 'warn', message };
+  if (broker.nats.isClosed()) return;
+  const told = new Map(jobs.map((job) => [job.split('.')[0], job]));
+  for (const job of told.values()) broker.nats.publish(progressSubject(job), JSON.stringify(event));
 }
 
 function exposeBuild({ metrics, version }: WorkerOptions, { version: tensorflow, device }: EngineIdentity): void {

@@ -30,7 +30,7 @@ export const registerCoordinator: Register = (program, context) => {
     )
     .addOption(natsOption())
     .addOption(httpOption(defaultHttp.coordinator))
-    .option('--name <name>', 'its name in logs (default: made up from host and process)')
+    .option('--name <name>', 'what its name in logs begins with (default: host and process)')
     .option(
       '--replicas <n>',
       'servers of the broker that keep a copy of everything, or auto (default: CROSSFOLD_NATS_REPLICAS, else auto: up to 3)',

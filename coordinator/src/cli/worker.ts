@@ -52,7 +52,7 @@ export const registerWorker: Register = (program, context) => {
       'the address that peers are told, where it is not the one listened on (containers, NAT)',
     )
     .addOption(httpOption(defaultHttp.worker))
-    .option('--name <name>', 'its name, unique in the cluster (default: made up from host and process)')
+    .option('--name <name>', 'what its name in the cluster begins with (default: host and process)')
     .option('--cache <folder>', "folder for pieces of data sets (default: the user's cache)")
     .addHelpText('after', examples('worker --nats nats://cluster.example:4222', 'worker --threads 4 --exchange nats'))
     .action(async (options: WorkerVerbOptions) => {

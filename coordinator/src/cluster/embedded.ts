@@ -232,16 +232,9 @@ authorization { user: "crossfold", password: "${this.#password}" }
   ): Promise<void> {
     const ready = new Promise<void>((resolve) => {
       const start = (output: number, errors: number): ChildProcess => {
-        // A new name with every start: the broker may remember the one before as a member of a group.
-        const unique = `${name}-${randomBytes(2).toString('hex')}`;
         const env = { ...this.#options.env, CROSSFOLD_NATS_URL: this.url };
-        return this.#fork(
-          this.#options.script ?? commandScript,
-          [...parameters, '--name', unique],
-          output,
-          errors,
-          env,
-        );
+        const script = this.#options.script ?? commandScript;
+        return this.#fork(script, [...parameters, '--name', name], output, errors, env);
       };
       keep(
         this.#supervise(name, start, (message) => {

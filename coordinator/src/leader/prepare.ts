@@ -1,7 +1,7 @@
 import { getJson, putJson } from '@crossfold/shared/broker/json-blobs';
 import { leaderProgressSubject } from '@crossfold/shared/broker/subjects';
 import { Experiment } from '@crossfold/shared/config/experiment';
-import { CrossfoldError, ExitCode } from '@crossfold/shared/errors';
+import { CrossfoldError, ExitCode, isBrokerTrouble, TimeoutError } from '@crossfold/shared/errors';
 import { foldsDocument, makeFolds } from '@crossfold/shared/folds/folds';
 import { readSplitSamples } from '@crossfold/shared/folds/samples';
 import type { TrialPlan } from '@crossfold/shared/jobs/plan';
@@ -66,7 +66,8 @@ export async function prepare(context: LeaderContext, record: ExperimentRecord):
     );
     logger.info({ experiment: record.id, jobs }, 'experiment prepared');
   } catch (error) {
-    if (!(error instanceof CrossfoldError)) throw error;
+    // What is wrong with the broker is not the experiment's fault: it is tried again.
+    if (!(error instanceof CrossfoldError) || isBrokerTrouble(error) || error instanceof TimeoutError) throw error;
     await endWithError(context, record.id, error);
   }
 }

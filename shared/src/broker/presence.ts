@@ -77,6 +77,11 @@ export class Roster {
     return this.#isAttentive() ? this.#now() - this.#attentiveSince : 0;
   }
 
+  /** What a worker has said of itself last. */
+  presenceOf(worker: string): Presence | undefined {
+    return this.#heard.get(worker)?.presence;
+  }
+
   /** Those heard of lately. */
   alive(): Presence[] {
     const now = this.#now();

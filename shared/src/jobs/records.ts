@@ -159,6 +159,8 @@ export const Presence = z
     job: z.string().max(200).nullable(),
     /** Of its job, where it has rank 0 in it and has measured something. */
     pace: Pace.nullable(),
+    /** Workers that it has been waiting for, for so long that it may not reach them. */
+    waitsFor: z.array(Token).max(64).readonly().exactOptional(),
   })
   .readonly();
 export type Presence = z.infer<typeof Presence>;

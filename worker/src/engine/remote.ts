@@ -89,6 +89,11 @@ export class EngineThread {
     }
   }
 
+  /** What the thread has ended with, if it has: it is of no use any more. */
+  get failure(): Error | undefined {
+    return this.#dead;
+  }
+
   /** Opens a job; the one before must be closed. */
   async open(options: SessionOptions): Promise<EngineSession> {
     const facts = await this.#call('open', options);

@@ -6,38 +6,61 @@ import type { Stretch } from '../observe/observer.ts';
 /** Called after each write: with what it failed with, if it did, its size and the time that it took. */
 export type OnEnd = (error: unknown, bytes: number, took: Stretch) => void;
 
+/** How often checkpoints are written between the ends of epochs, milliseconds. */
+export interface CheckpointPace {
+  readonly least: number;
+  readonly most: number;
+}
+
+/** A checkpoint that took a second is followed by the next after half a minute: they cost a few hundredths of the time. */
+const pauseForEach = 30;
+
+export const checkpointPace: CheckpointPace = { least: 3000, most: 30_000 };
+
+export interface CheckpointParts {
+  readonly broker: Broker;
+  readonly worker: string;
+  readonly now: () => number;
+  readonly onEnd: OnEnd;
+  readonly pace?: CheckpointPace;
+}
+
 /**
  * Writes a job's checkpoints: the blob first, then the record that points to it, then the one before is removed; so the
- * record never points to what is not whole. One write at a time, beside the training; what comes meanwhile is newer
- * and is written next.
+ * record never points to what is not whole. One write at a time, beside the training.
  */
 export class Checkpoints {
-  readonly #broker: Broker;
-  readonly #worker: string;
-  readonly #now: () => number;
-  readonly #onEnd: OnEnd;
+  readonly #parts: CheckpointParts;
+  readonly #pace: CheckpointPace;
   #writing: Promise<void> | undefined;
+  #next: number;
 
-  constructor(broker: Broker, worker: string, now: () => number, onEnd: OnEnd) {
-    this.#broker = broker;
-    this.#worker = worker;
-    this.#now = now;
-    this.#onEnd = onEnd;
+  constructor(parts: CheckpointParts) {
+    this.#parts = parts;
+    this.#pace = parts.pace ?? checkpointPace;
+    this.#next = parts.now() + this.#pace.least;
   }
 
-  get busy(): boolean {
-    return this.#writing !== undefined;
+  /** Whether another checkpoint should be written now; at the end of an epoch whenever none is being written. */
+  due(endOfEpoch: boolean): boolean {
+    return this.#writing === undefined && (endOfEpoch || this.#parts.now() >= this.#next);
   }
 
-  /** Starts to write; a failure is reported, not thrown: the job can go on without this checkpoint. */
-  write(job: JobRecord, position: number, bytes: Uint8Array): void {
-    const from = this.#now();
-    const end = (error: unknown): void => this.#onEnd(error, bytes.length, { from, to: this.#now() });
-    this.#writing = this.#write(job, position, bytes)
-      .then(() => end(undefined), end)
-      .finally(() => {
-        this.#writing = undefined;
-      });
+  /**
+   * Starts to write; a failure is reported, not thrown: the job can go on without this checkpoint.
+   *
+   * @param started when it was begun to take the state that is written
+   */
+  write(job: JobRecord, position: number, bytes: Uint8Array, started: number): void {
+    const { now, onEnd } = this.#parts;
+    const end = (error: unknown): void => {
+      const to = now();
+      const { least, most } = this.#pace;
+      this.#next = to + Math.min(most, Math.max(least, pauseForEach * (to - started)));
+      this.#writing = undefined;
+      onEnd(error, bytes.length, { from: started, to });
+    };
+    this.#writing = this.#write(job, position, bytes).then(() => end(undefined), end);
   }
 
   /** Resolves once nothing is being written any more. */
@@ -46,14 +69,16 @@ export class Checkpoints {
   }
 
   async #write(job: JobRecord, position: number, bytes: Uint8Array): Promise<void> {
-    const digest = await this.#broker.checkpoints.put(bytes);
-    let previous: string | undefined;
-    const written = await this.#broker.jobs.transition(job.id, (current) => {
-      previous = current.checkpoint?.digest;
-      return checkpointed(current, this.#worker, job.generation, { digest, bytes: bytes.length, position });
+    const { broker, worker } = this.#parts;
+    const digest = await broker.checkpoints.put(bytes);
+    let before: string | undefined;
+    const written = await broker.jobs.transition(job.id, (current) => {
+      before = current.checkpoint?.digest;
+      return checkpointed(current, worker, job.generation, { digest, bytes: bytes.length, position });
     });
-    const obsolete = written === undefined ? digest : previous;
-    if (obsolete !== undefined && obsolete !== written?.checkpoint?.digest)
-      await this.#broker.checkpoints.remove(obsolete);
+    const obsolete = written === undefined ? digest : before;
+    // Refused, while the record points to the very same: another member has come to the same bytes.
+    if (obsolete === undefined || obsolete === (written === undefined ? before : digest)) return;
+    await broker.checkpoints.remove(obsolete);
   }
 }

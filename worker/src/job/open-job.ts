@@ -44,7 +44,6 @@ export interface JobParts {
   readonly onPace: (pace: Pace | undefined) => void;
 }
 
-const checkpointEveryMs = 30_000;
 const reportEveryMs = 500;
 
 /** Fetches what a job needs (plan, folds, shards), builds its model, and makes it ready to run. */
@@ -81,6 +80,7 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
   logger.info({ parameters: model.parameterCount, train: train.length, validation: validated.length }, 'job opened');
   return trainRunner({
     broker,
+    worker,
     logger,
     waits: parts.waits,
     now,
@@ -89,11 +89,15 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
     course,
     engine,
     observer,
-    checkpoints: new Checkpoints(broker, worker, now, (error, bytes, took) => {
-      if (error !== undefined) logger.warn({ err: error }, 'no checkpoint could be written');
-      observer.checkpointed(error === undefined, bytes, took);
+    checkpoints: new Checkpoints({
+      broker,
+      worker,
+      now,
+      onEnd: (error, bytes, took) => {
+        if (error !== undefined) logger.warn({ err: error }, 'no checkpoint could be written');
+        observer.checkpointed(error === undefined, bytes, took);
+      },
     }),
-    checkpointEveryMs,
     meter: new PaceMeter(microBatches, engine.vectorLength, transport),
     openExchange: ({ record: job, rank, signal }) =>
       openExchange(

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import type { Broker } from '@crossfold/shared/broker/broker';
 import type { Roster } from '@crossfold/shared/broker/presence';
+import { isBrokerTrouble, TimeoutError } from '@crossfold/shared/errors';
 import type { JobRecord } from '@crossfold/shared/jobs/records';
+import { isFinal } from '@crossfold/shared/jobs/records';
 import type { Stamp } from '@crossfold/shared/jobs/transitions';
 import {
   complete,
@@ -9,15 +11,15 @@ import {
   failForGood,
   handBack,
   isSurplus,
-  removeMembers,
-  startWithFewer,
+  reopen,
   yieldSeat,
 } from '@crossfold/shared/jobs/transitions';
 import type { Logger } from '@crossfold/shared/logger';
-import { aborted } from '@crossfold/shared/wait';
+import { aborted, pause } from '@crossfold/shared/wait';
 import type { Waits } from '@crossfold/shared/waits';
 import type { JobObserver } from '../observe/observer.ts';
 import { HopelessError } from './actions.ts';
+import { guardMembers, lookEveryMs, waitsFor } from './guard.ts';
 import { GenerationChangedError, Membership, NotMemberError } from './membership.ts';
 
 /** What a worker brings to a job. */
@@ -58,12 +60,23 @@ export interface JobRunner {
    * @throws the signal's reason when it aborts.
    */
   generation(generation: Generation): Promise<NonNullable<JobRecord['result']>>;
+  /** Puts the state that was reached in a checkpoint, for whoever goes on; this worker is the only member. */
+  save(record: JobRecord): Promise<void>;
   close(): Promise<void>;
 }
 
-/** A forming group starts with the members it has after this long. */
-export const formingMs = 5000;
-const watchEveryMs = 200;
+/**
+ * How a membership ended: the job came to its end; this worker left it, or was removed; it was removed as one that does
+ * not reach its peers; an attempt threw on it, with a reason that may lie in the worker.
+ */
+export type Ending =
+  | { readonly how: 'over' | 'left' | 'cut off' }
+  | { readonly how: 'failed'; readonly reason: string };
+
+/** How long a group that begins anew because the broker failed it takes breath. */
+const anewAfterMs = 1000;
+/** How often a worker that leaves as the last one finds that another has just come. */
+const maxHandOvers = 5;
 
 /** A stamp for a transition that may open a generation. */
 export const stamp = (now: () => number): Stamp => ({ now: now(), secret: randomBytes(32).toString('base64url') });
@@ -72,46 +85,57 @@ export const stamp = (now: () => number): Stamp => ({ now: now(), secret: random
  * Carries a job out as one of its members, from the seat that was taken to the record's final state or to the moment
  * that this worker is no member any more. Never throws for a reason that lies in the job: that goes into its record.
  */
-export async function runJob(context: JobContext, record: JobRecord, runner: JobRunner): Promise<void> {
-  const { broker, worker, logger, waits, now } = context;
+export async function runJob(context: JobContext, record: JobRecord, runner: JobRunner): Promise<Ending> {
+  const { broker, worker } = context;
   const over = new AbortController();
   const membership = await Membership.follow(broker, record, worker, over.signal);
-  const guard = guardMembers(context, membership, over.signal);
+  const endGuard = guardMembers(context, membership);
   try {
     for (;;) {
       await formed(context, membership);
       const generation = enter(context, membership);
       const { generation: number, members } = generation.record;
-      logger.info({ generation: number, members: members.map((m) => m.worker) }, 'generation opened');
+      context.logger.info({ generation: number, members: members.map((m) => m.worker) }, 'generation opened');
       try {
-        const result = await runner.generation(generation);
-        const completed = await waits.during(
-          logger,
-          'the broker to take down the result',
-          broker.jobs.transition(record.id, (job) => complete(job, worker, number, result, stamp(now))),
-        );
-        if (completed !== undefined) return;
-        // Somebody has changed the record meanwhile, and so closed the generation.
-        await waits.during(logger, 'word of a new generation', aborted(generation.signal));
-        throw generation.signal.reason;
+        await take(context, generation, runner);
+        return { how: 'over' };
       } catch (error) {
         const reason = generation.signal.aborted ? generation.signal.reason : error;
-        if (!(reason instanceof GenerationChangedError)) throw reason;
-        logger.info('generation closed');
+        if (reason instanceof GenerationChangedError) context.logger.info('generation closed');
+        else if (isBrokerTrouble(reason) || reason instanceof TimeoutError)
+          await beginAnew(context, generation, reason as Error);
+        else throw reason;
       }
     }
   } catch (error) {
-    await giveUp(context, membership.record, error);
+    return await giveUp(context, membership, runner, error);
   } finally {
+    endGuard();
     over.abort();
-    clearInterval(guard);
     await runner.close();
   }
 }
 
-/** @throws NotMemberError where this worker is not, or no longer, a member. */
-function enter({ broker, worker, now, observer }: JobContext, membership: Membership): Generation {
+/** Takes part in a generation to the job's end. @throws the signal's reason when it closes before. */
+async function take(context: JobContext, generation: Generation, runner: JobRunner): Promise<void> {
+  const { broker, worker, logger, waits, now } = context;
+  const { record, signal } = generation;
+  const result = await runner.generation(generation);
+  const completed = await waits.during(
+    logger,
+    'the broker to take down the result',
+    broker.jobs.transition(record.id, (job) => complete(job, worker, record.generation, result, stamp(now))),
+  );
+  if (completed !== undefined) return;
+  // Somebody has changed the record meanwhile, and so closed the generation.
+  await waits.during(logger, 'word of a new generation', aborted(signal));
+  throw signal.reason;
+}
+
+/** @throws NotMemberError where this worker is not, or no longer, a member; DrainError where it is to leave. */
+function enter({ broker, worker, now, observer, drain }: JobContext, membership: Membership): Generation {
   const { record, signal } = membership.enter();
+  if (drain.aborted) throw new DrainError();
   const rank = membership.rank;
   return {
     record,
@@ -128,76 +152,96 @@ function enter({ broker, worker, now, observer }: JobContext, membership: Member
   };
 }
 
-async function giveUp(context: JobContext, record: JobRecord, error: unknown): Promise<void> {
-  const { broker, worker, logger, now, observer } = context;
-  if (error instanceof NotMemberError) {
-    logger.info('no longer a member of the job');
-    return;
-  }
-  if (error instanceof DrainError) {
-    const handed = await broker.jobs.transition(record.id, (job) => handBack(job, worker, stamp(now)));
-    if (handed !== undefined) observer.changed('left', false);
-    logger.info('handed the job over');
-    return;
-  }
-  const message = error instanceof Error ? error.message : String(error);
-  logger.error({ err: error }, 'the job failed here');
-  const fail = error instanceof HopelessError ? failForGood : failAttempt;
-  const failed = await broker.jobs.transition(record.id, (job) =>
-    fail(job, worker, job.generation, message, stamp(now)),
+/**
+ * The broker failed this member in the middle of a generation, and its peers may be anywhere in it: all begin a new one,
+ * with what they hold, once the broker is there again.
+ *
+ * @throws DrainError where this worker is asked to leave before that
+ */
+async function beginAnew(context: JobContext, { record, signal }: Generation, reason: Error): Promise<void> {
+  const { broker, worker, logger, waits, now, drain } = context;
+  logger.warn({ err: reason }, 'the broker could not be used: the group begins anew once it can');
+  await insist(context, () =>
+    broker.jobs.transition(record.id, (job) => reopen(job, worker, record.generation, stamp(now))),
   );
-  if (failed !== undefined) observer.changed('failed', failed.state === 'queued');
+  await waits.during(logger, 'word of a new generation', aborted(signal));
+  if (signal.reason instanceof NotMemberError) throw signal.reason;
+  await pause(anewAfterMs, drain);
 }
 
-/** Resolves once a generation is open, or nothing more will come of the group. */
-async function formed({ waits, logger, now }: JobContext, membership: Membership): Promise<void> {
+async function giveUp(context: JobContext, membership: Membership, runner: JobRunner, error: unknown): Promise<Ending> {
+  const { broker, worker, logger, now, observer } = context;
+  const { id } = membership.record;
+  if (error instanceof NotMemberError) {
+    if (isFinal(membership.record.state)) return { how: 'over' };
+    const peers = waitsFor(context);
+    logger.info(peers.length === 0 ? {} : { peers }, 'no longer a member of the job');
+    return { how: peers.length === 0 ? 'left' : 'cut off' };
+  }
+  if (error instanceof DrainError) {
+    await handOver(context, membership, runner);
+    return { how: 'left' };
+  }
+  const reason = error instanceof Error ? error.message : String(error);
+  logger.error({ err: error }, 'the job failed here');
+  const fail = error instanceof HopelessError ? failForGood : failAttempt;
+  const failed = await insist(context, () =>
+    broker.jobs.transition(id, (job) => fail(job, worker, job.generation, reason, stamp(now))),
+  );
+  if (failed !== undefined) observer.changed('failed', failed.state === 'queued');
+  return error instanceof HopelessError ? { how: 'over' } : { how: 'failed', reason };
+}
+
+/** Leaves of this worker's own will: others go on with what they hold; the last one leaves a checkpoint. */
+async function handOver(context: JobContext, membership: Membership, runner: JobRunner): Promise<void> {
+  const { broker, worker, logger, now, observer } = context;
+  const { id } = membership.record;
+  const leave = (which: (members: number) => boolean): Promise<JobRecord | undefined> =>
+    broker.jobs.transition(id, (job) =>
+      which(job.members.length) && job.members.some((m) => m.worker === worker)
+        ? handBack(job, worker, stamp(now))
+        : undefined,
+    );
+  for (let tries = 1; tries <= maxHandOvers; tries++) {
+    let left = await leave((members) => members > 1);
+    if (left === undefined) {
+      const record = (await broker.jobs.get(id))?.value;
+      if (record === undefined || !record.members.some((m) => m.worker === worker)) break;
+      if (record.members.length === 1) {
+        await runner.save(record);
+        // Somebody may have come meanwhile, with nothing to go on from but that checkpoint.
+        left = await leave((members) => members === 1 || tries === maxHandOvers);
+      }
+    }
+    if (left === undefined) continue;
+    observer.changed('left', false);
+    break;
+  }
+  logger.info('handed the job over');
+}
+
+/** Tries to have something taken down until the broker does, or this worker is asked to leave. */
+async function insist<T>({ logger, drain }: JobContext, act: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await act();
+    } catch (error) {
+      if (!isBrokerTrouble(error)) throw error;
+      if (drain.aborted) throw new DrainError();
+      logger.warn({ err: error }, 'the broker has not taken it down yet');
+    }
+  }
+}
+
+/** Resolves once a generation is open, or nothing more will come of the group, or this worker is asked to leave. */
+async function formed({ waits, logger, now, drain }: JobContext, membership: Membership): Promise<void> {
   const startedAt = now();
   const done = waits.watch(logger, () => {
     const { members, seats } = membership.record;
     const what = `${seats - members.length} of ${seats} seats of the group to be taken`;
     return { members: [], what, sinceMs: now() - startedAt };
   });
-  while (membership.record.state === 'forming' && membership.rank >= 0) await membership.changed(formingMs);
+  while (membership.record.state === 'forming' && membership.rank >= 0 && !drain.aborted)
+    await membership.changed(lookEveryMs);
   done();
-}
-
-/**
- * Looks after the group while it lives: a member that is silent is removed, by whichever survivor is first, and a
- * forming group that has waited long enough starts. The leader does the same for groups without survivors.
- */
-function guardMembers(context: JobContext, membership: Membership, over: AbortSignal): NodeJS.Timeout {
-  const { broker, roster, worker, logger, now, observer } = context;
-  let busy = false;
-  // By this worker's own clock, so that clocks need not agree.
-  const joined = new Map<string, number>();
-  let formingSince: number | undefined;
-  const look = async (): Promise<void> => {
-    const job = membership.record;
-    formingSince = job.state === 'forming' ? (formingSince ?? now()) : undefined;
-    if (formingSince !== undefined && now() - formingSince >= formingMs) {
-      const started = await broker.jobs.transition(job.id, (current) => startWithFewer(current, stamp(now)));
-      if (started !== undefined) {
-        observer.changed('started', false);
-        logger.warn({ members: started.members.length, seats: started.seats }, 'started with fewer members');
-      }
-    }
-    for (const { worker: peer } of job.members) if (!joined.has(peer)) joined.set(peer, now());
-    const lost = job.members
-      .map((m) => m.worker)
-      .filter((peer) => peer !== worker && roster.isLost(peer, job.id, joined.get(peer) ?? now()));
-    if (lost.length === 0 || membership.rank < 0) return;
-    const next = await broker.jobs.transition(job.id, (current) => removeMembers(current, new Set(lost), stamp(now)));
-    if (next === undefined) return;
-    observer.changed('lost', next.state === 'queued');
-    logger.warn({ lost, generation: next.generation }, 'members were lost');
-  };
-  return setInterval(() => {
-    if (busy || over.aborted) return;
-    busy = true;
-    look()
-      .catch((error: unknown) => logger.warn({ err: error }, 'could not look after the group'))
-      .finally(() => {
-        busy = false;
-      });
-  }, watchEveryMs);
 }

@@ -3,14 +3,14 @@ import type { TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { JobRecord, Pace } from '@crossfold/shared/jobs/records';
 import type { Logger } from '@crossfold/shared/logger';
 import { aborted } from '@crossfold/shared/wait';
-import type { ReadWait, Waits } from '@crossfold/shared/waits';
+import type { Waits } from '@crossfold/shared/waits';
 import type { EngineSession } from '../engine/session.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { JobObserver } from '../observe/observer.ts';
 import { observers } from '../observe/observer.ts';
 import { trainStep, validate } from './actions.ts';
-import { agreeOnPosition } from './agree.ts';
 import type { Checkpoints } from './checkpoints.ts';
+import { reachCommonState } from './common-state.ts';
 import type { Course } from './course.ts';
 import { actionAt, lastPosition } from './course.ts';
 import { NotMemberError } from './membership.ts';
@@ -18,11 +18,12 @@ import type { PaceMeter } from './pace.ts';
 import type { Generation, JobRunner } from './run-job.ts';
 import { DrainError } from './run-job.ts';
 import type { JobState } from './state.ts';
-import { decodeState, encodeState, initialState } from './state.ts';
+import { encodeState } from './state.ts';
 
 /** What a `train` job needs of the worker, in one place. */
 export interface TrainParts {
   readonly broker: Broker;
+  readonly worker: string;
   readonly logger: Logger;
   readonly waits: Waits;
   readonly now: () => number;
@@ -32,8 +33,6 @@ export interface TrainParts {
   readonly course: Course;
   readonly engine: EngineSession;
   readonly checkpoints: Checkpoints;
-  /** How often, at most, a checkpoint is written between epochs. */
-  readonly checkpointEveryMs: number;
   readonly meter: PaceMeter;
   openExchange(generation: Generation): Promise<Exchange>;
   /** Tells whoever watches; called by rank 0 after every action. */
@@ -48,7 +47,6 @@ export interface TrainParts {
 export function trainRunner(parts: TrainParts): JobRunner {
   let state: JobState | undefined;
   const observer = observers([parts.observer, parts.meter]);
-  let checkpointAt = parts.now();
   let epochStartedAt = parts.now();
 
   return {
@@ -68,11 +66,7 @@ export function trainRunner(parts: TrainParts): JobRunner {
           const action = state.ended ? ({ kind: 'done' } as const) : actionAt(parts.course, state.position);
           if (action.kind === 'done') break;
           // Between two steps: here a member leaves, and here it is told before it computes in vain.
-          if (parts.drain.aborted) {
-            if (size === 1) await checkpoint(record, state);
-            await parts.checkpoints.settled();
-            throw new DrainError();
-          }
+          if (parts.drain.aborted) throw new DrainError();
           if (generation.surplus() && (await generation.leave())) throw new NotMemberError(record.id);
           signal.throwIfAborted();
           const training = parts.plan.experiment.training;
@@ -88,8 +82,7 @@ export function trainRunner(parts: TrainParts): JobRunner {
           if (rank !== 0) continue;
           parts.report(record, state, meter.perSecond());
           parts.onPace(parts.meter.pace(lastPosition(parts.course) - state.position));
-          const due = action.kind === 'validate' || parts.now() - checkpointAt >= parts.checkpointEveryMs;
-          if (due && !parts.checkpoints.busy && state.position > 0) await checkpoint(record, state);
+          if (parts.checkpoints.due(action.kind === 'validate')) await checkpoint(record, state);
         }
         await parts.checkpoints.settled();
         if (rank === 0) return await parts.store(record, state);
@@ -102,6 +95,12 @@ export function trainRunner(parts: TrainParts): JobRunner {
         await exchange.close();
       }
     },
+    async save(record) {
+      await parts.checkpoints.settled();
+      if (state === undefined || state.position <= (record.checkpoint?.position ?? 0)) return;
+      await checkpoint(record, state);
+      await parts.checkpoints.settled();
+    },
     async close() {
       await parts.checkpoints.settled();
       await parts.engine.close();
@@ -109,60 +108,10 @@ export function trainRunner(parts: TrainParts): JobRunner {
   };
 
   async function checkpoint(record: JobRecord, from: JobState): Promise<void> {
-    checkpointAt = parts.now();
-    parts.checkpoints.write(record, from.position, encodeState(from, await parts.engine.state()));
+    const started = parts.now();
+    const bytes = encodeState(from, await parts.engine.state());
+    parts.checkpoints.write(record, from.position, bytes, started);
   }
-}
-
-/**
- * Brings all members of a new generation to the same state: the newest that any of them holds, handed over by the
- * lowest rank that holds it; where none holds any, the job's newest checkpoint, or else its beginning.
- */
-async function reachCommonState(
-  parts: TrainParts,
-  held: JobState | undefined,
-  { record, rank, signal }: Generation,
-  exchange: Exchange,
-): Promise<JobState> {
-  const { observer, now } = parts;
-  const from = now();
-  const members = record.members.map((m) => m.worker);
-  const group = { job: record.id, generation: record.generation, rank, members };
-  const watch = (read: ReadWait): (() => void) => parts.waits.watch(parts.logger, read);
-  const agreed = await agreeOnPosition(parts.broker.nats, group, held?.position ?? -1, signal, watch);
-  const subject = `state/${agreed.position}`;
-  if (agreed.position < 0) {
-    const state = await restore(parts, record);
-    observer.agreed(state.position === 0 ? 'fresh' : 'restored', state.position, { from, to: now() });
-    return state;
-  }
-  if (held?.position === agreed.position) {
-    if (agreed.someLack && agreed.provider === rank) {
-      const bytes = encodeState(held, await parts.engine.state());
-      exchange.serve((what) => (what === subject ? bytes : undefined));
-    }
-    observer.agreed('kept', agreed.position, { from, to: now() });
-    return held;
-  }
-  const started = now();
-  const bytes = await exchange.fetch(subject, agreed.provider, parts.engine.maxStateBytes, signal);
-  const { job, engine } = decodeState(bytes, `the state from rank ${agreed.provider}`);
-  await parts.engine.load(engine);
-  parts.logger.info({ position: agreed.position, bytes: bytes.length, ms: now() - started }, 'took over the state');
-  observer.agreed('fetched', agreed.position, { from, to: now() });
-  return job;
-}
-
-async function restore(parts: TrainParts, record: JobRecord): Promise<JobState> {
-  if (record.checkpoint === null) {
-    await parts.engine.reset();
-    return initialState;
-  }
-  const bytes = await parts.broker.checkpoints.get(record.checkpoint.digest, parts.engine.maxStateBytes);
-  const { job, engine } = decodeState(bytes, `checkpoint ${record.checkpoint.digest.slice(0, 12)}`);
-  await parts.engine.load(engine);
-  parts.logger.info({ position: job.position }, 'went on from a checkpoint');
-  return job;
 }
 
 const nameOf = (record: JobRecord, rank: number): string[] => record.members.slice(rank, rank + 1).map((m) => m.worker);

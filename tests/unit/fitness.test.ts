@@ -1,0 +1,42 @@
+import { Fitness } from '@crossfold/worker/fitness';
+import { describe, expect, it } from 'vitest';
+
+function fitness() {
+  const clock = { now: 0 };
+  const aside: { jobs: readonly string[]; reason: string }[] = [];
+  const it = new Fitness({ now: () => clock.now, onAside: (jobs, reason) => aside.push({ jobs, reason }) });
+  return { clock, aside, it };
+}
+
+describe('a worker on which job after job fails', () => {
+  it('is set aside for a while, with the jobs and the reason', () => {
+    const { clock, aside, it: worker } = fitness();
+    for (const job of ['a', 'b', 'c']) worker.failed(job, `no luck with ${job}`);
+    expect(worker.aside).toBe(true);
+    expect(aside).toEqual([{ jobs: ['a', 'b', 'c'], reason: 'no luck with c' }]);
+    clock.now += 3600_000;
+    expect(worker.aside).toBe(false);
+  });
+
+  it('is not, where it is one job again and again, or others succeed in between', () => {
+    const { aside, it: worker } = fitness();
+    for (let n = 0; n < 10; n++) worker.failed('a', '');
+    for (const job of ['b', 'c', 'd', 'e']) {
+      worker.succeeded();
+      worker.failed(job, '');
+    }
+    expect(worker.aside).toBe(false);
+    expect(aside).toEqual([]);
+  });
+});
+
+describe('a worker that does not reach its peers', () => {
+  it('leaves their job to others for a while, and no other job', () => {
+    const { clock, it: worker } = fitness();
+    worker.cutOff('a');
+    expect(worker.avoids('a')).toBe(true);
+    expect(worker.avoids('b')).toBe(false);
+    clock.now += 120_000;
+    expect(worker.avoids('a')).toBe(false);
+  });
+});
