@@ -6,6 +6,9 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { contextOf } from './context.mjs';
+import { prometheus } from './prometheus.mjs';
+import { report, setUp } from './steps.mjs';
 
 const root = resolve(import.meta.dirname, '..');
 const scratch = mkdtempSync(join(tmpdir(), 'crossfold-test-'));
@@ -52,7 +55,21 @@ function countTests(file, endedWell) {
   counts.failed += failures === 0 && !endedWell ? 1 : failures;
 }
 
+/** Without it its tests are skipped, and say so; where everything is to be tested that is a failure. */
+async function provideTools() {
+  try {
+    await setUp(contextOf(root, process.env), [prometheus]);
+  } catch (error) {
+    const code = report(error);
+    if (process.env.CI) {
+      counts.failed++;
+      process.exitCode = code;
+    }
+  }
+}
+
 try {
+  await provideTools();
   count(run('build', 'tsc', ['-b']));
   count(run('lint', 'biome', ['ci']));
   count(run('type check', 'tsc', ['-p', 'tests/tsconfig.json']));

@@ -30,6 +30,7 @@ const remade = [
   'workers',
   'workerInfo',
   'experimentInfo',
+  'experimentCreated',
   'experimentProgress',
   'experimentElapsed',
   'experimentRemaining',
@@ -211,6 +212,7 @@ export class Exporter implements LeaderObserver {
     if (record === undefined) return;
     const standing = standingOf(record, jobs, this.#news, this.#parts.now());
     set.experimentInfo.set({ experiment, name: record.name, state: record.state }, 1);
+    set.experimentCreated.set({ experiment }, record.createdAt / 1000);
     set.experimentProgress.set({ experiment }, standing.progress);
     if (standing.elapsedSeconds !== undefined) set.experimentElapsed.set({ experiment }, standing.elapsedSeconds);
     if (standing.remainingSeconds !== undefined) set.experimentRemaining.set({ experiment }, standing.remainingSeconds);

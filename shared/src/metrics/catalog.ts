@@ -145,6 +145,14 @@ export const catalog = {
     },
     services: coordinator,
   },
+  experimentCreated: {
+    kind: 'gauge',
+    name: 'crossfold_experiment_created_timestamp_seconds',
+    help: 'When an experiment was submitted, seconds since 1970: newer ones have more.',
+    unit: 'seconds',
+    labels: ofExperiment,
+    services: coordinator,
+  },
   experimentProgress: {
     kind: 'gauge',
     name: 'crossfold_experiment_progress_ratio',

@@ -1,0 +1,269 @@
+import { LineStyleBuilder } from '@grafana/grafana-foundation-sdk/common';
+import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard';
+import { RowBuilder } from '@grafana/grafana-foundation-sdk/dashboard';
+import {
+  Board,
+  board,
+  coordinatorVariable,
+  experimentAnnotations,
+  experimentVariable,
+  labelVariable,
+  liveReportLink,
+} from './frame.ts';
+import { lines, now, query, rows, stat, table, Unit } from './panels.ts';
+
+const ofExperiment = 'experiment="$experiment"';
+const ofTrial = 'experiment="$experiment", trial="$trial"';
+/** Workers and the coordinator both expose a fold: each fold once. */
+const accuracy = (split: 'train' | 'validation', by = 'fold'): string =>
+  `max by (${by}) (crossfold_fold_accuracy_ratio{${ofTrial}, split="${split}"})`;
+const loss = (split: 'train' | 'validation'): string =>
+  `max by (fold) (crossfold_fold_loss{${ofTrial}, split="${split}"})`;
+const perFold = (metric: string): string => `max by (fold) (${metric}{${ofTrial}})`;
+const mean = `avg by (trial) (${accuracy('validation', 'trial, fold')})`;
+// The spread of a sample of folds: PromQL divides by n.
+const folds = `count by (trial) (${accuracy('validation', 'trial, fold')})`;
+const std = `stddev by (trial) (${accuracy('validation', 'trial, fold')}) * sqrt(${folds} / (${folds} - 1 > 0))`;
+
+const dashed = new LineStyleBuilder().fill('dash').dash([6, 6]).build();
+const trainDashed = [
+  { id: 'custom.lineStyle', value: dashed },
+  { id: 'custom.lineWidth', value: 1 },
+];
+
+/** Accuracy per fold as it is earned; the board that a fresh Grafana opens with. */
+export const crossValidation = (): Dashboard =>
+  board({
+    uid: Board.crossValidation,
+    title: 'Cross-validation',
+    description: 'One trial of an experiment: accuracy and loss per fold, their mean and spread, progress.',
+    from: 'now-30m',
+    variables: [
+      experimentVariable(),
+      labelVariable('trial', 'Trial', `crossfold_trial_folds{${ofExperiment}}`, 'trial'),
+      coordinatorVariable(),
+    ],
+    annotations: experimentAnnotations(),
+    links: [liveReportLink()],
+  })
+    .withPanel(
+      stat(
+        {
+          title: 'Done',
+          description: 'Share of all epochs of all jobs of the experiment that is done.',
+          width: 4,
+          height: 4,
+          unit: Unit.ratio,
+          decimals: 0,
+          noValue: 'no experiment yet',
+        },
+        ['blue', [1, 'green']],
+        [now(`max(crossfold_experiment_progress_ratio{${ofExperiment}})`, 'done')],
+      ),
+    )
+    .withPanel(
+      stat(
+        {
+          title: 'Time left',
+          description: 'If the experiment goes on as fast as it has; nothing once it is over.',
+          width: 4,
+          height: 4,
+          unit: Unit.seconds,
+          decimals: 0,
+          noValue: '–',
+        },
+        ['text'],
+        [now(`max(crossfold_experiment_remaining_seconds{${ofExperiment}})`, 'left')],
+      ),
+    )
+    .withPanel(
+      stat(
+        {
+          title: 'Validation accuracy of trial $trial: mean and standard deviation',
+          description:
+            'Over the folds that have been validated at least once: the final accuracy of finished ones, the latest of those that run. Chance on ten classes is 10 %.',
+          width: 6,
+          height: 4,
+          unit: Unit.ratio,
+          decimals: 2,
+        },
+        ['text'],
+        [
+          now(`max(crossfold_trial_accuracy_mean_ratio{${ofTrial}})`, 'mean'),
+          now(`max(crossfold_trial_accuracy_stddev_ratio{${ofTrial}})`, 'std'),
+        ],
+      ),
+    )
+    .withPanel(
+      stat(
+        {
+          title: 'Jobs by state',
+          description: 'Jobs of the whole experiment: one trial on one fold each.',
+          width: 6,
+          height: 4,
+          unit: Unit.count,
+        },
+        ['text'],
+        [now(`max by (state) (crossfold_jobs{${ofExperiment}}) > 0`, '{{state}}')],
+      ),
+    )
+    .withPanel(
+      stat(
+        {
+          title: 'Throughput',
+          description: 'Training images a second, over all folds that run now.',
+          width: 4,
+          height: 4,
+          unit: Unit.count,
+          decimals: 0,
+          noValue: '–',
+        },
+        ['text'],
+        [now(`sum(max by (trial, fold) (crossfold_fold_images_per_second{${ofExperiment}}))`, 'images/s')],
+      ),
+    )
+    .withPanel(
+      lines(
+        {
+          title: 'Validation accuracy per fold',
+          description:
+            'On the samples of each fold that the model was not trained on, after each epoch. Folds that lie far apart say that the score depends on which samples are held out.',
+          width: 12,
+          height: 10,
+          unit: Unit.ratio,
+          decimals: 1,
+        },
+        query(accuracy('validation'), 'fold {{fold}}'),
+      ),
+    )
+    .withPanel(
+      lines(
+        {
+          title: 'Mean ± standard deviation over folds',
+          description: 'Sample standard deviation (n − 1) of the folds that have been validated at least once.',
+          width: 12,
+          height: 10,
+          unit: Unit.ratio,
+          decimals: 1,
+        },
+        query(mean, 'mean'),
+        query(`${mean} + ${std}`, 'mean + std'),
+        query(`${mean} - ${std}`, 'mean − std'),
+      )
+        .overrideByName('mean', [
+          { id: 'custom.lineWidth', value: 3 },
+          { id: 'color', value: { mode: 'fixed', fixedColor: 'blue' } },
+        ])
+        .overrideByName('mean + std', [
+          { id: 'custom.fillBelowTo', value: 'mean − std' },
+          { id: 'custom.fillOpacity', value: 20 },
+          { id: 'custom.lineWidth', value: 0 },
+          { id: 'color', value: { mode: 'fixed', fixedColor: 'blue' } },
+        ])
+        .overrideByName('mean − std', [
+          { id: 'custom.lineWidth', value: 0 },
+          { id: 'color', value: { mode: 'fixed', fixedColor: 'blue' } },
+        ]),
+    )
+    .withPanel(
+      table(
+        {
+          title: 'Folds of trial $trial',
+          description: 'Each fold as it stands. Generations count changes of its group, attempts those lost in a row.',
+          width: 24,
+          height: 8,
+        },
+        [
+          rows(perFold('crossfold_fold_epoch')),
+          rows(accuracy('validation')),
+          rows(accuracy('train')),
+          rows(loss('validation')),
+          rows(perFold('crossfold_fold_progress_ratio')),
+          rows(perFold('crossfold_fold_images_per_second')),
+          rows(perFold('crossfold_fold_members')),
+          rows(perFold('crossfold_fold_generation')),
+          rows(perFold('crossfold_fold_attempts')),
+          rows(`max by (fold, state) (crossfold_fold_state{${ofTrial}})`),
+        ],
+        [
+          { field: 'fold', title: 'Fold' },
+          { field: 'state', title: 'State' },
+          {
+            field: 'Value #E',
+            title: 'Progress',
+            unit: Unit.ratio,
+            decimals: 0,
+            more: [
+              { id: 'min', value: 0 },
+              { id: 'max', value: 1 },
+              { id: 'custom.cellOptions', value: { type: 'gauge', mode: 'basic' } },
+            ],
+          },
+          { field: 'Value #A', title: 'Epoch', decimals: 0 },
+          { field: 'Value #B', title: 'Validation accuracy', unit: Unit.ratio, decimals: 2 },
+          { field: 'Value #C', title: 'Train accuracy', unit: Unit.ratio, decimals: 2 },
+          { field: 'Value #D', title: 'Validation loss', decimals: 4 },
+          { field: 'Value #F', title: 'Images/s', decimals: 0 },
+          { field: 'Value #G', title: 'Workers', decimals: 0 },
+          { field: 'Value #H', title: 'Generations', decimals: 0 },
+          { field: 'Value #I', title: 'Attempts', decimals: 0 },
+        ],
+        [{ id: 'sortBy', options: { fields: {}, sort: [{ field: 'Fold' }] } }],
+      ),
+    )
+    .withRow(new RowBuilder('Loss, gap, epochs'))
+    .withPanel(
+      lines(
+        {
+          title: 'Loss per fold',
+          description:
+            'Validation loss (full) and train loss (dashed). Where the first rises while the second falls, the model learns its training samples by heart.',
+          width: 12,
+          height: 9,
+          unit: Unit.count,
+          decimals: 3,
+        },
+        query(loss('validation'), 'fold {{fold}} validation'),
+        query(loss('train'), 'fold {{fold}} train'),
+      ).overrideByRegexp('/ train$/', trainDashed),
+    )
+    .withPanel(
+      lines(
+        {
+          title: 'Gap between train and validation accuracy',
+          description: 'How much better the model does on samples that it was trained on. Above 5 % or so it overfits.',
+          width: 12,
+          height: 9,
+          unit: Unit.ratio,
+          decimals: 1,
+        },
+        query(`${accuracy('train')} - ${accuracy('validation')}`, 'fold {{fold}}'),
+      ),
+    )
+    .withPanel(
+      lines(
+        {
+          title: 'Epoch per fold',
+          description: 'The epoch that is under way or was finished last.',
+          width: 12,
+          height: 8,
+          unit: Unit.count,
+          decimals: 0,
+        },
+        query(perFold('crossfold_fold_epoch'), 'fold {{fold}}'),
+      ),
+    )
+    .withPanel(
+      lines(
+        {
+          title: 'Images a second per fold',
+          description: 'What the group of each running fold trains on together.',
+          width: 12,
+          height: 8,
+          unit: Unit.count,
+          decimals: 0,
+        },
+        query(perFold('crossfold_fold_images_per_second'), 'fold {{fold}}'),
+      ),
+    )
+    .build();
