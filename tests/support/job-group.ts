@@ -4,6 +4,7 @@ import { openBroker } from '@crossfold/shared/broker/broker';
 import { getJson, putJson } from '@crossfold/shared/broker/json-blobs';
 import { announce, Roster } from '@crossfold/shared/broker/presence';
 import { Experiment } from '@crossfold/shared/config/experiment';
+import { noFaults } from '@crossfold/shared/faults';
 import type { JobRecord, Presence } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import { takeSeat } from '@crossfold/shared/jobs/transitions';
@@ -93,6 +94,7 @@ export class TestJob {
           now: this.#now,
           drain: drain.signal,
           observer,
+          faults: noFaults,
           plan: planOf(settings),
           course: { epochs: settings.epochs, stepsPerEpoch: settings.stepsPerEpoch },
           engine,
@@ -101,6 +103,7 @@ export class TestJob {
             worker: name,
             now: this.#now,
             onEnd: () => undefined,
+            faults: noFaults,
             pace: { least: 60_000, most: 60_000 },
           }),
           meter: new PaceMeter(settings.engine.slices, engine.vectorLength, 'nats'),
@@ -138,7 +141,17 @@ export class TestJob {
         const member = { worker: name, address: listener?.address ?? null };
         const joined = await broker.jobs.transition(this.id, (job) => takeSeat(job, member, stamp(this.#now)));
         if (joined === undefined) return false;
-        const parts = { broker, worker: name, roster, logger, waits, now: this.#now, drain: drain.signal, observer };
+        const parts = {
+          broker,
+          worker: name,
+          roster,
+          logger,
+          waits,
+          now: this.#now,
+          drain: drain.signal,
+          observer,
+          faults: noFaults,
+        };
         await runJob(parts, joined, runner);
         return true;
       },

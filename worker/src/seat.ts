@@ -67,6 +67,7 @@ async function fill(
     }
     return notOpened({ ...parts, logger }, id, error, settle);
   }
+  await parts.faults.at('opened');
   const member = { worker, address: parts.listener?.address ?? null };
   let before: JobRecord['state'] = stored.value.state;
   let joined: JobRecord | undefined;
@@ -82,6 +83,7 @@ async function fill(
     await runner.close();
     throw error;
   }
+  await parts.faults.at('seated');
   settle('acknowledge');
   if (joined === undefined) {
     await runner.close();

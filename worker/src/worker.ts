@@ -5,6 +5,8 @@ import { openBroker, servicePatienceMs } from '@crossfold/shared/broker/broker';
 import { announce, Roster } from '@crossfold/shared/broker/presence';
 import { progressSubject } from '@crossfold/shared/broker/subjects';
 import type { Endpoint } from '@crossfold/shared/endpoint';
+import type { Faults } from '@crossfold/shared/faults';
+import { noFaults } from '@crossfold/shared/faults';
 import type { Presence } from '@crossfold/shared/jobs/records';
 import type { Logger } from '@crossfold/shared/logger';
 import { exposeConnection } from '@crossfold/shared/metrics/connection';
@@ -40,6 +42,8 @@ export interface WorkerOptions {
   readonly advertise?: Endpoint;
   /** Folder of the shard cache. */
   readonly cache: string;
+  /** Where this worker is to fail, for tests. */
+  readonly faults?: Faults;
   readonly metrics: ServiceMetrics<'worker'>;
   /** Version of Crossfold. */
   readonly version: string;
@@ -110,6 +114,7 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
     logger,
     waits,
     observer,
+    faults: options.faults ?? noFaults,
     now,
     drain: signal,
     onPace: (measured) => {

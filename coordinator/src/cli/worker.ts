@@ -1,6 +1,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parseEndpoint } from '@crossfold/shared/endpoint';
+import { faultsFrom } from '@crossfold/shared/faults';
 import { createLogger } from '@crossfold/shared/logger';
 import { runService } from '@crossfold/shared/service';
 import { version } from '../version.ts';
@@ -68,8 +69,10 @@ export const registerWorker: Register = (program, context) => {
         ...(options.advertise === undefined ? {} : { advertise: parseEndpoint(options.advertise, '--advertise') }),
       };
       const metrics = createMetrics('worker');
+      const faults = faultsFrom(context.env, logger);
       await runService(
-        (handles) => runWorker({ nats, threads, exchange, cache, metrics, version: version(), ...rest }, handles),
+        (handles) =>
+          runWorker({ nats, threads, exchange, cache, metrics, faults, version: version(), ...rest }, handles),
         {
           logger,
           ...(http === undefined ? {} : { http: { listen: http, metrics } }),

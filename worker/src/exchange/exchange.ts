@@ -82,6 +82,8 @@ export interface ExchangeOptions {
   readonly now?: () => number;
   /** A peer that was silent for this long is asked for what is missing; doubled with each time, up to 16 times that. */
   readonly askAfterMs?: number;
+  /** Called around the sending of each block of a sum: for tests of members that die at such a moment. */
+  readonly onBlock?: (what: 'partial' | 'finished', step: number, moment: 'before' | 'after') => void;
   /** Payload of a frame, at most. The same for all members. */
   readonly blockBytes?: number;
 }

@@ -36,6 +36,7 @@ export class GroupExchange implements Exchange {
   readonly #blockBytes: number;
   readonly #now: () => number;
   readonly #askAfterMs: number;
+  readonly #onBlock: ExchangeOptions['onBlock'];
   readonly #peers: readonly number[];
   readonly #router: Router;
   readonly #layouts = new Map<number, Layout>();
@@ -59,6 +60,7 @@ export class GroupExchange implements Exchange {
     this.#blockBytes = blockBytes;
     this.#now = options.now ?? (() => performance.now());
     this.#askAfterMs = options.askAfterMs ?? 250;
+    this.#onBlock = options.onBlock;
     this.#peers = view.members.map((_, rank) => rank).filter((rank) => rank !== view.rank);
     this.#buffers = new BufferPool(blockBytes);
     this.#router = new Router(view, subject, this.#buffers, blockBytes, this.#now, options, {
@@ -309,7 +311,10 @@ export class GroupExchange implements Exchange {
   }
 
   #sendBlock(to: number | 'all', sequence: number, step: number, block: BlockHeader, payload: Uint8Array): void {
+    const what = block.kind === FrameKind.partial ? 'partial' : 'finished';
+    this.#onBlock?.(what, step, 'before');
     this.#router.send(to, { ...this.#header, ...block, sequence, step, payload: payload.length }, payload);
+    this.#onBlock?.(what, step, 'after');
   }
 
   #sendBulk(to: number): SendBulk {

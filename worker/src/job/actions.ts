@@ -1,5 +1,6 @@
 import type { TrainingSpec } from '@crossfold/shared/config/training';
 import { ExperimentFailedError } from '@crossfold/shared/errors';
+import type { Faults } from '@crossfold/shared/faults';
 import { sliceStart } from '../data/batches.ts';
 import { learningRateAt } from '../engine/schedule.ts';
 import type { EngineSession } from '../engine/session.ts';
@@ -19,6 +20,7 @@ export interface Place {
   readonly signal: AbortSignal;
   readonly now: () => number;
   readonly observer: Required<JobObserver>;
+  readonly faults: Faults;
 }
 
 /** Trying again would give the same: the job fails with this as its reason. */
@@ -41,6 +43,7 @@ export async function trainStep(
   const { nodes, dataMs } = await engine.gradient(action, slices);
   place.signal.throwIfAborted();
   const computed = now();
+  await place.faults.at('computing', { rank: place.rank, position: state.position });
   const total = await exchange.allReduce(state.position, nodes, engine.vectorLength, place.signal);
 
   const summed = now();
@@ -96,6 +99,7 @@ export async function validate(
   const slices = rankRange(place.rank, place.size, training.microBatches);
   const nodes = await engine.validate(slices);
   place.signal.throwIfAborted();
+  await place.faults.at('validating', { rank: place.rank, position: state.position });
   const total = await place.exchange.allReduce(state.position, nodes, engine.validationLength, place.signal);
   const { outputs, digestsAgree } = engine.readValidation(total);
   observer.validated(epoch, { from: started, to: now() });

@@ -1,4 +1,5 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
+import type { Faults } from '@crossfold/shared/faults';
 import type { JobRecord } from '@crossfold/shared/jobs/records';
 import { checkpointed } from '@crossfold/shared/jobs/transitions';
 import type { Stretch } from '../observe/observer.ts';
@@ -22,6 +23,7 @@ export interface CheckpointParts {
   readonly worker: string;
   readonly now: () => number;
   readonly onEnd: OnEnd;
+  readonly faults: Faults;
   readonly pace?: CheckpointPace;
 }
 
@@ -69,8 +71,9 @@ export class Checkpoints {
   }
 
   async #write(job: JobRecord, position: number, bytes: Uint8Array): Promise<void> {
-    const { broker, worker } = this.#parts;
+    const { broker, worker, faults } = this.#parts;
     const digest = await broker.checkpoints.put(bytes);
+    await faults.at('checkpointing', { position });
     let before: string | undefined;
     const written = await broker.jobs.transition(job.id, (current) => {
       before = current.checkpoint?.digest;

@@ -3,6 +3,8 @@ import { getJson } from '@crossfold/shared/broker/json-blobs';
 import type { Roster } from '@crossfold/shared/broker/presence';
 import { progressSubject } from '@crossfold/shared/broker/subjects';
 import { Manifest } from '@crossfold/shared/data/manifest';
+import type { Faults } from '@crossfold/shared/faults';
+import { noFaults } from '@crossfold/shared/faults';
 import { FoldsDocument } from '@crossfold/shared/folds/folds';
 import { TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { JobRecord, Pace } from '@crossfold/shared/jobs/records';
@@ -13,6 +15,7 @@ import type { Waits } from '@crossfold/shared/waits';
 import { spread, stepsPerEpoch } from '../data/batches.ts';
 import type { DatasetCache } from '../data/dataset-cache.ts';
 import type { EngineThread } from '../engine/remote.ts';
+import type { ExchangeOptions } from '../exchange/exchange.ts';
 import { openExchange } from '../exchange/exchange.ts';
 import type { DirectListener } from '../exchange/listener.ts';
 import type { JobObserver } from '../observe/observer.ts';
@@ -40,6 +43,7 @@ export interface JobParts {
   readonly now: () => number;
   readonly drain: AbortSignal;
   readonly observer: Required<JobObserver>;
+  readonly faults: Faults;
   /** Told how fast the job goes, see `Pace`. */
   readonly onPace: (pace: Pace | undefined) => void;
 }
@@ -48,7 +52,7 @@ const reportEveryMs = 500;
 
 /** Fetches what a job needs (plan, folds, shards), builds its model, and makes it ready to run. */
 export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRunner> {
-  const { broker, worker, logger, now, observer } = parts;
+  const { broker, worker, logger, now, observer, faults } = parts;
   const plan = await getJson(broker.artifacts, { digest: record.plan }, TrialPlan);
   const manifest = await getJson(broker.data, plan.manifest, Manifest);
   const { experiment } = plan;
@@ -65,6 +69,7 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
 
   const folds = await getJson(broker.artifacts, plan.folds, FoldsDocument);
   const { train, validation } = foldOf(folds, record);
+  await faults.at('loading');
   const store = await parts.datasets.train(manifest);
   const { batchSize, validationSteps } = experiment.training;
   const validated = spread(Uint32Array.from(validation), (validationSteps ?? Number.POSITIVE_INFINITY) * batchSize);
@@ -89,10 +94,12 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
     course,
     engine,
     observer,
+    faults,
     checkpoints: new Checkpoints({
       broker,
       worker,
       now,
+      faults,
       onEnd: (error, bytes, took) => {
         if (error !== undefined) logger.warn({ err: error }, 'no checkpoint could be written');
         observer.checkpointed(error === undefined, bytes, took);
@@ -117,13 +124,14 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
             gone === undefined
               ? logger.debug({ peer }, 'connected directly')
               : logger.info({ peer, reason: gone }, 'the direct connection is gone'),
+          ...failingIn(faults, rank),
         },
         signal,
       ),
     onPace: parts.onPace,
     report: reporter(parts, course),
     store: (job, state) =>
-      storeTrainResult({ broker, plan, model, engine: parts.engine.identity, now }, job, state, {
+      storeTrainResult({ broker, plan, model, engine: parts.engine.identity, now, faults }, job, state, {
         trainSamples: train.length,
         labels: engine.validationLabels,
         classes: manifest.classes.length,
@@ -132,6 +140,18 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
 }
 
 const noSamples = new Uint32Array(0);
+
+/** The points of an exchange at which a member may be made to fail. */
+function failingIn(faults: Faults, rank: number): Pick<ExchangeOptions, 'onBlock'> {
+  if (faults === noFaults) return {};
+  return {
+    onBlock: (what, position, moment) => {
+      if (moment === 'before') faults.passing(what === 'partial' ? 'sending' : 'owning', { rank, position });
+      // Once it has really left.
+      else if (what === 'finished') setTimeout(() => faults.passing('handing out', { rank, position }), 2);
+    },
+  };
+}
 
 function foldOf(folds: FoldsDocument, record: JobRecord): FoldsDocument['folds'][number] {
   const fold = folds.folds.find((f) => f.fold === record.fold && (f.repeat ?? 0) === record.repeat);

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Broker } from '@crossfold/shared/broker/broker';
 import type { Roster } from '@crossfold/shared/broker/presence';
 import { isBrokerTrouble, TimeoutError } from '@crossfold/shared/errors';
+import type { Faults } from '@crossfold/shared/faults';
 import type { JobRecord } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import type { Stamp } from '@crossfold/shared/jobs/transitions';
@@ -34,6 +35,7 @@ export interface JobContext {
   /** Aborts when the worker is asked to leave: it hands over at the next step boundary. */
   readonly drain: AbortSignal;
   readonly observer: Required<JobObserver>;
+  readonly faults: Faults;
 }
 
 /** The worker leaves of its own will. */
@@ -121,6 +123,7 @@ async function take(context: JobContext, generation: Generation, runner: JobRunn
   const { broker, worker, logger, waits, now } = context;
   const { record, signal } = generation;
   const result = await runner.generation(generation);
+  await context.faults.at('acknowledging', { rank: generation.rank });
   const completed = await waits.during(
     logger,
     'the broker to take down the result',

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { putJson } from '@crossfold/shared/broker/json-blobs';
 import { encodeTensors } from '@crossfold/shared/codec/safetensors';
+import type { Faults } from '@crossfold/shared/faults';
 import type { TrainJobResult } from '@crossfold/shared/jobs/job-result';
 import type { TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { BlobRef, JobRecord } from '@crossfold/shared/jobs/records';
@@ -16,6 +17,7 @@ export interface StoreParts {
   readonly model: ModelPlan;
   readonly engine: EngineIdentity;
   readonly now: () => number;
+  readonly faults: Faults;
 }
 
 export interface FoldFacts {
@@ -37,6 +39,7 @@ export async function storeTrainResult(
   if (kept === undefined) throw new Error('a job ends after at least one validation');
   const modelBytes = encodeModel(parts.model, plan, kept.weights);
   const model = { digest: await broker.artifacts.put(modelBytes), bytes: modelBytes.length };
+  await parts.faults.at('storing');
   const seconds = (now() - (record.startedAt ?? now())) / 1000;
   const result: TrainJobResult = {
     schema: 1,

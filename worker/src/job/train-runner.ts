@@ -1,4 +1,5 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
+import type { Faults } from '@crossfold/shared/faults';
 import type { TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { JobRecord, Pace } from '@crossfold/shared/jobs/records';
 import type { Logger } from '@crossfold/shared/logger';
@@ -29,6 +30,7 @@ export interface TrainParts {
   readonly now: () => number;
   readonly drain: AbortSignal;
   readonly observer: Required<JobObserver>;
+  readonly faults: Faults;
   readonly plan: TrialPlan;
   readonly course: Course;
   readonly engine: EngineSession;
@@ -61,7 +63,7 @@ export function trainRunner(parts: TrainParts): JobRunner {
         epochStartedAt = parts.now();
         const meter = throughput(parts.now);
         const size = record.members.length;
-        const place = { rank, size, exchange, signal, now: parts.now, observer };
+        const place = { rank, size, exchange, signal, now: parts.now, observer, faults: parts.faults };
         for (;;) {
           const action = state.ended ? ({ kind: 'done' } as const) : actionAt(parts.course, state.position);
           if (action.kind === 'done') break;
