@@ -47,11 +47,15 @@ export const FoldHistory = z
   })
   .readonly();
 
+/** Nested: the outer fold whose training samples this inner one splits. */
+const within = count.exactOptional();
+
 /** A fold that was trained to its end. */
 export const CompletedFold = z
   .strictObject({
     fold: count,
     repeat: count,
+    within,
     status: z.literal('completed'),
     epochs: count,
     steps: count,
@@ -79,12 +83,17 @@ export const CompletedFold = z
   .readonly();
 export type CompletedFold = z.infer<typeof CompletedFold>;
 
-/** A fold that has no result. */
+/** A fold that was not trained to its end; with what it had come to by then, where it had come to anything. */
 export const EndedFold = z
   .strictObject({
     fold: count,
     repeat: count,
+    within,
     status: z.enum(['failed', 'pruned', 'cancelled']),
+    epochs: count.exactOptional(),
+    history: FoldHistory.exactOptional(),
+    epochSeconds: z.array(z.number()).readonly().exactOptional(),
+    validation: Scores.exactOptional(),
     trainSamples: count,
     validationSamples: count,
     workers: z.array(Token).readonly(),
@@ -119,11 +128,69 @@ export const TrialResult = z
     parameters: z.record(z.string(), z.unknown()).readonly(),
     status: z.enum(['completed', 'failed', 'pruned', 'cancelled']),
     folds: z.array(FoldResult).readonly(),
-    /** Null where no fold completed. */
+    /** Over the folds that have scores, nested the inner ones; null where none has. */
     summary: z.strictObject({ accuracy: Summary, loss: Summary }).readonly().nullable(),
   })
   .readonly();
 export type TrialResult = z.infer<typeof TrialResult>;
+
+/** One decision of a search; see docs/search.md. */
+export const SearchRound = z
+  .strictObject({
+    /** Nested: the outer fold within which it was made. */
+    within,
+    /** It was made on the first so many folds, after so many epochs. */
+    folds: count,
+    epochs: count,
+    /** Of the trials that were still in, best first. */
+    scores: z.array(z.strictObject({ trial: count, accuracy: z.number(), loss: z.number() }).readonly()).readonly(),
+    dropped: z
+      .array(
+        z
+          .strictObject({
+            trial: count,
+            /** `lost`: a fold of it failed, or was cancelled. */
+            reason: z.enum(['behind', 'lost']),
+            /** The trial that it was compared with, and by how much its mean accuracy was lower. */
+            versus: count.exactOptional(),
+            behind: z.number().exactOptional(),
+            /** Of a paired test, where one was made. */
+            pValue: ratio.exactOptional(),
+          })
+          .readonly(),
+      )
+      .readonly(),
+  })
+  .readonly();
+export type SearchRound = z.infer<typeof SearchRound>;
+
+/** How a search went. */
+export const SearchResult = z
+  .strictObject({
+    method: z.string(),
+    /** Epochs trained, over all trials and folds, and how many it would have been without stopping anyone. */
+    foldEpochs: count,
+    exhaustiveFoldEpochs: count,
+    rounds: z.array(SearchRound).readonly(),
+  })
+  .readonly();
+export type SearchResult = z.infer<typeof SearchResult>;
+
+/**
+ * Nested: what the whole procedure, search included, is worth: in each outer fold the configuration that was found
+ * within its training samples, scored on its validation samples.
+ */
+export const NestedResult = z
+  .strictObject({
+    outer: z
+      .array(z.strictObject({ fold: count, trial: count, accuracy: ratio, loss: z.number() }).readonly())
+      .readonly(),
+    /** Null where no outer fold has a score. */
+    accuracy: Summary.nullable(),
+    loss: Summary.nullable(),
+  })
+  .readonly();
+export type NestedResult = z.infer<typeof NestedResult>;
 
 /** `results.json`. */
 export const Results = z
@@ -154,6 +221,10 @@ export const Results = z
       .strictObject({ trial: count, by: z.literal('accuracy') })
       .readonly()
       .nullable(),
+    /** Where there was a search. */
+    search: SearchResult.exactOptional(),
+    /** Where the evaluation was nested. */
+    nested: NestedResult.exactOptional(),
     /** Scores on the held-out test set, where the data set has one. */
     test: Scores.unwrap()
       .extend({

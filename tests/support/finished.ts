@@ -9,7 +9,7 @@ import type { TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { JobState } from '@crossfold/shared/jobs/records';
 import { jobId } from '@crossfold/shared/jobs/records';
 import { outputsPerSample, scoreOutputs } from '@crossfold/shared/metrics/scores';
-import type { CompletedFold, EngineIdentity, Results, Scores } from '@crossfold/shared/results';
+import type { CompletedFold, EngineIdentity, Results, Scores, SearchResult } from '@crossfold/shared/results';
 import { keyedRandom } from '@crossfold/shared/rng';
 import { experimentRecord } from './fake-client.ts';
 import { aJob } from './records.ts';
@@ -25,8 +25,11 @@ export interface Story {
   readonly epochs?: number;
   /** Accuracy at the end, and parameters, of each trial. */
   readonly trials?: readonly { readonly accuracy: number; readonly parameters: Readonly<Record<string, unknown>> }[];
-  /** How jobs ended that did not complete, by `trial.fold`. */
-  readonly ended?: Readonly<Record<string, { readonly state: JobState; readonly error?: string }>>;
+  /** How jobs ended that did not complete, by `trial.fold`; `kept`: after they had come to a result. */
+  readonly ended?: Readonly<
+    Record<string, { readonly state: JobState; readonly error?: string; readonly kept?: boolean }>
+  >;
+  readonly search?: SearchResult;
   readonly error?: string;
 }
 
@@ -101,7 +104,7 @@ export function finishedExperiment(story: Story = {}): Finished & { readonly exp
           classes,
         ),
       };
-      finished.push({ job, result: ended === undefined ? result : undefined });
+      finished.push({ job, result: ended === undefined || ended.kept === true ? result : undefined });
     }
   }
   const test =
@@ -123,7 +126,18 @@ export function finishedExperiment(story: Story = {}): Finished & { readonly exp
     error: story.error ?? null,
   });
   const folded = foldsDocument(split);
-  return { experiment, record, plans, manifest, folds: folded, finished, test, wallSeconds: 83.4, software: '0.1.0' };
+  return {
+    experiment,
+    record,
+    plans,
+    manifest,
+    folds: folded,
+    finished,
+    test,
+    search: story.search,
+    wallSeconds: 83.4,
+    software: '0.1.0',
+  };
 }
 
 export const storyResults = (story: Story = {}): Results => aggregate(finishedExperiment(story));

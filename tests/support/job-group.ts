@@ -135,7 +135,8 @@ export class TestJob {
               samplesSeen: state.samplesSeen,
               history,
             };
-            return putJson(broker.artifacts, outcome);
+            const reference = await putJson(broker.artifacts, outcome);
+            return { ...reference, epochs: history.loss.length, final: true, accuracy: 0, loss: 0, seconds: 0 };
           },
         });
         const member = { worker: name, address: listener?.address ?? null };

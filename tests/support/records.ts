@@ -1,4 +1,4 @@
-import type { JobRecord } from '@crossfold/shared/jobs/records';
+import type { JobRecord, ResultRef } from '@crossfold/shared/jobs/records';
 
 /** A queued job, with what a test cares about put in. */
 export const aJob = (over: Partial<JobRecord> = {}): JobRecord => ({
@@ -11,6 +11,8 @@ export const aJob = (over: Partial<JobRecord> = {}): JobRecord => ({
   fold: 0,
   state: 'queued',
   plan: 'c'.repeat(64),
+  key: 'd'.repeat(64),
+  until: 3,
   identity: 'engine',
   seats: over.minSeats ?? 1,
   minSeats: over.seats ?? 1,
@@ -29,6 +31,21 @@ export const aJob = (over: Partial<JobRecord> = {}): JobRecord => ({
   progressAtLoss: -1,
   checkpoint: null,
   result: null,
+  earlier: [],
+  servedBy: null,
+  resumes: 0,
   error: null,
+  ...over,
+});
+
+/** A result in the store. */
+export const aResult = (over: Partial<ResultRef> = {}): ResultRef => ({
+  digest: 'b'.repeat(64),
+  bytes: 1,
+  epochs: 3,
+  final: false,
+  accuracy: 0.9,
+  loss: 0.3,
+  seconds: 1,
   ...over,
 });

@@ -70,7 +70,29 @@ describe('results', () => {
       validationSamples: 256,
     });
     expect(results.trials[1]?.summary?.accuracy.ci95).toHaveLength(2);
-    expect(results).toMatchObject({ status: 'failed', best: { trial: 0 } });
+    // A configuration that does not work is what a sweep is there to find out.
+    expect(results).toMatchObject({ status: 'completed', best: { trial: 0 } });
+    expect(Results.safeParse(results).success).toBe(true);
+    const ended = { '0.1': { state: 'failed' }, '1.2': { state: 'failed' }, '2.0': { state: 'cancelled' } } as const;
+    expect(storyResults({ trials: three, ended, testSamples: 0 })).toMatchObject({ status: 'failed', best: null });
+  });
+
+  it('keep what pruned folds had come to, apart from those that were trained to their end', () => {
+    const pruned = Object.fromEntries([0, 1, 2, 3, 4].map((f) => [`2.${f}`, { state: 'pruned', kept: true } as const]));
+    const results = storyResults({ trials: three, ended: pruned, testSamples: 0 });
+    const [, , third] = results.trials;
+    expect(third).toMatchObject({ status: 'pruned', folds: { length: 5 } });
+    expect(third?.folds[0]).toMatchObject({ status: 'pruned', epochs: 6, history: { valLoss: { length: 6 } } });
+    expect(third?.summary?.accuracy.mean).toBeCloseTo(three[2]?.accuracy ?? 0, 1);
+    expect(historyCsv(results).split('\n')).toContainEqual(expect.stringMatching(/^2,4,5,/));
+    expect(Results.safeParse(results).success).toBe(true);
+  });
+
+  it('carry how the search went', () => {
+    const round = { folds: 5, epochs: 6, scores: [{ trial: 0, accuracy: 0.9, loss: 0.3 }], dropped: [] };
+    const search = { method: 'racing', foldEpochs: 60, exhaustiveFoldEpochs: 90, rounds: [round] };
+    const results = storyResults({ trials: three, search });
+    expect(results.search).toEqual(search);
     expect(Results.safeParse(results).success).toBe(true);
   });
 

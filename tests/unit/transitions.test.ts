@@ -1,9 +1,9 @@
-import type { JobRecord, Member } from '@crossfold/shared/jobs/records';
+import type { JobRecord, Member, ResultRef } from '@crossfold/shared/jobs/records';
 import { isFinal, JobRecord as JobRecordSchema } from '@crossfold/shared/jobs/records';
 import * as transitions from '@crossfold/shared/jobs/transitions';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { aJob } from '../support/records.ts';
+import { aJob, aResult } from '../support/records.ts';
 
 const stamp = { now: 1000, secret: 's' };
 const member = (worker: string): Member => ({ worker, address: null });
@@ -145,7 +145,7 @@ describe('attempts that throw', () => {
     }
     job = fail(take(job, 'a') as JobRecord, 'a');
     expect(job).toMatchObject({ state: 'failed', error: 'boom', failedOn: ['a', 'b'], throws: 3 });
-    expect(transitions.revive(job, stamp)).toMatchObject({ state: 'queued', throws: 0, failedOn: [] });
+    expect(transitions.revive(job, stamp, 1)).toMatchObject({ state: 'queued', throws: 0, failedOn: [] });
   });
 
   it('are not to be confused with workers that are killed', () => {
@@ -174,7 +174,7 @@ describe('a generation that a member cannot go on in', () => {
 });
 
 describe('results', () => {
-  const result = { digest: 'b'.repeat(64), bytes: 1 };
+  const result = aResult({ epochs: 3, final: true });
   it('are taken from a member of the open generation, once', () => {
     const job = take(aJob(), 'a') as JobRecord;
     expect(transitions.complete(job, 'b', job.generation, result, stamp)).toBeUndefined();
@@ -185,11 +185,76 @@ describe('results', () => {
   });
 
   it('do not come back to life unless the job failed or was cancelled', () => {
-    expect(transitions.revive(aJob({ state: 'completed' }), stamp)).toBeUndefined();
-    expect(transitions.revive(aJob({ state: 'failed', attempts: 3 }), stamp)).toMatchObject({
+    expect(transitions.revive(aJob({ state: 'completed' }), stamp, 1)).toBeUndefined();
+    expect(transitions.revive(aJob({ state: 'failed', attempts: 3 }), stamp, 2)).toMatchObject({
       state: 'queued',
       attempts: 0,
+      resumes: 2,
     });
+  });
+});
+
+describe('epochs that are wanted little by little', () => {
+  const train = (job: JobRecord, epochs: number, over: Partial<ResultRef> = {}): JobRecord => {
+    const running = take(job, 'a') as JobRecord;
+    return transitions.complete(running, 'a', running.generation, aResult({ epochs, ...over }), stamp) as JobRecord;
+  };
+
+  it('pause a job that has trained for them, with its result, and let it go on when there are more', () => {
+    const paused = train(aJob({ until: 1 }), 1);
+    expect(paused).toMatchObject({ state: 'paused', members: [], result: { epochs: 1 }, earlier: [] });
+    expect(take(paused, 'b')).toBeUndefined();
+    const again = transitions.extend(paused, 3, stamp) as JobRecord;
+    expect(again).toMatchObject({ state: 'queued', until: 3, result: { epochs: 1 } });
+    expect(train(again, 3, { final: true })).toMatchObject({
+      state: 'completed',
+      result: { epochs: 3 },
+      earlier: [{ epochs: 1 }],
+    });
+  });
+
+  it('bring back a job that was pruned, and leave alone one that is over', () => {
+    const paused = train(aJob({ until: 1 }), 1);
+    const pruned = transitions.stop(paused, 'pruned', stamp) as JobRecord;
+    expect(pruned).toMatchObject({ state: 'pruned', result: { epochs: 1 } });
+    expect(transitions.extend(pruned, 1, stamp)).toBeUndefined();
+    expect(transitions.extend(pruned, 2, stamp)).toMatchObject({ state: 'queued', until: 2, finishedAt: null });
+    for (const state of ['completed', 'failed', 'cancelled'] as const)
+      expect(transitions.extend(aJob({ state }), 9, stamp)).toBeUndefined();
+  });
+});
+
+describe('results of an equal job', () => {
+  const earlier = [aResult({ epochs: 1, accuracy: 0.1 })];
+  const from = aJob({
+    id: 'old.train.0.0.0',
+    state: 'completed',
+    earlier,
+    result: aResult({ epochs: 4, final: true }),
+  });
+  const serve = (job: JobRecord, source = from): JobRecord | undefined => transitions.serve(job, source, stamp);
+
+  it('are taken over after as many epochs as are wanted, and no more', () => {
+    expect(serve(aJob({ until: 4 }))).toMatchObject({
+      state: 'completed',
+      servedBy: from.id,
+      result: { epochs: 4 },
+      earlier: [{ epochs: 1 }],
+    });
+    expect(serve(aJob({ until: 1 }))).toMatchObject({ state: 'paused', result: { epochs: 1 }, earlier: [] });
+    expect(serve(aJob({ until: 2 }))).toBeUndefined();
+  });
+
+  it('are taken over after fewer epochs where training ended by itself', () => {
+    expect(serve(aJob({ until: 9 }))).toMatchObject({ state: 'completed', result: { epochs: 4 } });
+    const paused = { ...from, result: aResult({ epochs: 4, final: false }) };
+    expect(serve(aJob({ until: 9 }), paused)).toBeUndefined();
+  });
+
+  it('are not taken over of a job with another key, by one that somebody works on, or by itself', () => {
+    expect(serve(aJob({ until: 4, key: 'e'.repeat(64) }))).toBeUndefined();
+    expect(serve(take(aJob({ until: 4 }), 'a') as JobRecord)).toBeUndefined();
+    expect(serve({ ...from, state: 'queued' })).toBeUndefined();
   });
 });
 
@@ -231,6 +296,16 @@ describe('whatever happens', () => {
       (w): Move =>
         (job) =>
           transitions.yieldSeat(job, w, job.generation, stamp),
+    ),
+    fc.tuple(worker, fc.nat(4), fc.boolean()).map(
+      ([w, epochs, final]): Move =>
+        (job) =>
+          transitions.complete(job, w, job.generation, aResult({ epochs, final }), stamp),
+    ),
+    fc.nat(5).map(
+      (until): Move =>
+        (job) =>
+          isFinal(job.state) ? undefined : transitions.extend(job, until, stamp),
     ),
     fc.constant<Move>((job) => transitions.startWithFewer(job, stamp)),
     fc.constant<Move>((job) => transitions.stop(job, 'cancelled', stamp)),

@@ -1,5 +1,6 @@
 import { ConfigError } from '@crossfold/shared/errors';
 import type { z } from 'zod';
+import type { Problem } from './issues.ts';
 import { parseOptions, problemsOf } from './issues.ts';
 import type { Override } from './overrides.ts';
 import { applyOverride, overriding } from './overrides.ts';
@@ -7,6 +8,7 @@ import type { Source } from './yaml.ts';
 
 /**
  * A source's value with overrides applied, as its schema reads it.
+ * @param also what is wrong with a value that the schema has nothing against
  * @throws ConfigError for the first thing that is wrong
  */
 export function checked<S extends z.ZodType>(
@@ -14,11 +16,12 @@ export function checked<S extends z.ZodType>(
   source: Source,
   file: string,
   overrides: readonly Override[] = [],
+  also: (value: z.output<S>) => Problem | undefined = () => undefined,
 ): z.output<S> {
   const value = overrides.reduce(applyOverride, source.value);
   const parsed = schema.safeParse(value, parseOptions);
-  if (parsed.success) return parsed.data;
-  const [problem] = problemsOf(schema, value, parsed.error.issues);
+  const problem = parsed.success ? also(parsed.data) : problemsOf(schema, value, parsed.error.issues)[0];
+  if (parsed.success && problem === undefined) return parsed.data;
   if (problem === undefined) throw parsed.error;
   const { path, ...rest } = problem;
   const override = overriding(overrides, path);

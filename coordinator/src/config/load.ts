@@ -3,7 +3,10 @@ import { basename, dirname, extname, resolve } from 'node:path';
 import { Experiment } from '@crossfold/shared/config/experiment';
 import { ConfigError } from '@crossfold/shared/errors';
 import { stringify } from 'yaml';
+import { isProblem } from '../search/space.ts';
+import { makeTrials } from '../search/trials.ts';
 import { checked } from './check.ts';
+import type { Problem } from './issues.ts';
 import { parseOverride } from './overrides.ts';
 import { isRecord } from './schema.ts';
 import { maxBytes, parseSource } from './yaml.ts';
@@ -26,7 +29,13 @@ export async function loadExperiment(file: string, overrides: readonly string[] 
   if (source.value === null || source.value === undefined)
     throw new ConfigError(`${file} is empty: an experiment needs at least dataset, model and training`);
   const named = isRecord(source.value) ? { name: nameFrom(file), ...source.value } : source.value;
-  return { experiment: checked(Experiment, { ...source, value: named }, file, sets), baseDir: dirname(resolve(file)) };
+  const experiment = checked(Experiment, { ...source, value: named }, file, sets, problemOfTrials);
+  return { experiment, baseDir: dirname(resolve(file)) };
+}
+
+function problemOfTrials(experiment: Experiment): Problem | undefined {
+  const trials = makeTrials(experiment);
+  return isProblem(trials) ? trials : undefined;
 }
 
 /** The experiment as YAML, with every default written out; loading it gives the same experiment. */

@@ -18,12 +18,18 @@ export function parseOverride(text: string): Override {
   if (equals < 1 || path.some((key) => key === '' || key === '__proto__'))
     throw new ConfigError(`--set ${text}: expected path=value, as in --set training.epochs=1`);
   try {
-    return { text, path, value: parseValue(text.slice(equals + 1)) };
+    return { text, path: searched(path), value: parseValue(text.slice(equals + 1)) };
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
     throw new ConfigError(`--set ${text}: the value is not valid YAML: ${reason}`);
   }
 }
+
+/** What follows `search.parameters` is one key: the path of the field that is searched. */
+const searched = (path: readonly string[]): Path =>
+  path[0] === 'search' && path[1] === 'parameters' && path.length > 2
+    ? ['search', 'parameters', path.slice(2).join('.')]
+    : path;
 
 /** A copy of a value with the override's in its place; mappings on the way are made where they are missing. */
 export function applyOverride(value: unknown, { text, path, value: set }: Override): unknown {

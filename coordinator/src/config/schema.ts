@@ -90,5 +90,12 @@ export function knownKeys(schema: Schema, value: unknown, path: readonly Propert
   return [...new Set(schemasAt(schema, value, path).flatMap((option) => Object.keys(shapeOf(option))))];
 }
 
+/** The keys by which the object at a path says what kind it is (`type`, `name`, `method`). */
+export function tagsAt(schema: Schema, value: unknown, path: readonly PropertyKey[]): readonly string[] {
+  return schemasAt(schema, value, path).flatMap((option) =>
+    Object.entries(shapeOf(option)).flatMap(([key, field]) => (isRequiredLiteral(field) ? [key] : [])),
+  );
+}
+
 export const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

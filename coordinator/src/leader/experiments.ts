@@ -1,20 +1,41 @@
-import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
+import type { ExperimentRecord } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
+import type { Board } from './board.ts';
 import { finish } from './finish.ts';
 import type { LeaderContext } from './leader.ts';
 import { prepare } from './prepare.ts';
+import { Sweep } from './sweeps.ts';
 
 /**
- * Takes an experiment one stage further: submitted -> prepared (data cut, folds made, jobs queued) -> scored on the test
- * set -> results. Every stage can be repeated: what is there already, under its digest or its key, is left as it is.
+ * Takes experiments further, stage by stage: submitted -> prepared (data cut, folds made, trials planned) -> its jobs made
+ * as its search wants them -> scored on the test set -> results. Every stage can be repeated: what is there already,
+ * under its digest or its key, is left as it is.
  */
-export async function advanceExperiment(
-  context: LeaderContext,
-  experiment: ExperimentRecord,
-  jobs: readonly JobRecord[],
-): Promise<void> {
-  if (experiment.state === 'submitted') return prepare(context, experiment);
-  const train = jobs.filter((job) => job.kind === 'train');
-  if (train.length < experiment.jobs || !train.every((job) => isFinal(job.state))) return;
-  return finish(context, experiment, jobs);
+export class Experiments {
+  readonly #sweeps = new Map<string, Sweep>();
+
+  /** @param changed jobs of the experiment that have changed since the last time */
+  async advance(
+    context: LeaderContext,
+    experiment: ExperimentRecord,
+    board: Board,
+    changed: Iterable<string>,
+  ): Promise<void> {
+    if (experiment.state === 'submitted') return prepare(context, experiment);
+    const known = this.#sweeps.get(experiment.id);
+    // Until it has done its work whole, it is taken up anew: an interrupted one does not know how far it came.
+    this.#sweeps.delete(experiment.id);
+    const sweep = known?.isUpToDate(experiment) ? known : await Sweep.take(context, experiment, board);
+    if (sweep === known) await sweep.step(context, experiment, board, changed);
+    this.#sweeps.set(experiment.id, sweep);
+    if (!sweep.over) return;
+    const jobs = [...board.jobsOf(experiment.id).values()];
+    if (jobs.some((job) => job.kind === 'train' && !isFinal(job.state))) return;
+    await finish(context, experiment, jobs, sweep.rounds);
+  }
+
+  /** Lets go of an experiment that is over. */
+  forget(experiment: string): void {
+    this.#sweeps.delete(experiment);
+  }
 }

@@ -2,15 +2,18 @@ import { getJson, putJson } from '@crossfold/shared/broker/json-blobs';
 import { Manifest } from '@crossfold/shared/data/manifest';
 import { FoldsDocument } from '@crossfold/shared/folds/folds';
 import { TestJobResult, TrainJobResult } from '@crossfold/shared/jobs/job-result';
-import { TrialPlan } from '@crossfold/shared/jobs/plan';
+import { SweepPlan, TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
-import type { Results } from '@crossfold/shared/results';
+import type { Results, SearchRound } from '@crossfold/shared/results';
 import type { FinishedJob } from '../results/aggregate.ts';
-import { aggregate, bestFold, completedFolds } from '../results/aggregate.ts';
+import { aggregate, modelFold } from '../results/aggregate.ts';
 import { version } from '../version.ts';
+import { inParallel } from './in-parallel.ts';
+import { keyOf, newJob } from './jobs.ts';
 import type { LeaderContext } from './leader.ts';
-import { newJob } from './prepare.ts';
+
+const readsAtOnce = 16;
 
 /**
  * Ends an experiment whose `train` jobs are all final: has the model of the best fold scored on the held-out test set,
@@ -20,27 +23,24 @@ export async function finish(
   context: LeaderContext,
   record: ExperimentRecord,
   jobs: readonly JobRecord[],
+  rounds: readonly SearchRound[],
 ): Promise<void> {
   const { broker, logger, now } = context;
-  if (record.manifest === null || record.folds === null) return;
-  const finished: FinishedJob[] = [];
-  const plans = new Map<number, TrialPlan>();
-  for (const job of jobs.filter((j) => j.kind === 'train')) {
-    const result = job.result === null ? undefined : await getJson(broker.artifacts, job.result, TrainJobResult);
-    finished.push({ job, result });
-    if (!plans.has(job.trial)) plans.set(job.trial, await getJson(broker.artifacts, { digest: job.plan }, TrialPlan));
-  }
-  const manifest = await getJson(broker.data, record.manifest, Manifest);
+  if (record.manifest === null || record.folds === null || record.plan === null) return;
   const test = jobs.find((job) => job.kind === 'test');
   if (test !== undefined && !isFinal(test.state)) return;
+  const plan = await getJson(broker.artifacts, record.plan, SweepPlan);
+  const manifest = await getJson(broker.data, record.manifest, Manifest);
+  const finished = await readResults(context, jobs);
   const scored = test?.result == null ? undefined : await getJson(broker.artifacts, test.result, TestJobResult);
   const results = aggregate({
     record,
-    plans,
+    plans: await readPlans(context, plan),
     manifest,
     folds: await getJson(broker.artifacts, record.folds, FoldsDocument),
     finished,
     test: test === undefined ? undefined : { job: test, result: scored },
+    search: searchResult(plan, finished, rounds),
     wallSeconds: (now() - record.createdAt) / 1000,
     software: version(),
   });
@@ -52,6 +52,7 @@ export async function finish(
   const reference = await putJson(broker.artifacts, results);
   const failed =
     finished.find(({ job }) => job.state === 'failed')?.job ?? (test?.state === 'failed' ? test : undefined);
+  const reason = failed === undefined ? null : `${failed.id}: ${failed.error ?? 'failed'}`.slice(0, 4000);
   await broker.experiments.transition(record.id, (current) =>
     current.state !== 'running'
       ? undefined
@@ -59,11 +60,48 @@ export async function finish(
           ...current,
           state: results.status,
           results: reference,
-          error: failed === undefined ? null : `${failed.id}: ${failed.error ?? 'failed'}`.slice(0, 4000),
+          error: results.status === 'failed' ? reason : null,
           finishedAt: now(),
         },
   );
   logger.info({ experiment: record.id, status: results.status }, 'experiment finished');
+}
+
+async function readResults({ broker }: LeaderContext, jobs: readonly JobRecord[]): Promise<FinishedJob[]> {
+  const train = jobs.filter(({ kind }) => kind === 'train');
+  const finished: FinishedJob[] = [];
+  await inParallel(train, readsAtOnce, async (job, i) => {
+    const result = job.result === null ? undefined : await getJson(broker.artifacts, job.result, TrainJobResult);
+    finished[i] = { job, result };
+  });
+  return finished;
+}
+
+async function readPlans({ broker }: LeaderContext, { trials }: SweepPlan): Promise<Map<number, TrialPlan>> {
+  const plans = new Map<number, TrialPlan>();
+  await inParallel(trials, readsAtOnce, async ({ trial, plan }) => {
+    plans.set(trial, await getJson(broker.artifacts, plan, TrialPlan));
+  });
+  return plans;
+}
+
+function searchResult(
+  { search, trials, folds }: SweepPlan,
+  finished: readonly FinishedJob[],
+  rounds: readonly SearchRound[],
+): Results['search'] {
+  if (search === null) return undefined;
+  // Nested, each outer fold is trained on once, by its winner, however the search goes.
+  const inner = folds.filter(({ within }) => within !== undefined);
+  const outer = inner.length === 0 ? 0 : folds.length - inner.length;
+  const searched = inner.length === 0 ? folds.length : inner.length;
+  const longest = Math.max(...trials.map(({ epochs }) => epochs));
+  return {
+    method: search.method,
+    foldEpochs: finished.reduce((sum, { job }) => sum + (job.result?.epochs ?? 0), 0),
+    exhaustiveFoldEpochs: trials.reduce((sum, { epochs }) => sum + epochs * searched, 0) + outer * longest,
+    rounds,
+  };
 }
 
 interface CompletedJob {
@@ -71,10 +109,10 @@ interface CompletedJob {
   readonly result: TrainJobResult;
 }
 
-/** The job of the best trial's best fold. */
-function bestJob({ trials, best }: Results, finished: readonly FinishedJob[]): CompletedJob | undefined {
+/** The job whose model stands for the best trial. */
+function bestJob({ trials, best, nested }: Results, finished: readonly FinishedJob[]): CompletedJob | undefined {
   const trial = trials.find((t) => t.trial === best?.trial);
-  const fold = trial === undefined ? undefined : bestFold(completedFolds(trial));
+  const fold = trial === undefined ? undefined : modelFold(trial, nested);
   for (const { job, result } of finished)
     if (result !== undefined && job.trial === trial?.trial && job.fold === fold?.fold && job.repeat === fold.repeat)
       return { job, result };
@@ -86,7 +124,8 @@ async function queueTest(context: LeaderContext, best: CompletedJob): Promise<vo
   const plan = await getJson(broker.artifacts, { digest: best.job.plan }, TrialPlan);
   const { experiment, trial, repeat, fold, identity } = best.job;
   const reference = await putJson(broker.artifacts, { ...plan, model: best.result.model });
-  const alone = { minSeats: 1, maxSeats: 1 };
+  const key = keyOf({ test: best.result.model.digest, manifest: plan.manifest.digest, identity });
+  const alone = { minSeats: 1, maxSeats: 1, until: 0, key, resumes: best.job.resumes };
   const job = newJob({ experiment, kind: 'test', trial, repeat, fold, plan: reference, identity, ...alone }, now());
   await broker.jobs.create(job.id, job);
 }

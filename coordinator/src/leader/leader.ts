@@ -10,7 +10,8 @@ import { removeMembers, resize, stop } from '@crossfold/shared/jobs/transitions'
 import type { Logger } from '@crossfold/shared/logger';
 import type { LogProgress } from '@crossfold/shared/progress';
 import { pause } from '@crossfold/shared/wait';
-import { advanceExperiment } from './experiments.ts';
+import { Board } from './board.ts';
+import { Experiments } from './experiments.ts';
 import type { Offered, QueuedJob } from './offers.ts';
 import { isSettled, planOffers, queueOrder } from './offers.ts';
 import { WaitingError } from './waiting.ts';
@@ -56,16 +57,14 @@ const offerAgainMs = 2000;
  */
 export async function lead(context: LeaderContext, signal: AbortSignal): Promise<void> {
   const { broker, logger } = context;
-  const experiments = new Map<string, ExperimentRecord>();
-  const jobs = new Map<string, JobRecord>();
+  const board = new Board();
   const damaged = (error: Error): void => logger.error(error.message);
-  await broker.experiments.watch('>', signal, ({ key, value }) => experiments.set(key, value), damaged);
-  await broker.jobs.watch('>', signal, ({ key, value }) => jobs.set(key, value), damaged);
+  await broker.experiments.watch('>', signal, ({ value }) => board.seeExperiment(value), damaged);
+  await broker.jobs.watch('>', signal, ({ value }) => board.seeJob(value), damaged);
   // One that has been replaced meanwhile must not throw away what its successor has given out.
   if (context.leads()) await broker.seats.clear();
-  const view = { experiments, jobs };
-  context.observer.lead(view, signal);
-  const rounds = new Rounds(context, view);
+  context.observer.lead(board, signal);
+  const rounds = new Rounds(context, board);
   while (!signal.aborted) {
     if (context.leads()) {
       try {
@@ -81,16 +80,19 @@ export async function lead(context: LeaderContext, signal: AbortSignal): Promise
 
 class Rounds {
   readonly #context: LeaderContext;
-  readonly #view: View;
+  readonly #view: Board;
+  readonly #experiments = new Experiments();
   readonly #offered = new Map<string, Offered & { readonly at: number }>();
   readonly #busy = new Map<string, Promise<void>>();
+  /** Experiments to be tried again though nothing about them has changed. */
+  readonly #again = new Set<string>();
   /** What was last said of experiments that do not get on. */
   readonly #waits = new Map<string, { readonly message: string; readonly at: number }>();
   readonly #paces = new Paces();
   /** When each member of a group was first seen to be one. */
   readonly #joined = new FirstSeen();
 
-  constructor(context: LeaderContext, view: View) {
+  constructor(context: LeaderContext, view: Board) {
     this.#context = context;
     this.#view = view;
   }
@@ -109,11 +111,21 @@ class Rounds {
 
   /** Takes an experiment further, beside the rounds: preparing a data set can take a while. */
   #advance(experiment: ExperimentRecord): void {
-    if (isFinal(experiment.state) || this.#busy.has(experiment.id)) return;
-    const own = [...this.#view.jobs.values()].filter((job) => job.experiment === experiment.id);
-    const work = advanceExperiment(this.#context, experiment, own)
+    if (this.#busy.has(experiment.id)) return;
+    if (isFinal(experiment.state)) {
+      this.#experiments.forget(experiment.id);
+      return;
+    }
+    const changed = this.#view.takeChanges(experiment.id) ?? (this.#again.has(experiment.id) ? [] : undefined);
+    if (changed === undefined) return;
+    this.#again.delete(experiment.id);
+    const work = this.#experiments
+      .advance(this.#context, experiment, this.#view, changed)
       .then(() => void this.#waits.delete(experiment.id))
-      .catch((error: unknown) => this.#sayWhy(experiment.id, error))
+      .catch((error: unknown) => {
+        this.#again.add(experiment.id);
+        this.#sayWhy(experiment.id, error);
+      })
       .finally(() => this.#busy.delete(experiment.id));
     this.#busy.set(experiment.id, work);
   }
@@ -166,7 +178,7 @@ class Rounds {
     const { broker, roster, logger } = this.#context;
     const workers = roster.alive();
     this.#paces.note(this.#view.jobs, workers);
-    const jobs = this.#queued((job) => !isFinal(job.state))
+    const jobs = this.#queued(isWanted)
       .sort(queueOrder)
       .map(({ job }) => job);
     const changed = new Map<string, number>();
@@ -191,7 +203,7 @@ class Rounds {
   /** @param resized seats of jobs that have just been changed, which the view may not show yet */
   async #offerSeats(resized: ReadonlyMap<string, number>): Promise<void> {
     const { broker, roster, now, logger } = this.#context;
-    const queued = this.#queued((job) => !isFinal(job.state))
+    const queued = this.#queued(isWanted)
       .map(({ job, ...rest }) => ({ ...rest, job: { ...job, seats: resized.get(job.id) ?? job.seats } }))
       .filter(({ job }) => job.members.length < job.seats);
     if (queued.length === 0) {
@@ -218,3 +230,6 @@ class Rounds {
     return { now: this.#context.now(), secret: randomBytes(32).toString('base64url') };
   }
 }
+
+/** Whether there is work to do for a job now. */
+const isWanted = ({ state }: JobRecord): boolean => !isFinal(state) && state !== 'paused';

@@ -1,21 +1,35 @@
 import { getJson, putJson } from '@crossfold/shared/broker/json-blobs';
 import { leaderProgressSubject } from '@crossfold/shared/broker/subjects';
 import { Experiment } from '@crossfold/shared/config/experiment';
-import { CrossfoldError, ExitCode, isBrokerTrouble, TimeoutError } from '@crossfold/shared/errors';
+import type { BlobStore } from '@crossfold/shared/data/blob-store';
+import { canonicalJson, sha256 } from '@crossfold/shared/data/digest';
+import type { Manifest } from '@crossfold/shared/data/manifest';
+import { ConfigError, CrossfoldError, ExitCode, isBrokerTrouble, TimeoutError } from '@crossfold/shared/errors';
+import type { Fold } from '@crossfold/shared/folds/folds';
 import { foldsDocument, makeFolds } from '@crossfold/shared/folds/folds';
 import { readSplitSamples } from '@crossfold/shared/folds/samples';
-import type { TrialPlan } from '@crossfold/shared/jobs/plan';
-import type { BlobRef, ExperimentRecord, JobRecord, Presence } from '@crossfold/shared/jobs/records';
-import { jobId, maxReasonLength } from '@crossfold/shared/jobs/records';
+import type { PlannedFold, PlannedTrial, SweepPlan, TrialPlan } from '@crossfold/shared/jobs/plan';
+import type { ExperimentRecord, JobRecord, Presence } from '@crossfold/shared/jobs/records';
+import { maxReasonLength } from '@crossfold/shared/jobs/records';
+import { planModel } from '@crossfold/shared/model/plan';
+import { presetLayers } from '@crossfold/shared/model/presets';
 import type { LogProgress } from '@crossfold/shared/progress';
 import { cut } from '../data/cut.ts';
 import { SourceBundle } from '../data/source.ts';
+import { parametersText } from '../results/text.ts';
+import { isProblem } from '../search/space.ts';
+import type { Trial } from '../search/trials.ts';
+import { makeTrials } from '../search/trials.ts';
+import { inParallel } from './in-parallel.ts';
 import type { LeaderContext } from './leader.ts';
 import { WaitingError } from './waiting.ts';
 
+/** Plans written at a time. */
+const writesAtOnce = 16;
+
 /**
- * Prepares a submitted experiment: cuts its data set into shards, makes its folds, writes a plan a trial and a record a
- * job, and then says that it runs. What is wrong with the data or the configuration ends the experiment with the
+ * Prepares a submitted experiment: cuts its data set into shards, makes its folds, writes a plan for each trial, and then
+ * says that it runs. What is wrong with the data or the configuration ends the experiment with the
  * reason; what is wrong with the broker is thrown and tried again.
  */
 export async function prepare(context: LeaderContext, record: ExperimentRecord): Promise<void> {
@@ -36,41 +50,72 @@ export async function prepare(context: LeaderContext, record: ExperimentRecord):
     const folds = makeFolds(experiment.evaluation, samples, experiment.seed);
     const document = foldsDocument(folds);
     const foldsReference = await putJson(broker.artifacts, document);
-    const seats = seatsOf(experiment);
-    const trials = [{ trial: 0, parameters: {}, experiment }];
-    let jobs = 0;
-    for (const { trial, parameters, experiment: resolved } of trials) {
-      const plan: TrialPlan = {
-        schema: 1,
-        trial,
-        parameters,
-        experiment: resolved,
-        manifest: reference,
-        folds: foldsReference,
-        model: null,
-      };
-      const planReference = await putJson(broker.artifacts, plan);
-      for (const { fold, repeat } of folds) {
-        const job = newJob(
-          { experiment: record.id, kind: 'train', trial, repeat, fold, plan: planReference, identity, ...seats },
-          now(),
-        );
-        await broker.jobs.create(job.id, job);
-        jobs++;
-      }
-    }
+    const trials = makeTrials(experiment, manifest.classes.length);
+    if (isProblem(trials)) throw new ConfigError({ ...trials, field: trials.path.map(String).join('.') });
+    for (const trial of trials) checkNet(trial, manifest);
+    const data = { manifest: reference, folds: foldsReference };
+    const planned: PlannedTrial[] = [];
+    await inParallel(trials, writesAtOnce, async (trial, i) => {
+      planned[i] = await planTrial(trial, data, manifest.classes.length, broker.artifacts);
+    });
+    const plan: SweepPlan = {
+      schema: 1,
+      identity,
+      manifest: reference,
+      search: experiment.search ?? null,
+      folds: folds.map(planFold),
+      trials: planned,
+    };
+    const planReference = await putJson(broker.artifacts, plan);
+    const prepared = { manifest: reference, folds: foldsReference, plan: planReference, startedAt: now() };
     await broker.experiments.transition(record.id, (current) =>
-      current.state === 'submitted'
-        ? { ...current, state: 'running', manifest: reference, folds: foldsReference, jobs, startedAt: now() }
-        : undefined,
+      current.state === 'submitted' ? { ...current, ...prepared, state: 'running' } : undefined,
     );
-    logger.info({ experiment: record.id, jobs }, 'experiment prepared');
+    logger.info({ experiment: record.id, trials: trials.length, folds: folds.length }, 'experiment prepared');
   } catch (error) {
     // What is wrong with the broker is not the experiment's fault: it is tried again.
     if (!(error instanceof CrossfoldError) || isBrokerTrouble(error) || error instanceof TimeoutError) throw error;
     await endWithError(context, record.id, error);
   }
 }
+
+/** @throws ConfigError where a trial's net does not fit the data set */
+function checkNet({ trial, parameters, experiment }: Trial, { imageShape, classes }: Manifest): void {
+  try {
+    planModel(experiment.model, imageShape, classes.length, experiment.training.loss);
+  } catch (error) {
+    if (!(error instanceof ConfigError) || Object.keys(parameters).length === 0) throw error;
+    throw new ConfigError(`trial ${trial} (${parametersText(parameters)}): ${error.message}`);
+  }
+}
+
+async function planTrial(
+  { trial, parameters, experiment }: Trial,
+  data: Pick<TrialPlan, 'manifest' | 'folds'>,
+  classes: number,
+  store: BlobStore,
+): Promise<PlannedTrial> {
+  const { model, training, augment, seed } = experiment;
+  const layers = 'preset' in model ? { layers: presetLayers(model.preset, classes) } : model;
+  const plan: TrialPlan = { schema: 1, trial, parameters, experiment, ...data, model: null };
+  return {
+    trial,
+    parameters,
+    plan: await putJson(store, plan),
+    recipe: sha256(canonicalJson({ model: layers, training, augment, seed })),
+    epochs: training.epochs,
+    ...seatsOf(experiment),
+  };
+}
+
+const planFold = ({ fold, repeat, within, train, validation }: Fold): PlannedFold => ({
+  fold,
+  repeat,
+  ...(within === undefined ? {} : { within }),
+  trainSamples: train.length,
+  validationSamples: validation.length,
+  digest: sha256(canonicalJson([Array.from(train), Array.from(validation)])),
+});
 
 /** What an experiment without a worker waits for, in words. */
 function waitsFor(workers: readonly Presence[], threads: number): string {
@@ -111,41 +156,3 @@ export const seatsOf = ({ workersPerJob, training }: Experiment): Pick<JobRecord
   workersPerJob === 'auto'
     ? { minSeats: 1, maxSeats: training.microBatches }
     : { minSeats: workersPerJob, maxSeats: workersPerJob };
-
-export function newJob(
-  of: Pick<JobRecord, 'experiment' | 'kind' | 'trial' | 'repeat' | 'fold' | 'identity' | 'minSeats' | 'maxSeats'> & {
-    readonly plan: BlobRef;
-  },
-  now: number,
-): JobRecord {
-  return {
-    schema: 1,
-    id: jobId(of.experiment, of.kind, of.trial, of.repeat, of.fold),
-    experiment: of.experiment,
-    kind: of.kind,
-    trial: of.trial,
-    repeat: of.repeat,
-    fold: of.fold,
-    state: 'queued',
-    plan: of.plan.digest,
-    identity: of.identity,
-    seats: of.minSeats,
-    minSeats: of.minSeats,
-    maxSeats: of.maxSeats,
-    generation: 0,
-    members: [],
-    workers: [],
-    secret: '',
-    since: now,
-    startedAt: null,
-    finishedAt: null,
-    attempts: 0,
-    throws: 0,
-    failedOn: [],
-    progress: 0,
-    progressAtLoss: -1,
-    checkpoint: null,
-    result: null,
-    error: null,
-  };
-}

@@ -4,7 +4,16 @@ import type { TestJobResult, TrainJobResult } from '@crossfold/shared/jobs/job-r
 import type { TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import { summarize } from '@crossfold/shared/metrics/summary';
-import type { CompletedFold, FoldResult, Results, TrialResult } from '@crossfold/shared/results';
+import type {
+  CompletedFold,
+  FoldResult,
+  NestedResult,
+  Results,
+  Scores,
+  SearchResult,
+  Summary,
+  TrialResult,
+} from '@crossfold/shared/results';
 
 /** A `train` job that is over. */
 export interface FinishedJob {
@@ -22,6 +31,8 @@ export interface Finished {
   readonly finished: readonly FinishedJob[];
   /** The job that was to score the held-out test set, where there was one, and what it found unless it failed. */
   readonly test: { readonly job: JobRecord; readonly result: TestJobResult | undefined } | undefined;
+  /** How the search went, where there was one. */
+  readonly search: SearchResult | undefined;
   /** From submission to the end. */
   readonly wallSeconds: number;
   /** Version of crossfold. */
@@ -32,7 +43,8 @@ export interface Finished {
 export function aggregate(all: Finished): Results {
   const { record, plans, manifest, folds, test } = all;
   const trials = [...plans.values()].map((plan) => trialResult(plan, all)).sort((a, b) => a.trial - b.trial);
-  const best = bestTrial(trials);
+  const nested = nestedResult(trials, folds);
+  const best = nested === undefined ? bestTrial(trials) : mostFound(trials, nested);
   const engine = trials.flatMap((trial) => completedFolds(trial))[0]?.engine ?? null;
   const [experiment] = [...plans.values()].map((plan) => plan.experiment);
   const outer = outerFolds(folds);
@@ -41,7 +53,7 @@ export function aggregate(all: Finished): Results {
     schema: 1,
     id: record.id,
     name: record.name,
-    status: test?.job.state === 'failed' ? 'failed' : overallStatus(trials),
+    status: test?.job.state === 'failed' ? 'failed' : overallStatus(trials, best),
     seed: experiment?.seed ?? 0,
     submittedAt: new Date(record.createdAt).toISOString(),
     wallSeconds: all.wallSeconds,
@@ -61,6 +73,8 @@ export function aggregate(all: Finished): Results {
     engine,
     trials,
     best: best === undefined ? null : { trial: best.trial, by: 'accuracy' },
+    ...(all.search === undefined ? {} : { search: all.search }),
+    ...(nested === undefined ? {} : { nested }),
     ...(test?.result === undefined
       ? {}
       : {
@@ -84,12 +98,13 @@ function trialResult(plan: TrialPlan, { finished, folds }: Finished): TrialResul
   const results = finished
     .filter(({ job }) => job.trial === plan.trial)
     .map(({ job, result }): FoldResult => {
-      if (result !== undefined) return result.fold;
       const { fold, repeat, workers, generation, attempts, error } = job;
       const split = sizes.get(`${repeat}.${fold}`);
+      const place = { fold, repeat, ...(split?.within === undefined ? {} : { within: split.within }) };
+      if (result !== undefined && job.state === 'completed') return { ...result.fold, ...place };
       return {
-        fold,
-        repeat,
+        ...place,
+        ...(result === undefined ? {} : evidenceOf(result.fold)),
         status: job.state === 'pruned' || job.state === 'cancelled' ? job.state : 'failed',
         trainSamples: split?.train.length ?? 0,
         validationSamples: split?.validation.length ?? 0,
@@ -100,17 +115,10 @@ function trialResult(plan: TrialPlan, { finished, folds }: Finished): TrialResul
       };
     })
     .sort((a, b) => a.repeat - b.repeat || a.fold - b.fold);
-  const completed = results.filter(isCompleted);
-  const scores = (score: (fold: CompletedFold) => number) =>
-    summarize(
-      completed.map((fold) => ({
-        value: score(fold),
-        trainSamples: fold.trainSamples,
-        validationSamples: fold.validationSamples,
-      })),
-    );
-  const accuracy = scores((fold) => fold.validation.accuracy);
-  const loss = scores((fold) => fold.validation.loss);
+  const isNested = folds.folds.some(({ within }) => within !== undefined);
+  const chosen = results.filter(({ within }) => (within !== undefined) === isNested);
+  const accuracy = summaryOf(chosen, ({ accuracy: score }) => score);
+  const loss = summaryOf(chosen, ({ loss: score }) => score);
   return {
     trial: plan.trial,
     parameters: plan.parameters,
@@ -120,18 +128,71 @@ function trialResult(plan: TrialPlan, { finished, folds }: Finished): TrialResul
   };
 }
 
+/** What a fold that is not completed had come to. */
+const evidenceOf = ({ epochs, history, epochSeconds, validation }: CompletedFold) => ({
+  epochs,
+  history,
+  epochSeconds,
+  validation,
+});
+
+/** Of a score over the folds that have one. */
+const summaryOf = (folds: readonly FoldResult[], score: (scores: Scores) => number): Summary | undefined =>
+  summarize(
+    folds.flatMap(({ validation, trainSamples, validationSamples }) =>
+      validation === undefined ? [] : [{ value: score(validation), trainSamples, validationSamples }],
+    ),
+  );
+
+/** What was found within each outer fold, on that fold; undefined where the folds are not nested. */
+function nestedResult(trials: readonly TrialResult[], folds: FoldsDocument): NestedResult | undefined {
+  const outers = new Set(folds.folds.flatMap(({ within }) => (within === undefined ? [] : [within])));
+  if (outers.size === 0) return undefined;
+  const scored = trials.flatMap(({ trial, folds: of }) =>
+    completedFolds({ folds: of }).flatMap((fold) => (outers.has(fold.fold) ? [{ trial, fold }] : [])),
+  );
+  const found = scored.sort((a, b) => a.fold.fold - b.fold.fold);
+  const over = found.map(({ fold }) => fold);
+  return {
+    outer: found.map(({ trial, fold: { fold, validation } }) => ({
+      fold,
+      trial,
+      accuracy: validation.accuracy,
+      loss: validation.loss,
+    })),
+    accuracy: summaryOf(over, ({ accuracy }) => accuracy) ?? null,
+    loss: summaryOf(over, ({ loss }) => loss) ?? null,
+  };
+}
+
 const isCompleted = (fold: FoldResult): fold is CompletedFold => fold.status === 'completed';
 
 /** The folds of a trial that were trained to their end. */
-export const completedFolds = (trial: TrialResult): CompletedFold[] => trial.folds.filter(isCompleted);
+export const completedFolds = (trial: Pick<TrialResult, 'folds'>): CompletedFold[] => trial.folds.filter(isCompleted);
 
 const trialStatus = (folds: readonly FoldResult[]): TrialResult['status'] =>
   (['failed', 'cancelled', 'pruned'] as const).find((state) => folds.some(({ status }) => status === state)) ??
   'completed';
 
-function overallStatus(trials: readonly TrialResult[]): Results['status'] {
-  if (trials.some(({ status }) => status === 'failed')) return 'failed';
-  return trials.some(({ status }) => status === 'completed') ? 'completed' : 'cancelled';
+/** A search is there to find out which configurations do not work: it has failed where none does. */
+function overallStatus(trials: readonly TrialResult[], best: TrialResult | undefined): Results['status'] {
+  if (best !== undefined) return 'completed';
+  return trials.some(({ status }) => status === 'failed') ? 'failed' : 'cancelled';
+}
+
+/** The trial that was found in most outer folds; ties go to the higher accuracy in these, then to the first. */
+function mostFound(trials: readonly TrialResult[], { outer }: NestedResult): TrialResult | undefined {
+  const found = trials.map((trial) => ({ trial, in: outer.filter((fold) => fold.trial === trial.trial) }));
+  const mean = (folds: NestedResult['outer']): number =>
+    folds.reduce((sum, { accuracy }) => sum + accuracy, 0) / folds.length;
+  return found
+    .filter((one) => one.in.length > 0)
+    .sort((a, b) => b.in.length - a.in.length || mean(b.in) - mean(a.in) || a.trial.trial - b.trial.trial)[0]?.trial;
+}
+
+/** The completed fold whose model stands for a trial: the best one; nested, of the outer ones. */
+export function modelFold(trial: TrialResult, nested: NestedResult | undefined): CompletedFold | undefined {
+  return bestFold(completedFolds(trial).filter(({ within }) => nested === undefined || within === undefined));
 }
 
 /** The trial with the highest mean accuracy, of those that completed; ties go to the lower loss, then to the first. */

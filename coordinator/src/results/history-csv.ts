@@ -1,8 +1,7 @@
 import type { Results } from '@crossfold/shared/results';
-import { completedFolds } from './aggregate.ts';
 
 /**
- * Losses and accuracies of every epoch of every completed fold, as CSV (RFC 4180 but for the line ends, which are single
+ * Losses and accuracies of every epoch of every fold, as far as it got, as CSV (RFC 4180 but for the line ends, which are single
  * line feeds). Epochs count from 0, as trials and folds do. A last column names the repeat where there are several.
  */
 export function historyCsv({ trials, split }: Results): string {
@@ -10,16 +9,16 @@ export function historyCsv({ trials, split }: Results): string {
   const lines = [
     `trial,fold,epoch,loss,accuracy,valLoss,valAccuracy,seconds${repeated ? ',repeat' : ''}`,
     ...trials.flatMap((trial) =>
-      completedFolds(trial).flatMap(({ fold, repeat, history, epochSeconds }) =>
-        history.loss.map((loss, epoch) =>
+      trial.folds.flatMap(({ fold, repeat, history, epochSeconds = [] }) =>
+        (history?.loss ?? []).map((loss, epoch) =>
           [
             trial.trial,
             fold,
             epoch,
             loss,
-            history.accuracy[epoch],
-            history.valLoss[epoch],
-            history.valAccuracy[epoch],
+            history?.accuracy[epoch],
+            history?.valLoss[epoch],
+            history?.valAccuracy[epoch],
             epochSeconds[epoch],
             ...(repeated ? [repeat] : []),
           ].join(','),

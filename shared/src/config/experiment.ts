@@ -3,6 +3,7 @@ import { AugmentSpec } from './augment.ts';
 import { DatasetSpec } from './dataset.ts';
 import { EvaluationSpec } from './evaluation.ts';
 import { ModelSpec } from './model.ts';
+import { SearchSpec } from './search.ts';
 import { TrainingSpec } from './training.ts';
 
 /** Names of experiments become parts of ids, broker tokens and folder names. */
@@ -25,8 +26,14 @@ export const Experiment = z
     training: TrainingSpec,
     /** How training pictures are varied; left out, they are taken as they are. */
     augment: AugmentSpec.exactOptional(),
+    /** Configurations to try; left out, there is this one. */
+    search: SearchSpec.exactOptional(),
     /** Members of a job's group; `auto` widens jobs only while workers outnumber them. */
     workersPerJob: z.union([z.literal('auto'), z.int().min(1).max(1024)]).default('auto'),
+    /** Experiments of higher priority are served first; of equal ones each gets its share of the workers. */
+    priority: z.int().min(-1000).max(1000).default(0),
+    /** Most jobs that may run at a time; left out, any number. */
+    maxConcurrentJobs: z.int().min(1).exactOptional(),
     /** Part of the engine's identity: TensorFlow's results depend on it. */
     threadsPerWorker: z.int().min(1).max(256).default(1),
     /** How gradients travel between members. */
@@ -47,6 +54,25 @@ export const Experiment = z
         code: 'custom',
         path: ['evaluation', 'folds'],
         message: `at most the number of samples, which dataset.limit makes ${dataset.limit}`,
+      });
+    if (evaluation.method === 'nested' && experiment.search === undefined)
+      context.addIssue({
+        code: 'custom',
+        path: ['evaluation', 'method'],
+        message: 'needs a search: the inner folds are there to choose between configurations; without one, use kfold',
+      });
+    const { search } = experiment;
+    if (search?.method === 'racing' && evaluation.method === 'holdout')
+      context.addIssue({
+        code: 'custom',
+        path: ['search', 'method'],
+        message: 'needs several folds to race over, and a hold-out is a single one; halving goes by epochs instead',
+      });
+    if (search?.method === 'halving' && (search.minEpochs ?? 1) > training.epochs)
+      context.addIssue({
+        code: 'custom',
+        path: ['search', 'minEpochs'],
+        message: `at most training.epochs, which is ${training.epochs}`,
       });
     if (training.microBatches > training.batchSize)
       context.addIssue({

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Experiment } from '../config/experiment.ts';
-import { BlobRef } from './records.ts';
+import { SearchSpec } from '../config/search.ts';
+import { BlobRef, Digest } from './records.ts';
 
 /**
  * What the jobs of one trial have to compute: the experiment with the trial's parameters applied, the data and the
@@ -19,3 +20,48 @@ export const TrialPlan = z
   })
   .readonly();
 export type TrialPlan = z.infer<typeof TrialPlan>;
+
+/** One split of an experiment, as its jobs know it. */
+export const PlannedFold = z
+  .strictObject({
+    fold: z.int().min(0),
+    repeat: z.int().min(0),
+    /** Nested: the outer fold whose training samples this inner one splits. */
+    within: z.int().min(0).exactOptional(),
+    trainSamples: z.int().min(1),
+    validationSamples: z.int().min(1),
+    /** Of the indices on both sides. */
+    digest: Digest,
+  })
+  .readonly();
+export type PlannedFold = z.infer<typeof PlannedFold>;
+
+export const PlannedTrial = z
+  .strictObject({
+    trial: z.int().min(0),
+    parameters: z.record(z.string(), z.unknown()).readonly(),
+    /** Blob of its `TrialPlan`. */
+    plan: BlobRef,
+    /** Of what its jobs' results depend on, apart from data, split and engine: net, training, augmentation, seed. */
+    recipe: Digest,
+    /** Epochs of the whole training. */
+    epochs: z.int().min(1),
+    minSeats: z.int().min(1),
+    maxSeats: z.int().min(1),
+  })
+  .readonly();
+export type PlannedTrial = z.infer<typeof PlannedTrial>;
+
+/** All that whoever leads needs in order to give out an experiment's jobs. A blob, written once. */
+export const SweepPlan = z
+  .strictObject({
+    schema: z.literal(1),
+    /** Engine identity that all jobs are computed by. */
+    identity: z.string().max(64),
+    manifest: BlobRef,
+    search: SearchSpec.nullable(),
+    folds: z.array(PlannedFold).min(1).readonly(),
+    trials: z.array(PlannedTrial).min(1).readonly(),
+  })
+  .readonly();
+export type SweepPlan = z.infer<typeof SweepPlan>;

@@ -14,9 +14,19 @@ export type Member = z.infer<typeof Member>;
 
 /**
  * States of a job. `queued`: has no member. `forming`: has some of its members and waits, for a bounded time, for the
- * others. `running`: a generation is open. The rest are final.
+ * others. `running`: a generation is open. `paused`: trained for as many epochs as were wanted so far, with a result and
+ * a checkpoint; whether it goes on is for the search to decide. The rest are final.
  */
-export const JobState = z.enum(['queued', 'forming', 'running', 'completed', 'failed', 'cancelled', 'pruned']);
+export const JobState = z.enum([
+  'queued',
+  'forming',
+  'running',
+  'paused',
+  'completed',
+  'failed',
+  'cancelled',
+  'pruned',
+]);
 export type JobState = z.infer<typeof JobState>;
 
 const finalStates: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'pruned']);
@@ -28,6 +38,26 @@ export type JobKind = z.infer<typeof JobKind>;
 
 /** A record must fit into a message, however often workers come and go. */
 export const maxWorkersNamed = 256;
+
+export const BlobRef = z.strictObject({ digest: Digest, bytes: z.int().min(1) }).readonly();
+export type BlobRef = z.infer<typeof BlobRef>;
+
+/** A result in the store, and what of it is decided on. */
+export const ResultRef = z
+  .strictObject({
+    digest: Digest,
+    bytes: z.int().min(1),
+    /** Epochs that it is the result of; 0 for a test. */
+    epochs: z.int().min(0),
+    /** Nothing more comes of training: all epochs are done, or early stopping has ended it. */
+    final: z.boolean(),
+    accuracy: z.number(),
+    loss: z.number(),
+    /** Wall time of the epochs. */
+    seconds: z.number().min(0),
+  })
+  .readonly();
+export type ResultRef = z.infer<typeof ResultRef>;
 
 /** The truth about one job. Changed only through the transitions beside this file. */
 export const JobRecord = z
@@ -42,6 +72,10 @@ export const JobRecord = z
     state: JobState,
     /** Blob of the plan that says what to compute. */
     plan: Digest,
+    /** Says what its result depends on, and nothing else: jobs with equal keys have equal results. */
+    key: Digest,
+    /** Epochs that are wanted by now; a search may want more later. 0 for a test. */
+    until: z.int().min(0),
     /** Engine identity (its digest) that every member must have. */
     identity: z.string().max(64),
     /** How many members the job wants now: from `minSeats` to `maxSeats`, as the leader sees fit. */
@@ -76,10 +110,13 @@ export const JobRecord = z
       .strictObject({ digest: Digest, bytes: z.int().min(1), position: z.int().min(0) })
       .readonly()
       .nullable(),
-    result: z
-      .strictObject({ digest: Digest, bytes: z.int().min(1) })
-      .readonly()
-      .nullable(),
+    result: ResultRef.nullable(),
+    /** Results after fewer epochs, that a search has decided on; fewest first. */
+    earlier: z.array(ResultRef).max(100).readonly(),
+    /** Where nothing was computed because it had been before: the job that the result is from. */
+    servedBy: z.string().max(200).nullable(),
+    /** How often the experiment had been resumed when this job last failed, or was cancelled, or was made. */
+    resumes: z.int().min(0),
     error: z.string().max(4000).nullable(),
   })
   .readonly();
@@ -88,11 +125,14 @@ export type JobRecord = z.infer<typeof JobRecord>;
 export const ExperimentState = z.enum(['submitted', 'running', 'completed', 'failed', 'cancelled']);
 export type ExperimentState = z.infer<typeof ExperimentState>;
 
-export const BlobRef = z.strictObject({ digest: Digest, bytes: z.int().min(1) }).readonly();
-export type BlobRef = z.infer<typeof BlobRef>;
-
 /** Why an experiment failed may be a list of files. */
 export const maxReasonLength = 60_000;
+
+/** Jobs that were cancelled by themselves: of a trial, of a fold (in all trials), or of one trial on one fold. */
+export const Selection = z
+  .strictObject({ trial: z.int().min(0).exactOptional(), fold: z.int().min(0).exactOptional() })
+  .readonly();
+export type Selection = z.infer<typeof Selection>;
 
 /** The truth about one experiment. */
 export const ExperimentRecord = z
@@ -107,9 +147,20 @@ export const ExperimentRecord = z
     source: BlobRef,
     manifest: BlobRef.nullable(),
     folds: BlobRef.nullable(),
+    /** Blob of the `SweepPlan`: its trials and folds, known once prepared. */
+    plan: BlobRef.nullable(),
     results: BlobRef.nullable(),
-    /** Number of `train` jobs, known once prepared. */
+    /** Number of `train` jobs so far, known once prepared; a search may add to it. */
     jobs: z.int().min(0),
+    /** Experiments of higher priority are served first. */
+    priority: z.int().min(-1000).max(1000),
+    /** Most jobs that may run at a time; null: any number. */
+    maxConcurrentJobs: z.int().min(1).nullable(),
+    /** Computes everything itself, whatever results there are already. */
+    fresh: z.boolean(),
+    cancelled: z.array(Selection).max(10_000).readonly(),
+    /** How often it was resumed: jobs that failed or were cancelled before are tried again. */
+    resumes: z.int().min(0),
     error: z.string().max(maxReasonLength).nullable(),
     /** Whether the error lies in the configuration rather than in the run. */
     badConfiguration: z.boolean(),

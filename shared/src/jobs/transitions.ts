@@ -1,4 +1,4 @@
-import type { BlobRef, JobRecord, Member } from './records.ts';
+import type { JobRecord, Member, ResultRef } from './records.ts';
 import { isFinal, maxWorkersNamed } from './records.ts';
 
 /**
@@ -23,7 +23,7 @@ export const maxAttempts = 10;
 
 /** A worker takes a seat: joins a forming or a running group, or begins one, which opens once it has `minSeats`. */
 export function takeSeat(job: JobRecord, member: Member, stamp: Stamp): JobRecord | undefined {
-  if (isFinal(job.state) || job.members.length >= job.seats) return undefined;
+  if (isFinal(job.state) || job.state === 'paused' || job.members.length >= job.seats) return undefined;
   if (job.members.some((m) => m.worker === member.worker)) return undefined;
   const joined: JobRecord = {
     ...job,
@@ -135,28 +135,67 @@ export function checkpointed(
   return { ...job, checkpoint, progress: checkpoint.position };
 }
 
-/** The result lies in the store. Only a member of the open generation can say so, and only once. */
+/**
+ * The result lies in the store. Only a member of the open generation can say so, and only once. A job whose training is
+ * not over is paused: a search decides whether it goes on.
+ */
 export function complete(
   job: JobRecord,
   worker: string,
   generation: number,
-  result: BlobRef,
+  result: ResultRef,
   stamp: Stamp,
 ): JobRecord | undefined {
   if (!isMemberOf(job, worker, generation)) return undefined;
-  return finish({ ...job, result, error: null }, 'completed', stamp);
+  return finish({ ...withResult(job, result), error: null }, result.final ? 'completed' : 'paused', stamp);
 }
+
+const withResult = (job: JobRecord, result: ResultRef): JobRecord => ({
+  ...job,
+  result,
+  earlier: job.result === null ? job.earlier : [...job.earlier, job.result].filter((r) => r.epochs < result.epochs),
+});
 
 /** The user, or the search, no longer wants the job. */
 export function stop(job: JobRecord, state: 'cancelled' | 'pruned', stamp: Stamp): JobRecord | undefined {
   return isFinal(job.state) ? undefined : finish(job, state, stamp);
 }
 
-/** A failed or cancelled job is wanted again: it keeps its checkpoint. */
-export function revive(job: JobRecord, stamp: Stamp): JobRecord | undefined {
+/** More epochs are wanted of a job: one that is paused, or was pruned, goes on from its checkpoint. */
+export function extend(job: JobRecord, until: number, stamp: Stamp): JobRecord | undefined {
+  if (job.state === 'completed' || job.state === 'failed' || job.state === 'cancelled') return undefined;
+  const done = job.result?.epochs ?? 0;
+  const waits = job.state === 'paused' || job.state === 'pruned';
+  if (done >= until || (!waits && job.until >= until)) return undefined;
+  const wanted = { ...job, until: Math.max(job.until, until) };
+  return waits ? { ...wanted, state: 'queued', since: stamp.now, finishedAt: null } : wanted;
+}
+
+/**
+ * A job that nobody works on has the results of an equal one: those after as many epochs as are wanted, or fewer.
+ * Nothing else of that job is taken over.
+ */
+export function serve(job: JobRecord, from: JobRecord, stamp: Stamp): JobRecord | undefined {
+  if (job.state !== 'queued' || job.key !== from.key || job.id === from.id) return undefined;
+  const usable = usableResults(from, job.until);
+  const result = usable.at(-1);
+  if (result === undefined || result.epochs <= (job.result?.epochs ?? 0)) return undefined;
+  const served = { ...job, result, earlier: usable.slice(0, -1), servedBy: from.id, error: null };
+  return finish(served, result.final ? 'completed' : 'paused', stamp);
+}
+
+/** Results of a job that settle what one wants that is to be trained for so many epochs; empty where none does. */
+export function usableResults({ earlier, result }: JobRecord, until: number): readonly ResultRef[] {
+  const upTo = [...earlier, ...(result === null ? [] : [result])].filter(({ epochs }) => epochs <= until);
+  const last = upTo.at(-1);
+  return last !== undefined && (last.epochs === until || last.final) ? upTo : [];
+}
+
+/** A failed or cancelled job is wanted again: it keeps its checkpoint. `resumes`: how often the experiment was resumed. */
+export function revive(job: JobRecord, stamp: Stamp, resumes: number): JobRecord | undefined {
   if (job.state !== 'failed' && job.state !== 'cancelled') return undefined;
   const untried = { attempts: 0, throws: 0, failedOn: [], progressAtLoss: -1 };
-  return { ...job, ...untried, state: 'queued', since: stamp.now, finishedAt: null, error: null };
+  return { ...job, ...untried, state: 'queued', since: stamp.now, finishedAt: null, error: null, resumes };
 }
 
 const maxFailedOn = 64;

@@ -29,7 +29,7 @@ const experiment = { oneFor: 'experiment that runs or has lately been over' } as
 const trial = { oneFor: 'trial of such an experiment' } as const;
 /** `3`, or from the second repeat on `r1.3`. */
 const fold = { oneFor: 'fold of such a trial' } as const;
-const jobStates = ['queued', 'forming', 'running', 'completed', 'failed', 'cancelled', 'pruned'] as const;
+const jobStates = ['queued', 'forming', 'running', 'paused', 'completed', 'failed', 'cancelled', 'pruned'] as const;
 const ofExperiment = { experiment } as const;
 const ofTrial = { experiment, trial } as const;
 const ofFold = { experiment, trial, fold } as const;

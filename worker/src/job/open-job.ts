@@ -75,7 +75,7 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
   const validated = spread(Uint32Array.from(validation), (validationSteps ?? Number.POSITIVE_INFINITY) * batchSize);
   const data = { ...store, train: Uint32Array.from(train), validation: validated };
   const course = {
-    epochs: experiment.training.epochs,
+    epochs: Math.min(record.until, experiment.training.epochs),
     stepsPerEpoch: stepsPerEpoch(train.length, experiment.training),
   };
   const engine = await parts.engine.open({ ...open, data, augment: experiment.augment });

@@ -5,7 +5,7 @@ import { encodeTensors } from '@crossfold/shared/codec/safetensors';
 import type { Faults } from '@crossfold/shared/faults';
 import type { TrainJobResult } from '@crossfold/shared/jobs/job-result';
 import type { TrialPlan } from '@crossfold/shared/jobs/plan';
-import type { BlobRef, JobRecord } from '@crossfold/shared/jobs/records';
+import type { JobRecord, ResultRef } from '@crossfold/shared/jobs/records';
 import { scoreOutputs } from '@crossfold/shared/metrics/scores';
 import type { ModelPlan } from '@crossfold/shared/model/plan';
 import type { EngineIdentity } from '@crossfold/shared/results';
@@ -33,7 +33,7 @@ export async function storeTrainResult(
   record: JobRecord,
   state: JobState,
   facts: FoldFacts,
-): Promise<BlobRef> {
+): Promise<ResultRef> {
   const { broker, plan, now } = parts;
   const { kept, history } = state;
   if (kept === undefined) throw new Error('a job ends after at least one validation');
@@ -72,7 +72,10 @@ export async function storeTrainResult(
       imagesPerSecond: state.seconds > 0 ? state.samplesSeen / state.seconds : 0,
     },
   };
-  return putJson(broker.artifacts, result);
+  const { accuracy, loss } = result.fold.validation;
+  const epochs = history.loss.length;
+  const final = state.ended || epochs >= plan.experiment.training.epochs;
+  return { ...(await putJson(broker.artifacts, result)), epochs, final, accuracy, loss, seconds: state.seconds };
 }
 
 /** A model as a tensor file: one tensor a parameter in model order, the layers and the training beside them. */

@@ -87,7 +87,14 @@ export function trainRunner(parts: TrainParts): JobRunner {
           if (parts.checkpoints.due(action.kind === 'validate')) await checkpoint(record, state);
         }
         await parts.checkpoints.settled();
-        if (rank === 0) return await parts.store(record, state);
+        if (rank === 0) {
+          // More epochs may be wanted later: they go on from exactly here.
+          if (!state.ended && state.history.loss.length < parts.plan.experiment.training.epochs) {
+            await checkpoint(record, state);
+            await parts.checkpoints.settled();
+          }
+          return await parts.store(record, state);
+        }
         // A peer may still lack a block of the last sum: the exchange stays open until the result is on record.
         await waits.during(logger, 'the result to be stored', aborted(signal), nameOf(record, 0));
         throw signal.reason;

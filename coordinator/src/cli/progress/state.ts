@@ -53,7 +53,7 @@ export function advance(state: ProgressState, event: ProgressEvent, now: number)
 function merge(before: JobView | undefined, event: JobProgress, now: number): JobView {
   // A job's record knows its state and members, but not where it stands within its epochs.
   const position = event.epochs > 0 || before === undefined ? event : { ...before, ...pick(event) };
-  const waits = event.state === 'queued' || event.state === 'forming';
+  const waits = event.state === 'queued' || event.state === 'forming' || event.state === 'paused';
   const view = {
     ...position,
     ...(waits ? { imagesPerSecond: 0 } : {}),

@@ -72,6 +72,8 @@ function stateLine(was: JobView | undefined, is: JobView): string[] {
     if (members === '') return [];
     return [`${was?.state === 'running' ? 'goes on' : is.kind === 'test' ? 'scored' : 'trains'} on ${members}`];
   }
+  if (is.state === 'paused') return ['waits for what the search decides'];
+  if (was?.state === 'paused') return ['is to go on'];
   // Everything waits at first: that is no news.
   return was === undefined || was.state === 'forming' || is.state === 'forming' ? [] : ['waits for a worker again'];
 }
