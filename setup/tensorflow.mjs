@@ -85,12 +85,15 @@ function packageOf({ modules }) {
   return join(modules, '@tensorflow', 'tfjs-node-gpu');
 }
 
+/** To be raised when the binding is compiled in another way. */
+const BUILD = 2;
+
 /**
  * Node's C interface is the same for every Node that is supported, so no Node version is part of the key.
  * @param {Context} context
  */
 function homeOf(context) {
-  return join(context.cache, `tensorflow-${tensorflowVersion}-${variantOf(context)}-napi8`);
+  return join(context.cache, `tensorflow-${tensorflowVersion}-${variantOf(context)}-napi8-${BUILD}`);
 }
 
 /**
@@ -186,6 +189,9 @@ async function compile(context, home) {
       ...['tfjs_backend.cc', 'tfjs_binding.cc'].map((file) => join(sources, file)),
       ...libraries.map((file) => join(home, 'deps', 'lib', file)),
       `-Wl,-rpath,${mac ? '@loader_path' : '$ORIGIN'}/../../deps/lib`,
+      // Node takes an addon out of memory when the last thread that loaded it ends, and libtensorflow leaves handlers
+      // that run at exit: without this, a process that ends well would end by SIGSEGV.
+      ...(mac ? [] : ['-Wl,-z,nodelete']),
       ...['-o', join(aside, BINDING)],
     ]),
   ).catch((error) => {
