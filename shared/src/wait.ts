@@ -33,3 +33,26 @@ export async function within<T>(promise: Promise<T>, milliseconds: number, waiti
     clearTimeout(timer);
   }
 }
+
+/** The promise's outcome, or undefined where it has none yet `graceMs` after the signal aborted. */
+export async function unlessEnding<T>(
+  promise: Promise<T>,
+  signal: AbortSignal,
+  graceMs: number,
+): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  let begin: () => void = () => undefined;
+  const over = new Promise<undefined>((resolve) => {
+    begin = () => {
+      timer = setTimeout(() => resolve(undefined), graceMs);
+    };
+  });
+  if (signal.aborted) begin();
+  else signal.addEventListener('abort', begin, { once: true });
+  try {
+    return await Promise.race([promise, over]);
+  } finally {
+    signal.removeEventListener('abort', begin);
+    clearTimeout(timer);
+  }
+}

@@ -88,7 +88,14 @@ describe('the image', () => {
   });
 
   it('says in one line, with exit code 3, that there is no broker', async () => {
-    const ended = await run('docker', ['run', '--rm', '--network=none', image, 'worker', '--nats=nats://127.0.0.1:4222']);
+    const ended = await run('docker', [
+      'run',
+      '--rm',
+      '--network=none',
+      image,
+      'worker',
+      '--nats=nats://127.0.0.1:4222',
+    ]);
     expect(ended.code).toBe(3);
     expect(ended.stderr.trim().split('\n').at(-1)).toContain('cannot reach the broker at 127.0.0.1:4222');
   });

@@ -15,7 +15,7 @@ import type { LogProgress } from '@crossfold/shared/progress';
 import type { EngineIdentity } from '@crossfold/shared/results';
 import type { ServiceHandles } from '@crossfold/shared/service';
 import { uniqueName } from '@crossfold/shared/unique-name';
-import { pause } from '@crossfold/shared/wait';
+import { pause, unlessEnding } from '@crossfold/shared/wait';
 import { Waits } from '@crossfold/shared/waits';
 import { DatasetCache } from './data/dataset-cache.ts';
 import { ShardCache } from './data/shard-cache.ts';
@@ -145,12 +145,14 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
       }
       if (doing.state === 'aside') enter('idle', null);
       idle ??= waits.begin(undefined, 'a seat');
-      const seat = await line.next(seatWaitMs).catch(async (error: unknown) => {
+      const asked = line.next(seatWaitMs).catch(async (error: unknown) => {
         logger.warn({ err: error }, 'could not ask for a seat');
         options.metrics.instruments.retries.inc({ what: 'request' });
         await pause(seatWaitMs / 4, signal);
         return undefined;
       });
+      // A worker that is to go while the broker is away has nothing to hand over.
+      const seat = await unlessEnding(asked, signal, seatWaitMs);
       if (seat === undefined) continue;
       idle();
       idle = undefined;

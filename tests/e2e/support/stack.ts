@@ -2,8 +2,8 @@ import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { docker, run } from './docker.ts';
 import type { Ended } from './docker.ts';
+import { docker, run } from './docker.ts';
 
 const root = resolve(import.meta.dirname, '../../..');
 
