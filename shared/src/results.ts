@@ -121,6 +121,23 @@ export const Summary = z
   .readonly();
 export type Summary = z.infer<typeof Summary>;
 
+/** The best trial against another, on the folds that both have (corrected resampled t-test). */
+export const Comparison = z
+  .strictObject({
+    /** Folds that both were trained on to the end. */
+    folds: z.int().min(2),
+    /** How much higher the best trial's mean accuracy is on these. */
+    difference: z.number(),
+    /** 95 % confidence interval of the difference. */
+    ci95: z.tuple([z.number(), z.number()]).readonly(),
+    /** Of the hypothesis that there is no difference; two-sided. */
+    p: ratio,
+    /** The same, adjusted for the number of trials that the best is compared with (Benjamini and Hochberg). */
+    pAdjusted: ratio,
+  })
+  .readonly();
+export type Comparison = z.infer<typeof Comparison>;
+
 export const TrialResult = z
   .strictObject({
     trial: count,
@@ -128,6 +145,10 @@ export const TrialResult = z
     parameters: z.record(z.string(), z.unknown()).readonly(),
     status: z.enum(['completed', 'failed', 'pruned', 'cancelled']),
     folds: z.array(FoldResult).readonly(),
+    /** Numbers in the net, moving statistics included; left out where there could be no such net. */
+    weights: count.exactOptional(),
+    /** Of the best trial with this one; left out for the best itself, and where they share fewer than two folds. */
+    comparison: Comparison.exactOptional(),
     /** Over the folds that have scores, nested the inner ones; null where none has. */
     summary: z.strictObject({ accuracy: Summary, loss: Summary }).readonly().nullable(),
   })
@@ -218,7 +239,14 @@ export const Results = z
     trials: z.array(TrialResult).readonly(),
     /** Null where no trial completed. */
     best: z
-      .strictObject({ trial: count, by: z.literal('accuracy') })
+      .strictObject({
+        trial: count,
+        by: z.literal('accuracy'),
+        /** Trials that cannot be told apart from it: their `pAdjusted` is 0.05 or more. */
+        undecided: z.array(count).readonly(),
+        /** The smallest net whose mean accuracy is within one standard error of the best; often the best itself. */
+        oneStandardError: count,
+      })
       .readonly()
       .nullable(),
     /** Where there was a search. */

@@ -24,6 +24,16 @@ const pages: Readonly<Record<string, Story>> = {
   'two classes': { classes: ['cats', 'dogs'], epochs: 12, samples: 200, testSamples: 0 },
   'a failed fold': { samples: 200, ended: { '0.1': { state: 'failed', error: `weights ${hostile}` } } },
   'one split': { method: 'holdout', samples: 200 },
+  sweep: {
+    samples: 400,
+    trials: [0.1, 0.01, 0.001].flatMap((rate) =>
+      ['relu', hostile].map((name) => ({
+        accuracy: 0.95 - rate,
+        parameters: { 'training.optimizer.learningRate': rate, 'model.layers.0.activation': name },
+      })),
+    ),
+    ended: { '0.4': { state: 'pruned' } },
+  },
   hostile: { classes: [hostile, '</script><script>document.title="taken"</script>', 'c'], samples: 200 },
 };
 
@@ -72,6 +82,8 @@ describe.skipIf(executable === undefined)('the report in a browser', () => {
     ['digits', true],
     ['two classes', true],
     ['a failed fold', false],
+    ['sweep', false],
+    ['sweep', true],
   ])('has no fault that axe finds: %s, dark %s', async (name, dark) => {
     const { page } = await open(name, { dark });
     await page.evaluate(await readFile(createRequire(import.meta.url).resolve('axe-core'), 'utf8'));
@@ -82,8 +94,14 @@ describe.skipIf(executable === undefined)('the report in a browser', () => {
     await page.close();
   });
 
-  it.each([320, 375, 768, 1200, 1920])('fits into a window %d pixels wide', async (width) => {
-    const { page } = await open('digits', { width });
+  it.each([
+    ['digits', 320],
+    ['digits', 768],
+    ['digits', 1920],
+    ['sweep', 320],
+    ['two classes', 375],
+  ])('fits into a window: %s, %d pixels wide', async (name, width) => {
+    const { page } = await open(name, { width });
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width);
     await page.close();
   });
@@ -113,7 +131,7 @@ describe.skipIf(executable === undefined)('the report in a browser', () => {
     const tip = page.locator('#tip');
     await page.locator('circle.dot').first().hover();
     expect(await tip.textContent()).toMatch(/^fold 0: 9\d\.\d\d % of 128 samples$/);
-    expect(await page.locator('tr[data-fold="0.0"]').getAttribute('class')).toContain('lit');
+    expect(await page.locator('tr[data-key="fold-0.0"]').getAttribute('class')).toContain('lit');
     await page.locator('.stop').nth(2).hover();
     expect(await tip.textContent()).toMatch(/^epoch 3\nvalidation \d\.\d{4} ± \d\.\d{4}\ntraining .*\nfold 0: /);
     await page.keyboard.press('Escape');
@@ -131,6 +149,33 @@ describe.skipIf(executable === undefined)('the report in a browser', () => {
     expect(await cell.textContent()).toMatch(/^\d+\.\d$/);
     await button.click();
     expect(await cell.textContent()).toBe(count);
+    await page.close();
+  });
+
+  it('filters trials by their words, and lights up their lines', async () => {
+    const { page } = await open('sweep');
+    const rows = page.locator('#trial-table tbody tr:visible');
+    expect(await rows.count()).toBe(6);
+    await page.getByLabel('Filter').fill('0.001 relu');
+    expect(await rows.count()).toBe(1);
+    expect(await page.locator('#trials-shown').textContent()).toBe('1 of 6 shown');
+    expect(await page.locator('.line.faded').count()).toBe(5);
+    await rows.first().hover();
+    expect(await page.locator('.line.lit').getAttribute('data-key')).toBe('trial-4');
+    await page.getByLabel('Filter').fill('');
+    expect(await rows.count()).toBe(6);
+    await page.locator('#trial-table th', { hasText: 'learningRate' }).getByRole('button').click();
+    expect(await rows.first().locator('td').nth(5).textContent()).toBe('0.1');
+    await page.close();
+  });
+
+  it('has the other trials folded away', async () => {
+    const { page } = await open('sweep');
+    const other = page.locator('details.trial').first();
+    expect(await other.locator('table').isVisible()).toBe(false);
+    await other.locator('summary').press('Enter');
+    expect(await other.locator('table').isVisible()).toBe(true);
+    expect(await page.locator('details.trial').count()).toBe(5);
     await page.close();
   });
 

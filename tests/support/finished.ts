@@ -107,15 +107,23 @@ export function finishedExperiment(story: Story = {}): Finished & { readonly exp
       finished.push({ job, result: ended === undefined || ended.kept === true ? result : undefined });
     }
   }
+  // The trial that is meant to be the best.
+  const planned = trials.reduce((best, { accuracy }, i) => (accuracy > (trials[best]?.accuracy ?? 0) ? i : best), 0);
   const test =
     testSamples === 0
       ? undefined
       : {
-          job: aJob({ id: 'exp.test.0.0.3', kind: 'test', fold: Math.min(3, split.length - 1), state: 'completed' }),
+          job: aJob({
+            id: `exp.test.${planned}.0.3`,
+            kind: 'test',
+            trial: planned,
+            fold: Math.min(3, split.length - 1),
+            state: 'completed',
+          }),
           result: {
             schema: 1 as const,
             samples: testSamples,
-            scores: scoresOf(testLabels, classes.length, trials[0]?.accuracy ?? 0, 'test', 0),
+            scores: scoresOf(testLabels, classes.length, trials[planned]?.accuracy ?? 0, 'test', 0),
           },
         };
   const id = `${experiment.name}-20260102-030405-beef`;

@@ -6,7 +6,9 @@ import { findings } from '@crossfold/coordinator/results/findings';
 import { foldsCsv } from '@crossfold/coordinator/results/folds-csv';
 import { escapeMarkdown, reportMarkdown } from '@crossfold/coordinator/results/markdown';
 import { mistakes, pooledScores } from '@crossfold/coordinator/results/pooled';
+import { parallel } from '@crossfold/coordinator/results/report/charts/parallel';
 import { html, raw } from '@crossfold/coordinator/results/report/html';
+import { parameterColumns } from '@crossfold/coordinator/results/report/parameters';
 import { reportHtml } from '@crossfold/coordinator/results/report/report';
 import { writeRunFolder } from '@crossfold/coordinator/results/run-folder';
 import { splitText } from '@crossfold/coordinator/results/text';
@@ -159,6 +161,16 @@ describe('the page', () => {
 });
 
 describe('Markdown', () => {
+  it('of several trials compares them', () => {
+    const trials = [0.6, 0.95].map((accuracy, i) => ({ accuracy, parameters: { 'training.epochs': i + 1 } }));
+    const text = reportMarkdown(storyResults({ trials }), '');
+    expect(text).toContain('Trial 1 is better than the other trial by more than chance explains');
+    expect(text).toMatch(
+      /\| trial \| accuracy .* below the best \| p \|.*\n.*\n\| 1 \(best\) \| 9.*\n\| 0 \| 6.* points \| &lt; 0\.001 \|/,
+    );
+    expect(text).toContain('## Folds of trial 1');
+  });
+
   it('has verdict, folds, classes and the experiment', () => {
     const text = reportMarkdown(storyResults(), 'name: x\n```\n');
     expect(text).toMatch(/^# mnist-kfold\n\n5-fold cross-validation of mnist, completed in 1 min 23 s/);
@@ -172,6 +184,34 @@ describe('Markdown', () => {
     expect(escapeMarkdown('a|b <i>*c*</i>\n`d` [e](f) & #g')).toBe(
       'a\\|b &lt;i>\\*c\\*&lt;/i> \\`d\\` \\[e\\](f) &amp; \\#g',
     );
+  });
+});
+
+describe('parameters', () => {
+  const trials = (...parameters: Record<string, unknown>[]) =>
+    storyResults({ samples: 100, folds: 2, trials: parameters.map((each) => ({ accuracy: 0.9, parameters: each })) })
+      .trials;
+
+  it('are called by the end of their path that tells them apart', () => {
+    const names = parameterColumns(
+      trials(
+        { 'training.optimizer.learningRate': 1, 'model.layers.0.filters': 2 },
+        { 'model.layers.2.filters': 3, 'a.5': 1, seed: 1 },
+      ),
+    ).map(({ name }) => name);
+    expect(names).toEqual(
+      ['learningRate', '0.filters', '2.filters', 'a.5', 'seed'].map((n) => (n.match(/^\d/) ? `layers.${n}` : n)),
+    );
+  });
+
+  it('that differ become axes, wide ranges by their logarithm', () => {
+    const all = trials({ rate: 0.1, size: 1, kind: 'a' }, { rate: 0.001, size: 1, kind: 'b' }, { rate: 0.01, size: 1 });
+    const drawn = parallel(all, parameterColumns(all), 0)?.html ?? '';
+    expect(drawn).toContain('an axis each for rate (log), kind, accuracy');
+    expect(drawn.match(/class="line /g)).toHaveLength(3);
+    // Half-way between 0.1 and 0.001 by the logarithm is 0.01: the middle of the axis.
+    expect(drawn).toMatch(/data-key="trial-2"[^>]* d="M70 172[^L"]*"/);
+    expect(parallel(trials({ size: 1 }, { size: 1 }), [{ path: 'size', name: 'size' }], 0)).toBeUndefined();
   });
 });
 

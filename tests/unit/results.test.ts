@@ -53,7 +53,7 @@ describe('results', () => {
   });
 
   it('name the trial with the highest mean accuracy', () => {
-    expect(storyResults({ trials: three }).best).toEqual({ trial: 1, by: 'accuracy' });
+    expect(storyResults({ trials: three }).best).toMatchObject({ trial: 1, by: 'accuracy' });
   });
 
   it('keep what is known of folds that did not complete, and take no trial that lacks any for the best', () => {

@@ -27,13 +27,13 @@
     if (event.key === 'Escape') hideTip();
   });
 
-  // A fold, wherever it is drawn, lights up with its row and its point.
+  // A fold or a trial, wherever it is drawn, lights up with its row and its points.
   const light = (key, on) => {
-    for (const element of all('[data-fold]')) if (element.dataset.fold === key) element.classList.toggle('lit', on);
+    for (const element of all('[data-key]')) if (element.dataset.key === key) element.classList.toggle('lit', on);
   };
-  for (const element of all('tr[data-fold], circle[data-fold]')) {
-    element.addEventListener('pointerenter', () => light(element.dataset.fold, true));
-    element.addEventListener('pointerleave', () => light(element.dataset.fold, false));
+  for (const element of all('tr[data-key], circle[data-key], .line[data-key]')) {
+    element.addEventListener('pointerenter', () => light(element.dataset.key, true));
+    element.addEventListener('pointerleave', () => light(element.dataset.key, false));
   }
 
   // Tables to sort: by number where cells have one, by text otherwise.
@@ -85,7 +85,8 @@
       }
       const shown = rows.filter((row) => !row.hidden).length;
       said.textContent = words.length === 0 ? '' : `${shown} of ${rows.length} shown`;
-      document.dispatchEvent(new CustomEvent('filtered', { detail: rows }));
+      for (const row of rows)
+        for (const line of all(`.line[data-key="${row.dataset.key}"]`)) line.classList.toggle('faded', row.hidden);
     });
   }
 
@@ -123,10 +124,10 @@
     holder.append(button);
   }
 
-  // On paper nothing can be unfolded.
+  // On paper nothing can be unfolded; the other trials are too many to be all shown.
   const unfolded = new Set();
   addEventListener('beforeprint', () => {
-    for (const details of all('details:not([open])')) {
+    for (const details of all('details:not([open], .trial)')) {
       unfolded.add(details);
       details.open = true;
     }

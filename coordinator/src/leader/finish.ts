@@ -7,7 +7,8 @@ import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records
 import { isFinal } from '@crossfold/shared/jobs/records';
 import type { Results, SearchRound } from '@crossfold/shared/results';
 import type { FinishedJob } from '../results/aggregate.ts';
-import { aggregate, modelFold } from '../results/aggregate.ts';
+import { aggregate } from '../results/aggregate.ts';
+import { modelFold } from '../results/nested.ts';
 import { version } from '../version.ts';
 import { inParallel } from './in-parallel.ts';
 import { keyOf, newJob } from './jobs.ts';

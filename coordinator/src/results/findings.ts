@@ -1,7 +1,8 @@
 import { meanOf } from '@crossfold/shared/metrics/summary';
 import type { CompletedFold, Results, Summary, TrialResult } from '@crossfold/shared/results';
-import { bestTrial, completedFolds } from './aggregate.ts';
 import { mistakes, pooledScores, supportOf } from './pooled.ts';
+import { rankingText } from './ranking.ts';
+import { bestTrial, completedFolds } from './select.ts';
 import { count, percent, points, seconds, splitText, whole } from './text.ts';
 
 /** What results say, in words; plain text, for the page and for Markdown. */
@@ -10,6 +11,8 @@ export interface Findings {
   readonly trial: TrialResult | undefined;
   /** One or two sentences that answer the question. */
   readonly verdict: string;
+  /** Where there are several trials: how sure it is that the best is the best. */
+  readonly ranking: readonly string[];
   /** What else is worth knowing, most important first. */
   readonly remarks: readonly string[];
   /** What went wrong. */
@@ -22,6 +25,7 @@ export function findings(results: Results): Findings {
   return {
     trial,
     verdict: verdict(results, trial, folds),
+    ranking: rankingText(results),
     remarks: [
       ...testRemark(results, trial?.summary?.accuracy),
       ...(folds.length === 0 ? [] : [...baselineRemark(folds, results), ...courseRemark(folds), ...gapRemark(folds)]),

@@ -1,6 +1,7 @@
 import { styleText } from 'node:util';
 import type { FoldResult, Results, TrialResult } from '@crossfold/shared/results';
-import { bestFold, completedFolds, ranked } from './aggregate.ts';
+import { rankingText } from './ranking.ts';
+import { bestFold, completedFolds, ranked } from './select.ts';
 import {
   count,
   decimal,
@@ -31,7 +32,8 @@ export function formatFoldTable(results: Results, { color }: { readonly color: b
   const shown = trials.find((trial) => trial.trial === best?.trial) ?? trials[0];
   const title = `${results.name}: ${splitText(split)} of ${count(results.dataset.samples, 'sample')} of ${results.dataset.name}`;
   const parts = [paint(title, 'bold')];
-  if (trials.length > 1) parts.push(columns(trialRows(results), 'rrrrrll', paint));
+  if (trials.length > 1)
+    parts.push(columns(trialRows(results), 'rrrrrll', paint), ...rankingText(results).slice(0, -1));
   if (shown !== undefined) {
     const which = trials.length > 1 ? `Trial ${shown.trial}${shown.trial === best?.trial ? ', the best' : ''}:\n` : '';
     const repeated = split.repeats > 1;

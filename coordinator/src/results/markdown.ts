@@ -1,17 +1,29 @@
 import type { FoldResult, Results, TrialResult } from '@crossfold/shared/results';
-import { completedFolds, ranked } from './aggregate.ts';
 import { engineText } from './engine-text.ts';
 import { findings } from './findings.ts';
 import { pooledScores, supportOf } from './pooled.ts';
-import { decimal, meanDecimal, meanPercent, parametersText, percent, seconds, splitText, whole } from './text.ts';
+import { completedFolds, ranked } from './select.ts';
+import {
+  decimal,
+  meanDecimal,
+  meanPercent,
+  parametersText,
+  percent,
+  points,
+  pText,
+  seconds,
+  splitText,
+  whole,
+} from './text.ts';
 
 /** The report as Markdown, for where a page cannot go: issues, pull requests, notes. */
 export function reportMarkdown(results: Results, yaml: string): string {
-  const { trial, verdict, remarks, problems } = findings(results);
+  const { trial, verdict, ranking, remarks, problems } = findings(results);
   const blocks = [
     `# ${escapeMarkdown(results.name)}`,
     `${splitText(results.split)} of ${escapeMarkdown(results.dataset.name)}, ${results.status} in ${seconds(results.wallSeconds)} (\`${results.id}\`)`,
     `**${escapeMarkdown(verdict)}**`,
+    ...ranking.map(escapeMarkdown),
     list([...problems, ...remarks]),
     ...(results.trials.length > 1 ? ['## Trials', trialTable(results)] : []),
     ...(trial === undefined
@@ -70,11 +82,13 @@ function trialTable({ trials, best }: Results): string {
     `${trial.trial}${trial.trial === best?.trial ? ' (best)' : ''}`,
     trial.summary === null ? '' : meanPercent(trial.summary.accuracy),
     trial.summary === null ? '' : meanDecimal(trial.summary.loss),
+    trial.comparison === undefined ? '' : points(trial.comparison.difference),
+    trial.comparison === undefined ? '' : pText(trial.comparison.pAdjusted),
     `${completedFolds(trial).length}/${trial.folds.length}`,
     trial.status,
     parametersText(trial.parameters),
   ]);
-  return table('lrrrll', ['trial', 'accuracy', 'loss', 'folds', 'status', 'parameters'], rows);
+  return table('lrrrrrll', ['trial', 'accuracy', 'loss', 'below the best', 'p', 'folds', 'status', 'parameters'], rows);
 }
 
 function classTable(trial: TrialResult, { dataset, test }: Results): string {

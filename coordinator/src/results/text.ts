@@ -10,6 +10,16 @@ export const meanPercent = ({ mean, std, ci95 }: Summary): string =>
 /** `0.80 points`: a difference between percentages. */
 export const points = (difference: number): string => `${(100 * difference).toFixed(2)} points`;
 
+/** `95.31 to 98.29 %`, as far as a share can be; nothing for a single fold. */
+export function interval({ ci95 }: Summary): string {
+  const [low, high] = ci95;
+  if (low === undefined || high === undefined) return '';
+  return `${(100 * Math.max(0, low)).toFixed(2)} to ${percent(Math.min(1, high))}`;
+}
+
+/** `0.031`, `< 0.001`. */
+export const pText = (p: number): string => (p < 0.001 ? '< 0.001' : p.toFixed(3));
+
 export const decimal = (value: number, digits = 4): string => value.toFixed(digits);
 
 /** `0.0912 ± 0.0051`. */

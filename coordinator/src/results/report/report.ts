@@ -1,14 +1,15 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Results } from '@crossfold/shared/results';
-import { completedFolds } from '../aggregate.ts';
 import { findings } from '../findings.ts';
+import { completedFolds } from '../select.ts';
 import { html, raw } from './html.ts';
 import { againSection } from './sections/again.ts';
 import { classesSection } from './sections/classes.ts';
 import { courseSection } from './sections/course.ts';
 import { foldsSection } from './sections/folds.ts';
 import { overview } from './sections/overview.ts';
+import { otherTrialsSection, trialsSection } from './sections/trials.ts';
 
 export interface ReportInput {
   readonly results: Results;
@@ -24,6 +25,10 @@ export function reportHtml({ results, yaml }: ReportInput): string {
   const found = findings(results);
   const { trial } = found;
   const folds = trial === undefined ? [] : completedFolds(trial);
+  const of =
+    trial === undefined || results.trials.length < 2
+      ? ''
+      : ` of trial ${trial.trial}${results.best === null ? '' : ', the best'}`;
   const style = asset('report.css');
   const script = asset('report.js');
   const policy = `default-src 'none'; style-src '${hash(style)}'; script-src '${hash(script)}'; base-uri 'none'; form-action 'none'`;
@@ -40,9 +45,11 @@ export function reportHtml({ results, yaml }: ReportInput): string {
 <body>
 <main>
 ${overview(results, found)}
-${trial === undefined ? undefined : foldsSection(results, trial)}
-${courseSection(folds)}
-${classesSection(folds, results)}
+${trialsSection(results)}
+${trial === undefined ? undefined : foldsSection(results, trial, of)}
+${courseSection(folds, of)}
+${classesSection(folds, results, of)}
+${otherTrialsSection(results, trial)}
 ${againSection(results, trial, yaml)}
 </main>
 <div id="tip" role="tooltip" hidden></div>

@@ -61,14 +61,14 @@ export function curves(folds: readonly CompletedFold[], spec: CurveSpec): Html {
         .slice(0, maxLines)
         .map(
           (fold, i) =>
-            html`<g data-fold="${foldKey(fold)}">${linePath(train[i] ?? [], 'fold train', frame)}${linePath(validation[i] ?? [], 'fold val', frame)}${bestMark(fold, validation[i] ?? [], frame)}</g>`,
+            html`<g data-key="${foldKey(fold)}">${linePath(train[i] ?? [], 'fold train', frame)}${linePath(validation[i] ?? [], 'fold val', frame)}${bestMark(fold, validation[i] ?? [], frame)}</g>`,
         )}${linePath(bands.train.mean, 'mean train', frame)}${linePath(bands.validation.mean, 'mean val', frame)}${stops(folds, spec, bands, epochs, frame)}`,
   );
 }
 
 /** Names a fold in the page, for what belongs to it to be found. */
 export const foldKey = ({ repeat, fold }: { readonly repeat: number; readonly fold: number }): string =>
-  `${repeat}.${fold}`;
+  `fold-${repeat}.${fold}`;
 
 /** [epoch from 1, value], thinned out where there are more than anybody sees. */
 function points(values: readonly number[]): [number, number][] {

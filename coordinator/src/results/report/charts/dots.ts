@@ -23,12 +23,16 @@ export interface DotSpec {
 export function dots({ rows, description, across, width = 480 }: DotSpec): Html {
   const rowHeight = rows.length > 16 ? 17 : 26;
   const longest = Math.max(...rows.map(({ label }) => label.length));
-  const margin = { top: 8, right: 16, bottom: 40, left: Math.min(170, 18 + 7 * longest) };
+  const margin = { top: 8, right: 24, bottom: 40, left: Math.min(170, 18 + 7 * longest) };
   const values = rows.flatMap(({ points, summary }) => [
     ...points.map(({ value }) => value),
-    ...(summary?.ci95 ?? []).map(clampRatio),
+    ...(summary === undefined ? [] : [summary.mean]),
   ]);
-  const shown = [...values, ...(across?.ci95 ?? []).map(clampRatio)];
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  // Intervals that reach far beyond all points, as those of two folds do, are cut off.
+  const reach = Math.max(most - least, 0.02);
+  const ends = rows.flatMap(({ summary }) => summary?.ci95 ?? []).concat(across?.ci95 ?? []);
+  const shown = [...values, ...ends.map((end) => Math.min(most + reach, Math.max(least - reach, clampRatio(end))))];
   return plot(
     {
       width,
@@ -55,22 +59,24 @@ function acrossMark({ mean, ci95 }: Summary, { x, top, bottom }: Area): Html {
   }<line class="meanline" x1="${at(x(mean))}" x2="${at(x(mean))}" y1="${top}" y2="${bottom}"/>`;
 }
 
-function rowMark({ label, points, summary, kind }: DotRow, { x, left, right }: Area, y: number): Html {
+function rowMark({ label, points, summary, kind }: DotRow, area: Area, y: number): Html {
+  const { x, left, right } = area;
   return html`<line class="row" x1="${left}" x2="${right}" y1="${at(y)}" y2="${at(y)}"/><text class="y label${kind === 'best' ? ' strong' : ''}" x="${left - 8}" y="${at(y + 4)}">${label}</text>${
-    summary === undefined ? undefined : interval(summary, x, y)
+    summary === undefined ? undefined : interval(summary, area, y)
   }${points.map(({ value, tip, key }) =>
     kind === 'test'
       ? html`<path class="dot test" d="M${at(x(value))} ${at(y - 7)}l7 7l-7 7l-7 -7z" data-tip="${tip}"/>`
-      : html`<circle class="dot${kind === 'best' ? ' best' : ''}" cx="${at(x(value))}" cy="${at(y)}" r="5" data-tip="${tip}"${key === undefined ? undefined : html` data-fold="${key}"`}/>`,
+      : html`<circle class="dot${kind === 'best' ? ' best' : ''}" cx="${at(x(value))}" cy="${at(y)}" r="5" data-tip="${tip}"${key === undefined ? undefined : html` data-key="${key}"`}/>`,
   )}`;
 }
 
-function interval({ mean, ci95 }: Summary, x: (value: number) => number, y: number): Html {
+function interval({ mean, ci95 }: Summary, { x, left, right }: Area, y: number): Html {
   const [low, high] = ci95.map(clampRatio);
-  const whisker =
-    low === undefined || high === undefined
-      ? undefined
-      : html`<path class="whisker" d="M${at(x(low))} ${at(y - 5)}v10M${at(x(low))} ${at(y)}H${at(x(high))}M${at(x(high))} ${at(y - 5)}v10"/>`;
-  const interval = low === undefined || high === undefined ? '' : `\n95 % interval ${percent(low)} to ${percent(high)}`;
-  return html`<g data-tip="mean ${percent(mean)}${interval}">${whisker}<path class="meanmark" d="M${at(x(mean))} ${at(y - 8)}v16"/></g>`;
+  const known = low !== undefined && high !== undefined;
+  const place = (value: number): number => Math.min(right, Math.max(left, x(value)));
+  const whisker = known
+    ? html`<path class="whisker" d="M${at(place(low))} ${at(y - 5)}v10M${at(place(low))} ${at(y)}H${at(place(high))}M${at(place(high))} ${at(y - 5)}v10"/>`
+    : undefined;
+  const tip = `mean ${percent(mean)}${known ? `\n95 % interval ${percent(low)} to ${percent(high)}` : ''}`;
+  return html`<g data-tip="${tip}">${whisker}<path class="meanmark" d="M${at(x(mean))} ${at(y - 8)}v16"/></g>`;
 }

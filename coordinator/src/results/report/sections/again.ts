@@ -1,6 +1,6 @@
 import type { Results, TrialResult } from '@crossfold/shared/results';
-import { completedFolds } from '../../aggregate.ts';
 import { engineText } from '../../engine-text.ts';
+import { completedFolds } from '../../select.ts';
 import { count, splitText } from '../../text.ts';
 import { type Html, html } from '../html.ts';
 

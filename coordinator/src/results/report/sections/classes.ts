@@ -9,7 +9,11 @@ const maxMatrix = 30;
 const maxMistakes = 25;
 
 /** What was taken for what, and scores of each class: over all folds, and of the test set. */
-export function classesSection(folds: readonly CompletedFold[], { dataset, test }: Results): Html | undefined {
+export function classesSection(
+  folds: readonly CompletedFold[],
+  { dataset, test }: Results,
+  of: string,
+): Html | undefined {
   if (folds.length === 0) return undefined;
   const { classes } = dataset;
   const pooled = pooledScores(folds, classes.length);
@@ -23,7 +27,7 @@ export function classesSection(folds: readonly CompletedFold[], { dataset, test 
     ...(test === undefined ? [] : [[`Test set: ${count(test.samples, 'sample')}`, test] as const]),
   ];
   const drawn = classes.length <= maxMatrix ? matrix : mistakeTable;
-  return html`<section aria-labelledby="classes"><h2 id="classes">Classes</h2>
+  return html`<section aria-labelledby="classes"><h2 id="classes">Classes${of}</h2>
 ${classes.length <= maxMatrix ? html`<p class="note">Rows are the true classes, columns the predicted ones. Right answers are on the diagonal; mistakes are coloured by their share of the true class.${folds.length > 1 ? ' Each validation sample counts for the fold whose model was not trained on it.' : ''} <button type="button" class="shares" aria-pressed="false" hidden>show shares</button></p>` : undefined}
 <div class="pair matrices">${sets.map(([caption, scores]) => html`<div class="scroll">${drawn(caption, scores.confusionMatrix, classes)}</div>`)}</div>
 <div class="scroll">${classTable(classes, pooled, folds, test)}</div></section>`;

@@ -6,20 +6,28 @@ import { type Html, html } from '../html.ts';
 /** Epochs that the table of the means shows; all of them are in the history. */
 const maxRows = 100;
 
-/** Losses and accuracies by epoch: curves, and the means as a table. */
-export function courseSection(folds: readonly CompletedFold[]): Html | undefined {
+/**
+ * Losses and accuracies by epoch: curves, and the means as a table.
+ *
+ * @param of names the trial in the heading, where there are several
+ */
+export function courseSection(folds: readonly CompletedFold[], of: string): Html | undefined {
   if (folds.length === 0) return undefined;
   const several = folds.length > 1;
-  return html`<section aria-labelledby="course"><h2 id="course">Learning curves</h2>
+  return html`<section aria-labelledby="course"><h2 id="course">Learning curves${of}</h2>
 <ul class="legend"><li><i class="swatch val"></i>validation</li><li><i class="swatch train"></i>training</li>${
     several
       ? html`<li><i class="swatch thick"></i>mean over the folds</li><li><i class="swatch thin"></i>one fold</li><li><i class="swatch band"></i>± one standard deviation</li>`
       : undefined
   }${folds.some((fold) => fold.bestEpoch < fold.epochs - 1) ? html`<li><i class="swatch kept"></i>epoch whose weights were kept</li>` : undefined}</ul>
-<div class="pair"><figure><h3>Loss</h3>${curves(folds, { title: 'loss', train: 'loss', validation: 'valLoss', format: (value) => decimal(value) })}</figure>
-<figure><h3>Accuracy</h3>${curves(folds, { title: 'accuracy', train: 'accuracy', validation: 'valAccuracy', format: percent })}</figure></div>
+${courseCharts(folds)}
 <details><summary>${several ? 'Means over the folds' : 'The numbers'}</summary><div class="scroll">${meansTable(folds)}</div></details></section>`;
 }
+
+/** Loss and accuracy by epoch, side by side. */
+export const courseCharts = (folds: readonly CompletedFold[]): Html =>
+  html`<div class="pair"><figure><h3>Loss</h3>${curves(folds, { title: 'loss', train: 'loss', validation: 'valLoss', format: (value) => decimal(value) })}</figure>
+<figure><h3>Accuracy</h3>${curves(folds, { title: 'accuracy', train: 'accuracy', validation: 'valAccuracy', format: percent })}</figure></div>`;
 
 function meansTable(folds: readonly CompletedFold[]): Html {
   const series = [

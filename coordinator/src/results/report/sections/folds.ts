@@ -1,5 +1,5 @@
 import type { CompletedFold, FoldResult, Results, TrialResult } from '@crossfold/shared/results';
-import { bestFold, completedFolds } from '../../aggregate.ts';
+import { bestFold, completedFolds } from '../../select.ts';
 import { count, decimal, meanPercent, percent, seconds, whole } from '../../text.ts';
 import { foldKey } from '../charts/curves.ts';
 import { type DotRow, dots } from '../charts/dots.ts';
@@ -10,13 +10,17 @@ const maxRows = 200;
 /** With more folds than this, each repeat is one row of points. */
 const maxDotRows = 40;
 
-/** Each fold of a trial: as points, and as a table. */
-export function foldsSection(results: Results, trial: TrialResult): Html {
+/**
+ * Each fold of a trial: as points, and as a table.
+ *
+ * @param of names the trial in the heading, where there are several
+ */
+export function foldsSection(results: Results, trial: TrialResult, of: string): Html {
   const completed = completedFolds(trial);
   const repeated = results.split.repeats > 1;
-  return html`<section aria-labelledby="folds"><h2 id="folds">Folds</h2>
+  return html`<section aria-labelledby="folds"><h2 id="folds">Folds${of}</h2>
 <div class="pair uneven">${completed.length === 0 ? undefined : foldDots(completed, trial, results)}
-<div class="scroll">${foldTable(trial, repeated)}</div></div></section>`;
+<div class="scroll">${foldTable(trial, repeated, 'Each fold')}</div></div></section>`;
 }
 
 const foldName = (fold: FoldResult, repeated: boolean): string =>
@@ -54,12 +58,12 @@ function foldDots(completed: readonly CompletedFold[], trial: TrialResult, { spl
   })}<figcaption>Accuracy on each fold’s validation samples${interval}.</figcaption></figure>`;
 }
 
-function foldTable(trial: TrialResult, repeated: boolean): Html {
+export function foldTable(trial: TrialResult, repeated: boolean, caption: string): Html {
   const completed = completedFolds(trial);
   const best = completed.length > 1 ? bestFold(completed) : undefined;
   const { summary, folds } = trial;
   const left = folds.length - maxRows;
-  return html`<table class="sortable"><caption>Each fold${left > 0 ? html` <small>(the first ${maxRows}; results.json has ${left} more)</small>` : undefined}</caption>
+  return html`<table class="sortable"><caption>${caption}${left > 0 ? html` <small>(the first ${maxRows}; results.json has ${left} more)</small>` : undefined}</caption>
 <thead><tr>${repeated ? html`<th scope="col">repeat</th>` : undefined}<th scope="col">fold</th><th scope="col">accuracy</th><th scope="col">loss</th><th scope="col">epochs</th><th scope="col">images/s</th><th scope="col">time</th><th scope="col" class="text">trained by</th></tr></thead>
 <tbody>${folds.slice(0, maxRows).map((fold) => foldRow(fold, fold === best, repeated))}</tbody>
 ${
@@ -79,5 +83,5 @@ function foldRow(fold: FoldResult, best: boolean, repeated: boolean): Html {
     return html`<tr class="${fold.status}">${start}<td colspan="5" class="text">${fold.status}${fold.error === undefined ? undefined : `: ${fold.error}`}</td><td class="text">${workers}</td></tr>`;
   const { validation, epochs, bestEpoch, imagesPerSecond } = fold;
   const kept = bestEpoch < epochs - 1 ? html` <small>(kept ${bestEpoch + 1})</small>` : undefined;
-  return html`<tr data-fold="${foldKey(fold)}"${best ? html` class="best"` : undefined}>${start}<td data-value="${validation.accuracy}">${percent(validation.accuracy)}</td><td data-value="${validation.loss}">${decimal(validation.loss)}</td><td data-value="${epochs}">${epochs}${kept}</td><td data-value="${imagesPerSecond}">${whole(imagesPerSecond)}</td><td data-value="${fold.seconds}">${seconds(fold.seconds)}</td><td class="text">${workers}</td></tr>`;
+  return html`<tr data-key="${foldKey(fold)}"${best ? html` class="best"` : undefined}>${start}<td data-value="${validation.accuracy}">${percent(validation.accuracy)}</td><td data-value="${validation.loss}">${decimal(validation.loss)}</td><td data-value="${epochs}">${epochs}${kept}</td><td data-value="${imagesPerSecond}">${whole(imagesPerSecond)}</td><td data-value="${fold.seconds}">${seconds(fold.seconds)}</td><td class="text">${workers}</td></tr>`;
 }

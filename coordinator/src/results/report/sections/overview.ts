@@ -1,6 +1,6 @@
 import type { Results } from '@crossfold/shared/results';
-import { bestFold, completedFolds } from '../../aggregate.ts';
 import type { Findings } from '../../findings.ts';
+import { bestFold, completedFolds } from '../../select.ts';
 import { count, meanDecimal, percent, points, seconds, splitText, whole } from '../../text.ts';
 import { type Html, html } from '../html.ts';
 
@@ -13,6 +13,7 @@ export function overview(results: Results, found: Findings): Html {
 <p class="facts">${splitText(split)}${trials.length > 1 ? `, ${count(trials.length, 'trial')}` : ''} · ${dataset.name}, ${count(dataset.samples, 'sample')}, ${count(dataset.classes.length, 'class', 'classes')} · <time datetime="${submittedAt}">${when}</time> · <span class="id">${id}</span></p></header>
 <section aria-labelledby="verdict"><h2 id="verdict">Verdict</h2>
 <p class="lead">${found.verdict}</p>
+${found.ranking.map((text) => html`<p class="ranking">${text}</p>`)}
 ${found.problems.length === 0 ? undefined : html`<ul class="problems">${found.problems.map((text) => html`<li>${text}</li>`)}</ul>`}
 <dl class="cards">${cards(results, found)}</dl>
 ${found.remarks.length === 0 ? undefined : html`<ul class="remarks">${found.remarks.map((text) => html`<li>${text}</li>`)}</ul>`}

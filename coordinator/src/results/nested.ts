@@ -1,0 +1,48 @@
+import type { FoldsDocument } from '@crossfold/shared/folds/folds';
+import { summarize } from '@crossfold/shared/metrics/summary';
+import type { CompletedFold, FoldResult, NestedResult, Scores, Summary, TrialResult } from '@crossfold/shared/results';
+import { bestFold, completedFolds } from './select.ts';
+
+/** Of a score over the folds that have one. */
+export const summaryOf = (folds: readonly FoldResult[], score: (scores: Scores) => number): Summary | undefined =>
+  summarize(
+    folds.flatMap(({ validation, trainSamples, validationSamples }) =>
+      validation === undefined ? [] : [{ value: score(validation), trainSamples, validationSamples }],
+    ),
+  );
+
+/** What was found within each outer fold, on that fold; undefined where the folds are not nested. */
+export function nestedResult(trials: readonly TrialResult[], folds: FoldsDocument): NestedResult | undefined {
+  const outers = new Set(folds.folds.flatMap(({ within }) => (within === undefined ? [] : [within])));
+  if (outers.size === 0) return undefined;
+  const scored = trials.flatMap(({ trial, folds: of }) =>
+    completedFolds({ folds: of }).flatMap((fold) => (outers.has(fold.fold) ? [{ trial, fold }] : [])),
+  );
+  const found = scored.sort((a, b) => a.fold.fold - b.fold.fold);
+  const over = found.map(({ fold }) => fold);
+  return {
+    outer: found.map(({ trial, fold: { fold, validation } }) => ({
+      fold,
+      trial,
+      accuracy: validation.accuracy,
+      loss: validation.loss,
+    })),
+    accuracy: summaryOf(over, ({ accuracy }) => accuracy) ?? null,
+    loss: summaryOf(over, ({ loss }) => loss) ?? null,
+  };
+}
+
+/** The trial that was found in most outer folds; ties go to the higher accuracy in these, then to the first. */
+export function mostFound(trials: readonly TrialResult[], { outer }: NestedResult): TrialResult | undefined {
+  const found = trials.map((trial) => ({ trial, in: outer.filter((fold) => fold.trial === trial.trial) }));
+  const mean = (folds: NestedResult['outer']): number =>
+    folds.reduce((sum, { accuracy }) => sum + accuracy, 0) / folds.length;
+  return found
+    .filter((one) => one.in.length > 0)
+    .sort((a, b) => b.in.length - a.in.length || mean(b.in) - mean(a.in) || a.trial.trial - b.trial.trial)[0]?.trial;
+}
+
+/** The completed fold whose model stands for a trial: the best one; nested, of the outer ones. */
+export function modelFold(trial: TrialResult, nested: NestedResult | undefined): CompletedFold | undefined {
+  return bestFold(completedFolds(trial).filter(({ within }) => nested === undefined || within === undefined));
+}

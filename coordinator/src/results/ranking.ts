@@ -1,0 +1,60 @@
+import type { Results } from '@crossfold/shared/results';
+import { count, interval, points, whole } from './text.ts';
+import { significance } from './verdict.ts';
+
+/** Trials that are named one by one; of more their number is said. */
+const maxNamed = 6;
+
+/** How sure it is that the best of several trials is the best, in words; nothing for a single trial. */
+export function rankingText({ trials, best, split }: Results): readonly string[] {
+  const others = trials.filter(({ trial }) => trial !== best?.trial);
+  const winner = trials.find(({ trial }) => trial === best?.trial);
+  if (best === null || winner === undefined || others.length === 0) return [];
+  if (split.folds * split.repeats < 2)
+    return [
+      `Trial ${best.trial} has the highest accuracy. With a single split it cannot be told whether the trials differ by more than chance; k-fold cross-validation can.`,
+    ];
+  const compared = others.filter(({ comparison }) => comparison !== undefined);
+  const worse = compared.filter(({ comparison }) => (comparison?.pAdjusted ?? 1) < significance);
+  const unknown = others.length - compared.length;
+  return [
+    ...undecidedText(best, compared.length, worse.length),
+    ...(unknown === 0
+      ? []
+      : [`${count(unknown, 'trial')} ended before ${unknown === 1 ? 'it' : 'they'} could be compared.`]),
+    ...smallestText({ trials, best }),
+    'The best of several trials looks better than it is, because it was chosen by these very scores; an honest figure for it is that on a test set, or of a nested evaluation.',
+  ];
+}
+
+function undecidedText(best: NonNullable<Results['best']>, compared: number, worse: number): string[] {
+  const { trial, undecided } = best;
+  if (compared === 0) return [];
+  const by = 'by a paired comparison on the same folds';
+  if (undecided.length === 0)
+    return [
+      `Trial ${trial} is better than ${compared === 1 ? 'the other trial' : `each of the other ${compared} trials`} by more than chance explains, ${by}.`,
+    ];
+  const named =
+    undecided.length === 1
+      ? `trial ${undecided[0]}`
+      : undecided.length <= maxNamed
+        ? `trials ${undecided.slice(0, -1).join(', ')} and ${undecided.at(-1)}`
+        : `${undecided.length} other trials`;
+  const rest = worse === 0 ? '' : `; ${worse === 1 ? 'one trial is' : `${worse} trials are`} worse by more than that`;
+  return [
+    `Trial ${trial} has the highest mean, but ${named} and it cannot be told apart: ${by}, such differences come about by chance${rest}.`,
+  ];
+}
+
+function smallestText({ trials, best }: { trials: Results['trials']; best: NonNullable<Results['best']> }): string[] {
+  const [winner, smallest] = [best.trial, best.oneStandardError].map((n) => trials.find(({ trial }) => trial === n));
+  if (winner === undefined || smallest === undefined || winner === smallest) return [];
+  const [ours, theirs] = [winner.weights ?? 0, smallest.weights ?? 0];
+  const behind = (winner.summary?.accuracy.mean ?? 0) - (smallest.summary?.accuracy.mean ?? 0);
+  const size = theirs < ours ? ` with ${whole(theirs)} weights in place of ${whole(ours)}` : ' with a shorter training';
+  const range = smallest.summary === null ? '' : ` (95 % interval ${interval(smallest.summary.accuracy)})`;
+  return [
+    `Within one standard error of the best, trial ${smallest.trial} is the smallest net${size}: ${points(behind)} less${range}, and the choice where size or time counts.`,
+  ];
+}

@@ -1,0 +1,113 @@
+import type { Results, TrialResult } from '@crossfold/shared/results';
+import { completedFolds, ranked } from '../../select.ts';
+import { decimal, interval, meanPercent, parameterText, percent, points, pText, whole } from '../../text.ts';
+import { dots } from '../charts/dots.ts';
+import { floorOf, parallel } from '../charts/parallel.ts';
+import { type Html, html } from '../html.ts';
+import { type ParameterColumn, parameterColumns } from '../parameters.ts';
+import { courseCharts } from './course.ts';
+import { foldTable } from './folds.ts';
+
+/** What is drawn and listed of large searches; results.json has everything. */
+const limits = { rows: 1000, dots: 40, lines: 600, details: 12 };
+
+/** Several trials: which is best and how sure that is, as a table, as points, and against their parameters. */
+export function trialsSection(results: Results): Html | undefined {
+  const { trials, best } = results;
+  if (trials.length < 2) return undefined;
+  const order = ranked(trials);
+  const columns = parameterColumns(trials);
+  const lines = parallel(order.slice(0, limits.lines), columns, best?.trial);
+  return html`<section aria-labelledby="trials"><h2 id="trials">Trials</h2>
+${trialDots(order, best?.trial)}
+${lines === undefined ? undefined : html`<figure class="wide"><h3>Parameters and accuracy</h3><div class="scroll">${lines}</div><figcaption>A line is a trial, the stronger the better.</figcaption></figure>`}
+<div class="tools" hidden><label>Filter <input type="search" data-filters="trial-table" aria-describedby="trials-shown" placeholder="trial, value or status"></label><span id="trials-shown" role="status"></span></div>
+<div class="scroll">${trialTable(order, columns, best)}</div>
+${legendOf(columns)}
+</section>`;
+}
+
+function trialDots(order: readonly TrialResult[], best: number | undefined): Html | undefined {
+  const scored = order.filter(({ summary }) => summary !== null);
+  const floor = floorOf(scored);
+  const shown = scored.filter(({ summary }) => (summary?.accuracy.mean ?? 0) >= floor).slice(0, limits.dots);
+  if (shown.length === 0) return undefined;
+  const rows = shown.map((trial) => ({
+    label: `trial ${trial.trial}`,
+    points: completedFolds(trial).map((fold) => ({
+      value: fold.validation.accuracy,
+      tip: `trial ${trial.trial}, fold ${fold.fold}: ${percent(fold.validation.accuracy)}`,
+      key: `trial-${trial.trial}`,
+    })),
+    ...(trial.summary === null ? {} : { summary: trial.summary.accuracy }),
+    ...(trial.trial === best ? { kind: 'best' as const } : {}),
+  }));
+  const left = order.length - shown.length;
+  return html`<figure class="wide"><h3>Accuracy</h3><div class="scroll">${dots({
+    rows,
+    width: 960,
+    description: `Accuracy of ${shown.length} trials in each fold, with mean and 95 % confidence interval. The numbers are in the table of trials.`,
+  })}</div><figcaption>Points: folds. Line and whiskers: mean and its 95 % confidence interval, for each trial by itself; whether two trials differ is judged fold by fold, in the table.${left > 0 ? ` The best ${shown.length} of ${order.length} are shown.` : ''}</figcaption></figure>`;
+}
+
+function trialTable(order: readonly TrialResult[], columns: readonly ParameterColumn[], best: Results['best']): Html {
+  const left = order.length - limits.rows;
+  return html`<table class="sortable" id="trial-table"><caption>All trials${left > 0 ? html` <small>(the best ${limits.rows}; results.json has ${left} more)</small>` : undefined}</caption>
+<thead><tr><th scope="col">trial</th><th scope="col">accuracy</th><th scope="col">95 % interval</th><th scope="col">below the best</th><th scope="col">p</th><th scope="col" class="text">verdict</th>${columns.map(({ name }) => html`<th scope="col">${name}</th>`)}<th scope="col">folds</th><th scope="col">loss</th><th scope="col">weights</th></tr></thead>
+<tbody>${order.slice(0, limits.rows).map((trial) => trialRow(trial, columns, best))}</tbody></table>`;
+}
+
+function trialRow(trial: TrialResult, columns: readonly ParameterColumn[], best: Results['best']): Html {
+  const { summary, comparison, weights, status, folds, parameters } = trial;
+  const isBest = trial.trial === best?.trial;
+  const kind = isBest ? 'best' : status === 'completed' ? '' : status;
+  const scores =
+    summary === null
+      ? html`<td></td><td></td>`
+      : html`<td data-value="${summary.accuracy.mean}">${meanPercent(summary.accuracy)}</td><td data-value="${summary.accuracy.ci95[0] ?? ''}">${interval(summary.accuracy)}</td>`;
+  const compared =
+    comparison === undefined
+      ? html`<td></td><td></td>`
+      : html`<td data-value="${comparison.difference}" data-tip="${`95 % interval ${points(comparison.ci95[0])} to ${points(comparison.ci95[1])}\non ${comparison.folds} folds that both have`}">${points(comparison.difference)}</td><td data-value="${comparison.pAdjusted}">${pText(comparison.pAdjusted)}</td>`;
+  const done = completedFolds(trial).length;
+  const ofParameters = columns.map(
+    ({ path }) => html`<td>${path in parameters ? parameterText(parameters[path]) : ''}</td>`,
+  );
+  return html`<tr data-key="trial-${trial.trial}" class="${kind}"><th scope="row">${trial.trial}</th>${scores}${compared}<td class="text">${verdictOf(trial, best)}</td>${ofParameters}<td data-value="${done}">${done} of ${folds.length}</td>${summary === null ? html`<td></td>` : html`<td data-value="${summary.loss.mean}">${decimal(summary.loss.mean)}</td>`}${weights === undefined ? html`<td></td>` : html`<td data-value="${weights}">${whole(weights)}</td>`}</tr>`;
+}
+
+/** One or two words on where a trial stands. */
+function verdictOf({ trial, status, comparison }: TrialResult, best: Results['best']): string {
+  const words = [
+    ...(trial === best?.trial ? ['best'] : []),
+    ...(trial === best?.oneStandardError && trial !== best.trial ? ['smallest'] : []),
+    ...(best?.undecided.includes(trial) === true ? ['undecided'] : []),
+    ...(status === 'completed' ? [] : [status]),
+  ];
+  if (words.length > 0) return words.join(', ');
+  return comparison === undefined ? '' : 'worse';
+}
+
+/** Full paths of the parameters whose names are cut short, and what p is. */
+function legendOf(columns: readonly ParameterColumn[]): Html {
+  const short = columns.filter(({ name, path }) => name !== path);
+  return html`<p class="note">“Below the best” is the mean difference on the folds that both have; p says how often chance alone would make one so large if there were none in truth (corrected resampled t-test after Nadeau and Bengio, adjusted for the number of trials after Benjamini and Hochberg). Undecided: cannot be told apart from the best, p is 0.05 or more. Smallest: the smallest net within one standard error of the best.${
+    short.length === 0
+      ? undefined
+      : html` Parameters: ${short.map(({ name, path }, i) => html`${i === 0 ? '' : ', '}${name} is <code>${path}</code>`)}.`
+  }</p>`;
+}
+
+/** The other trials, the better ones first, each with its folds and curves folded away. */
+export function otherTrialsSection(results: Results, shown: TrialResult | undefined): Html | undefined {
+  const others = ranked(results.trials).filter((trial) => trial !== shown && completedFolds(trial).length > 0);
+  if (others.length === 0) return undefined;
+  const left = others.length - limits.details;
+  return html`<section aria-labelledby="others"><h2 id="others">Other trials</h2>
+${others
+  .slice(0, limits.details)
+  .map(
+    (trial) =>
+      html`<details class="trial"><summary>Trial ${trial.trial}: ${trial.summary === null ? '' : meanPercent(trial.summary.accuracy)}</summary><div class="scroll">${foldTable(trial, results.split.repeats > 1, `Folds of trial ${trial.trial}`)}</div>${courseCharts(completedFolds(trial))}</details>`,
+  )}${left > 0 ? html`<p class="note">${left} more are in results.json and history.csv.</p>` : undefined}</section>`;
+}

@@ -1,0 +1,33 @@
+import type { CompletedFold, FoldResult, TrialResult } from '@crossfold/shared/results';
+
+export const isCompleted = (fold: FoldResult): fold is CompletedFold => fold.status === 'completed';
+
+/** The folds of a trial that were trained to their end. */
+export const completedFolds = (trial: Pick<TrialResult, 'folds'>): CompletedFold[] => trial.folds.filter(isCompleted);
+
+/** The trial with the highest mean accuracy, of those that completed; ties go to the lower loss, then to the first. */
+export function bestTrial(trials: readonly TrialResult[]): TrialResult | undefined {
+  return best(
+    trials.filter(({ status }) => status === 'completed'),
+    ({ summary }) => ({ accuracy: summary?.accuracy.mean ?? 0, loss: summary?.loss.mean ?? 0 }),
+  );
+}
+
+/** Trials by mean accuracy, the highest first; those without any come last. */
+export const ranked = (trials: readonly TrialResult[]): TrialResult[] => {
+  const mean = ({ summary }: TrialResult): number => summary?.accuracy.mean ?? -1;
+  return [...trials].sort((a, b) => mean(b) - mean(a) || a.trial - b.trial);
+};
+
+/** The fold with the highest validation accuracy; ties go to the lower loss, then to the first. */
+export const bestFold = (folds: readonly CompletedFold[]): CompletedFold | undefined =>
+  best(folds, ({ validation }) => validation);
+
+function best<T>(
+  candidates: readonly T[],
+  scoresOf: (candidate: T) => { readonly accuracy: number; readonly loss: number },
+): T | undefined {
+  const order = (a: T, b: T): number =>
+    scoresOf(b).accuracy - scoresOf(a).accuracy || scoresOf(a).loss - scoresOf(b).loss;
+  return [...candidates].sort(order)[0];
+}

@@ -1,0 +1,91 @@
+import { compareTrials, falseDiscovery, type PlacedScore } from '@crossfold/shared/metrics/comparison';
+import { correctedError } from '@crossfold/shared/metrics/summary';
+import type { CompletedFold, NestedResult, Results, TrialResult } from '@crossfold/shared/results';
+import { mostFound } from './nested.ts';
+import { bestTrial, completedFolds } from './select.ts';
+
+/** Two trials are told apart where chance alone would set them so far apart less often than this. */
+export const significance = 0.05;
+
+export interface Verdict {
+  readonly best: Results['best'];
+  /** The trials, each compared with the best. */
+  readonly trials: readonly TrialResult[];
+}
+
+/**
+ * Which trial is best, how sure that is, and whether a smaller net would do as well.
+ *
+ * Nested, trials were chosen within the outer folds, each by other samples: the best is the one that was chosen most
+ * often, and there is nothing to compare.
+ *
+ * The last is the one-standard-error rule (L. Breiman et al., "Classification and Regression Trees", 1984): of the
+ * trials whose mean is no further below the best than one standard error of the best's mean, the one with the fewest
+ * weights; then the one with the fewest epochs, then the better one.
+ */
+export function judge(trials: readonly TrialResult[], nested?: NestedResult): Verdict {
+  if (nested !== undefined) return { best: found(trials, nested), trials };
+  const best = bestTrial(trials);
+  if (best === undefined) return { best: null, trials };
+  const scores = placedScores(best);
+  const comparisons = trials.map((trial) =>
+    trial.trial === best.trial ? undefined : compareTrials(scores, placedScores(trial)),
+  );
+  const adjusted = falseDiscovery(
+    comparisons.flatMap((comparison) => (comparison === undefined ? [] : [comparison.p])),
+  );
+  const compared = trials.map((trial, i): TrialResult => {
+    const comparison = comparisons[i];
+    if (comparison === undefined) return trial;
+    return { ...trial, comparison: { ...comparison, pAdjusted: adjusted.shift() ?? 1 } };
+  });
+  const undecided = compared.filter(
+    ({ comparison }) => comparison !== undefined && comparison.pAdjusted >= significance,
+  );
+  return {
+    best: {
+      trial: best.trial,
+      by: 'accuracy',
+      undecided: undecided.map(({ trial }) => trial),
+      oneStandardError: smallestWithin(trials, best).trial,
+    },
+    trials: compared,
+  };
+}
+
+function found(trials: readonly TrialResult[], nested: NestedResult): Results['best'] {
+  const most = mostFound(trials, nested);
+  if (most === undefined) return null;
+  return { trial: most.trial, by: 'accuracy', undecided: [], oneStandardError: most.trial };
+}
+
+const placedScores = (trial: TrialResult): PlacedScore[] =>
+  completedFolds(trial).map(({ repeat, fold, validation, trainSamples, validationSamples }) => ({
+    repeat,
+    fold,
+    value: validation.accuracy,
+    trainSamples,
+    validationSamples,
+  }));
+
+function smallestWithin(trials: readonly TrialResult[], best: TrialResult): TrialResult {
+  const least = (best.summary?.accuracy.mean ?? 0) - standardError(best);
+  const cost = (trial: TrialResult): number[] => [
+    trial.weights ?? Number.POSITIVE_INFINITY,
+    Math.max(0, ...completedFolds(trial).map(({ epochs }: CompletedFold) => epochs)),
+    -(trial.summary?.accuracy.mean ?? 0),
+    trial.trial,
+  ];
+  return trials
+    .filter(({ status, summary }) => status === 'completed' && summary !== null && summary.accuracy.mean >= least)
+    .reduce((smallest, trial) => (isLess(cost(trial), cost(smallest)) ? trial : smallest), best);
+}
+
+/** Standard error of a trial's mean accuracy, corrected as its interval is; 0 for a single fold. */
+const standardError = (trial: TrialResult): number =>
+  correctedError(trial.summary?.accuracy.std ?? 0, completedFolds(trial));
+
+function isLess(a: readonly number[], b: readonly number[]): boolean {
+  const at = a.findIndex((value, i) => value !== b[i]);
+  return at >= 0 && (a[at] ?? 0) < (b[at] ?? 0);
+}

@@ -1,0 +1,283 @@
+import { rankingText } from '@crossfold/coordinator/results/ranking';
+import { completedFolds } from '@crossfold/coordinator/results/select';
+import { judge } from '@crossfold/coordinator/results/verdict';
+import { compareTrials, falseDiscovery, type PlacedScore } from '@crossfold/shared/metrics/comparison';
+import { studentTQuantile } from '@crossfold/shared/metrics/student-t';
+import { meanOf, sampleStd, summarize } from '@crossfold/shared/metrics/summary';
+import type { TrialResult } from '@crossfold/shared/results';
+import { type KeyedRandom, keyedRandom } from '@crossfold/shared/rng';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type Story, storyResults } from '../support/finished.ts';
+
+const placed = (...values: number[]): PlacedScore[] =>
+  values.map((value, fold) => ({ value, fold, repeat: 0, trainSamples: 80, validationSamples: 20 }));
+
+describe('a paired comparison', () => {
+  it('is the corrected resampled t-test', () => {
+    const found = compareTrials(placed(0.9, 0.92, 0.91, 0.95, 0.9), placed(0.88, 0.91, 0.9, 0.91, 0.89));
+    const differences = [0.02, 0.01, 0.01, 0.04, 0.01];
+    // t of 4 degrees of freedom: 0.018 / (std sqrt(1 / 5 + 20 / 80)).
+    const error = sampleStd(differences) * Math.sqrt(0.45);
+    expect(found?.difference).toBeCloseTo(0.018, 12);
+    expect(found?.ci95[0]).toBeCloseTo(0.018 - 2.7764451051977987 * error, 10);
+    expect(found?.folds).toBe(5);
+    // From SciPy 1.17: 2 * stats.t.sf(0.018 / (np.std(d, ddof=1) * 0.45 ** 0.5), 4)
+    expect(found?.p).toBeCloseTo(0.1087009513, 9);
+  });
+
+  it('takes only the folds that both have, by repeat and fold', () => {
+    const later = placed(0.7, 0.8).map((score) => ({ ...score, repeat: 1 }));
+    const found = compareTrials([...placed(0.9, 0.9), ...later], [...placed(0.8, 0.7), ...later.slice(1)]);
+    expect(found).toMatchObject({ folds: 3, difference: expect.closeTo(0.1, 12) });
+    expect(compareTrials(placed(0.9, 0.9), placed(0.8))).toBeUndefined();
+  });
+
+  it('of equals finds nothing, of a constant difference no doubt', () => {
+    expect(compareTrials(placed(0.5, 0.75), placed(0.5, 0.75))?.p).toBe(1);
+    expect(compareTrials(placed(0.5, 0.75), placed(0.25, 0.5))?.p).toBe(0);
+  });
+});
+
+describe("Benjamini and Hochberg's adjustment", () => {
+  it('is as in R: p.adjust(c(0.01, 0.04, 0.03, 0.005), "BH")', () => {
+    expect(falseDiscovery([0.01, 0.04, 0.03, 0.005])).toEqual(
+      [0.02, 0.04, 0.04, 0.02].map((p) => expect.closeTo(p, 12)),
+    );
+  });
+
+  it('never makes a p-value smaller, and keeps their order', () => {
+    fc.assert(
+      fc.property(fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 20 }), (pValues) => {
+        const adjusted = falseDiscovery(pValues);
+        adjusted.forEach((p, i) => {
+          expect(p).toBeGreaterThanOrEqual(pValues[i] ?? 0);
+          expect(p).toBeLessThanOrEqual(1);
+          adjusted.forEach((other, j) => {
+            if ((pValues[i] ?? 0) < (pValues[j] ?? 0)) expect(p).toBeLessThanOrEqual(other);
+          });
+        });
+      }),
+    );
+  });
+});
+
+describe('the verdict', () => {
+  const trials = (...accuracies: number[]): readonly TrialResult[] =>
+    storyResults({ samples: 2000, trials: accuracies.map((accuracy) => ({ accuracy, parameters: {} })) }).trials;
+  interface Plan {
+    readonly folds: readonly number[];
+    readonly weights: number;
+  }
+  /** Trials with these accuracies in their folds, and this many weights. */
+  function planned(...plans: readonly Plan[]): TrialResult[] {
+    const all = trials(...plans.map(() => 0.9));
+    return all.map((trial, i) => {
+      const values = plans[i]?.folds ?? [];
+      const accuracy = summarize(placed(...values));
+      if (trial.summary === null || accuracy === undefined) throw new Error('a story has folds');
+      const folds = completedFolds(trial).map((fold, k) => ({
+        ...fold,
+        validation: { ...fold.validation, accuracy: values[k] ?? 0 },
+      }));
+      return { ...trial, folds, weights: plans[i]?.weights ?? 0, summary: { ...trial.summary, accuracy } };
+    });
+  }
+
+  it('tells a planted winner from the rest, and not from its likes', () => {
+    const { best, trials: judged } = judge(trials(0.7, 0.9, 0.895, 0.8));
+    expect(best?.trial === 1 || best?.trial === 2).toBe(true);
+    expect(best?.undecided).toEqual([best?.trial === 1 ? 2 : 1]);
+    expect(judged[0]?.comparison?.pAdjusted).toBeLessThan(0.05);
+    expect(judged[0]?.comparison?.p).toBeLessThanOrEqual(judged[0]?.comparison?.pAdjusted ?? 0);
+    expect(judged.find(({ trial }) => trial === best?.trial)).not.toHaveProperty('comparison');
+  });
+
+  it('names the smallest net within one standard error of the best', () => {
+    // The standard error is 0.0158 x sqrt(1 / 5 + 1 / 4) = 0.0106.
+    const best = { folds: [0.9, 0.92, 0.94, 0.91, 0.93], weights: 1000 };
+    const near = { folds: [0.89, 0.91, 0.93, 0.9, 0.92], weights: 100 };
+    const far = { folds: [0.88, 0.9, 0.92, 0.89, 0.91], weights: 10 };
+    const chosen = (...plans: readonly Plan[]) => judge(planned(...plans)).best;
+    expect(chosen(far, best, near)).toMatchObject({ trial: 1, oneStandardError: 2 });
+    expect(chosen(far, { ...best, weights: 99 }, near)).toMatchObject({ trial: 1, oneStandardError: 1 });
+    expect(chosen(near, { ...near, weights: 99 }, best)).toMatchObject({ trial: 2, oneStandardError: 1 });
+  });
+
+  it('of a single trial is that trial', () => {
+    expect(judge(trials(0.9)).best).toEqual({ trial: 0, by: 'accuracy', undecided: [], oneStandardError: 0 });
+  });
+
+  it('of single splits tells nothing apart', () => {
+    const all = storyResults({
+      method: 'holdout',
+      trials: [0.9, 0.5].map((accuracy) => ({ accuracy, parameters: {} })),
+    });
+    expect(all.best).toEqual({ trial: 0, by: 'accuracy', undecided: [], oneStandardError: 0 });
+    expect(all.trials[1]).not.toHaveProperty('comparison');
+  });
+
+  it('compares a trial that was given up on the folds that it has', () => {
+    const all = storyResults({
+      trials: [0.9, 0.6].map((accuracy) => ({ accuracy, parameters: {} })),
+      ended: { '1.3': { state: 'pruned' }, '1.4': { state: 'pruned' } },
+    });
+    expect(all.trials[1]?.comparison).toMatchObject({ folds: 3, difference: expect.closeTo(0.3, 0) });
+  });
+});
+
+describe('in words', () => {
+  const words = (story: Story): string => rankingText(storyResults(story)).join('\n');
+  const trials = (...accuracies: number[]) => accuracies.map((accuracy) => ({ accuracy, parameters: {} }));
+
+  it('nothing is said of a single trial', () => {
+    expect(words({ trials: trials(0.9) })).toBe('');
+  });
+
+  it('the best is better, or cannot be told apart', () => {
+    expect(words({ samples: 2000, trials: trials(0.7, 0.9) })).toMatch(
+      /^Trial 1 is better than the other trial by more/,
+    );
+    expect(words({ samples: 2000, trials: trials(0.7, 0.9, 0.65) })).toContain(
+      'better than each of the other 2 trials',
+    );
+    const close = words({ samples: 2000, trials: trials(0.9, 0.9, 0.9, 0.6) });
+    expect(close).toMatch(/^Trial \d has the highest mean, but trials \d and \d and it cannot be told apart/);
+    expect(close).toContain('; one trial is worse by more than that.');
+    expect(words({ samples: 400, trials: trials(...new Array(12).fill(0.9)) })).toMatch(/but \d+ other trials and it/);
+  });
+
+  it('a single split tells nothing apart, and a best of several is too good', () => {
+    expect(words({ method: 'holdout', trials: trials(0.9, 0.8) })).toMatch(
+      /^Trial 0 .* With a single split it cannot be/,
+    );
+    expect(words({ trials: trials(0.9, 0.8) })).toContain('looks better than it is, because it was chosen by');
+  });
+
+  it('trials that ended too early are counted', () => {
+    const ended = Object.fromEntries([1, 2, 3, 4].map((fold) => [`1.${fold}`, { state: 'pruned' as const }]));
+    expect(words({ trials: trials(0.9, 0.3), ended })).toContain('1 trial ended before it could be compared.');
+  });
+
+  it('a smaller net that does as well is named, with what it costs', () => {
+    const results = storyResults({ samples: 2000, trials: trials(0.9, 0.7) });
+    const [winner, other] = results.trials;
+    if (winner?.summary == null || other === undefined || results.best === null) throw new Error('a story has trials');
+    const small = { ...other, weights: 1000, summary: winner.summary };
+    const text = rankingText({ ...results, trials: [winner, small], best: { ...results.best, oneStandardError: 1 } });
+    expect(text.join()).toContain(
+      'trial 1 is the smallest net with 1,000 weights in place of 93,322: 0.00 points less',
+    );
+  });
+});
+
+/**
+ * Cross-validation as it is: samples of two Gaussian classes in `dimensions` dimensions, of which a learner sees some,
+ * and learns the nearest mean. Its true accuracy is known in closed form, so that it is known how often an interval
+ * covers what it claims to.
+ */
+describe('in simulation', () => {
+  const samples = 40;
+  const folds = 5;
+  const signal = 0.2;
+  const width = 10;
+  /** Two learners that are equally good: each sees half of the dimensions, which are all alike. */
+  const views = [0, 1].map((half) => Array.from({ length: width }, (_, d) => half * width + d));
+  const dimensions = 2 * width;
+
+  const draw = (random: KeyedRandom, n: number): { x: number[]; label: number }[] =>
+    Array.from({ length: n }, (_, i) => {
+      const label = i % 2;
+      return { label, x: Array.from({ length: dimensions }, () => (label === 1 ? signal : -signal) + random.normal()) };
+    });
+  type Sample = ReturnType<typeof draw>[number];
+
+  interface Model {
+    readonly weights: readonly number[];
+    readonly bias: number;
+  }
+  function learn(data: readonly Sample[], view: readonly number[]): Model {
+    const means = [0, 1].map((label) => {
+      const own = data.filter((sample) => sample.label === label);
+      return view.map((d) => own.reduce((sum, { x }) => sum + (x[d] ?? 0), 0) / own.length);
+    });
+    const weights = view.map((_, d) => (means[1]?.[d] ?? 0) - (means[0]?.[d] ?? 0));
+    const middle = view.map((_, d) => ((means[1]?.[d] ?? 0) + (means[0]?.[d] ?? 0)) / 2);
+    return { weights, bias: -weights.reduce((sum, w, d) => sum + w * (middle[d] ?? 0), 0) };
+  }
+  const predict = ({ weights, bias }: Model, { x }: Sample, view: readonly number[]): number =>
+    view.reduce((sum, d, i) => sum + (weights[i] ?? 0) * (x[d] ?? 0), bias) > 0 ? 1 : 0;
+  /** Scores of every view over the folds of a stratified split. */
+  function crossValidate(data: readonly Sample[], repeat: number, random: KeyedRandom): PlacedScore[][] {
+    const places = [0, 1].map(() => random.shuffle(Array.from({ length: samples / 2 }, (_, i) => i % folds)));
+    const foldOf = (i: number): number => places[i % 2]?.[i >> 1] ?? 0;
+    return views.map((view) =>
+      Array.from({ length: folds }, (_, fold) => {
+        const validation = data.filter((_, i) => foldOf(i) === fold);
+        const train = data.filter((_, i) => foldOf(i) !== fold);
+        const model = learn(train, view);
+        const right = validation.filter((sample) => predict(model, sample, view) === sample.label).length;
+        const sizes = { trainSamples: train.length, validationSamples: validation.length };
+        return { fold, repeat, value: right / validation.length, ...sizes };
+      }),
+    );
+  }
+  /** Accuracy that a model has in truth: P(N(0, 1) < margin / |w|), as a mean over both classes. */
+  function truth({ weights, bias }: Model): number {
+    const length = Math.hypot(...weights);
+    const shift = weights.reduce((sum, w) => sum + w * signal, 0);
+    return (normalCdf((shift + bias) / length) + normalCdf((shift - bias) / length)) / 2;
+  }
+
+  const trainSamples = (samples * (folds - 1)) / folds;
+  const expected = (() => {
+    const random = keyedRandom(7, 'truth');
+    const models = Array.from({ length: 4000 }, () => learn(draw(random, trainSamples), views[0] ?? []));
+    return models.reduce((sum, model) => sum + truth(model), 0) / models.length;
+  })();
+
+  const runs = 1000;
+  const repeats = 4;
+  /** [run][view]: scores of all repeats, in order. */
+  const scores = Array.from({ length: runs }, (_, run) => {
+    const random = keyedRandom(7, 'run', run);
+    const data = draw(random, samples);
+    const each = Array.from({ length: repeats }, (_, repeat) => crossValidate(data, repeat, random));
+    return views.map((_, view) => each.flatMap((ofRepeat) => ofRepeat[view] ?? []));
+  });
+  const share = (of: (run: PlacedScore[][]) => boolean): number => scores.filter(of).length / runs;
+  const uncorrected = (all: readonly PlacedScore[]): boolean => {
+    const values = all.map(({ value }) => value);
+    const half = (studentTQuantile(0.975, all.length - 1) * sampleStd(values)) / Math.sqrt(all.length);
+    return Math.abs(meanOf(values) - expected) <= half;
+  };
+  const corrected = (all: readonly PlacedScore[]): boolean => {
+    const [low = 0, high = 0] = summarize(all)?.ci95 ?? [];
+    return low <= expected && expected <= high;
+  };
+
+  // 95 % is what an interval says. With 1,000 runs chance alone moves the share by 0.7 points.
+  it.each([
+    ['once', folds, 0.93],
+    ['four times', folds * repeats, 0.8],
+  ])('the interval covers the truth as often as it says, an uncorrected one does not: %s', (_, scored, most) => {
+    const covered = share(([ours = []]) => corrected(ours.slice(0, scored)));
+    expect(covered).toBeGreaterThan(0.935);
+    expect(covered).toBeLessThan(0.98);
+    expect(share(([ours = []]) => uncorrected(ours.slice(0, scored)))).toBeLessThan(most);
+  });
+
+  it.each([folds, folds * repeats])('equals are told apart as seldom as chance may, over %d scores', (scored) => {
+    const alarms = share(([a = [], b = []]) => (compareTrials(a.slice(0, scored), b.slice(0, scored))?.p ?? 1) < 0.05);
+    expect(alarms).toBeLessThan(0.065);
+    expect(alarms).toBeGreaterThan(0.01);
+  });
+});
+
+/** P(N(0, 1) < x): Abramowitz and Stegun 26.2.17, to 1e-7. */
+function normalCdf(x: number): number {
+  if (x < 0) return 1 - normalCdf(-x);
+  const t = 1 / (1 + 0.2316419 * x);
+  const series = t * (0.31938153 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))));
+  return 1 - (Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI)) * series;
+}
