@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { main } from '@crossfold/coordinator/cli/main';
 import { findings } from '@crossfold/coordinator/results/findings';
+import { formatFoldTable } from '@crossfold/coordinator/results/fold-table';
 import { foldsCsv } from '@crossfold/coordinator/results/folds-csv';
 import { escapeMarkdown, reportMarkdown } from '@crossfold/coordinator/results/markdown';
 import { mistakes, pooledScores } from '@crossfold/coordinator/results/pooled';
@@ -12,6 +13,7 @@ import { parameterColumns } from '@crossfold/coordinator/results/report/paramete
 import { reportHtml } from '@crossfold/coordinator/results/report/report';
 import { writeRunFolder } from '@crossfold/coordinator/results/run-folder';
 import { splitText } from '@crossfold/coordinator/results/text';
+import { summarize } from '@crossfold/shared/metrics/summary';
 import type { CompletedFold, Results } from '@crossfold/shared/results';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { experimentRecord, type FakeBehaviour, fakeWorld } from '../support/fake-client.ts';
@@ -93,6 +95,60 @@ describe('what results say in words', () => {
   });
 });
 
+describe('a search', () => {
+  const trials = [0.9, 0.95, 0.6].map((accuracy, i) => ({ accuracy, parameters: { seed: i } }));
+  const results = storyResults({ trials, ended: { '2.3': { state: 'pruned' }, '2.4': { state: 'pruned' } } });
+  const search: NonNullable<Results['search']> = {
+    method: 'racing',
+    foldEpochs: 78,
+    exhaustiveFoldEpochs: 90,
+    rounds: [
+      { folds: 2, epochs: 6, scores: [], dropped: [] },
+      {
+        folds: 3,
+        epochs: 6,
+        scores: [1, 0, 2].map((trial) => ({ trial, accuracy: 0.9, loss: 1 })),
+        dropped: [{ trial: 2, reason: 'behind', versus: 1, behind: 0.35, pValue: 0.0002 }],
+      },
+    ],
+  };
+
+  it('tells what it saved, and whom it stopped on what evidence', () => {
+    const text = reportHtml({ results: { ...results, search }, yaml: '' });
+    expect(text).toContain('Search by racing: 78 epochs of a fold were trained, 86.67 % of the 90 that all trials');
+    expect(text).toContain('1 trial was stopped early.');
+    expect(text).toMatch(
+      /<td>3<\/td><td>6<\/td><td>3<\/td><td class="text">trial 2 \(35\.00 points behind trial 1, p &lt; 0\.001\)</,
+    );
+  });
+
+  it('within each fold is worth what it found there', () => {
+    const outer = [1, 1, 0, 1, 1].map((trial, fold) => {
+      const of = results.trials[trial]?.folds[fold];
+      return { fold, trial, accuracy: of?.validation?.accuracy ?? 0, loss: of?.validation?.loss ?? 0 };
+    });
+    const summary = (values: readonly number[]) =>
+      summarize(values.map((value) => ({ value, trainSamples: 1024, validationSamples: 256 }))) ?? null;
+    const nested = {
+      outer,
+      accuracy: summary(outer.map(({ accuracy }) => accuracy)),
+      loss: summary(outer.map(({ loss }) => loss)),
+    };
+    const all: Results = { ...results, split: { ...results.split, method: 'nested' }, nested };
+    const found = findings(all);
+    expect(found.verdict).toContain('nets that were searched for within each fold');
+    expect(found.verdict).toContain(`classify correctly ${(100 * (nested.accuracy?.mean ?? 0)).toFixed(2)} %`);
+    expect(found.ranking.join()).toContain(
+      'did not find the same within each of the 5 outer folds: trial 1 in 4, trial 0 in 1.',
+    );
+    expect(found.trial?.folds.map(({ validation }) => validation?.accuracy)).toEqual(
+      outer.map(({ accuracy }) => accuracy),
+    );
+    expect(reportHtml({ results: all, yaml: '' })).toContain('>Folds of what was found in each</h2>');
+    expect(formatFoldTable(all, { color: false })).toContain('What was found within each fold, on that fold:');
+  });
+});
+
 it('every way to split has a name', () => {
   const text = (method: string, folds = 5, repeats = 1): string => splitText({ digest: '', method, folds, repeats });
   expect([
@@ -166,7 +222,7 @@ describe('Markdown', () => {
     const text = reportMarkdown(storyResults({ trials }), '');
     expect(text).toContain('Trial 1 is better than the other trial by more than chance explains');
     expect(text).toMatch(
-      /\| trial \| accuracy .* below the best \| p \|.*\n.*\n\| 1 \(best\) \| 9.*\n\| 0 \| 6.* points \| &lt; 0\.001 \|/,
+      /\| trial \| accuracy .* below the best \| p \|.*\n.*\n\| 1 \(best\) \| 9.*\n\| 0 \| 5.* points \| &lt; 0\.001 \|/,
     );
     expect(text).toContain('## Folds of trial 1');
   });

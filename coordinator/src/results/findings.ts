@@ -1,13 +1,14 @@
 import { meanOf } from '@crossfold/shared/metrics/summary';
 import type { CompletedFold, Results, Summary, TrialResult } from '@crossfold/shared/results';
+import { subjectOf } from './nested.ts';
 import { mistakes, pooledScores, supportOf } from './pooled.ts';
 import { rankingText } from './ranking.ts';
-import { bestTrial, completedFolds } from './select.ts';
+import { completedFolds } from './select.ts';
 import { count, percent, points, seconds, splitText, whole } from './text.ts';
 
 /** What results say, in words; plain text, for the page and for Markdown. */
 export interface Findings {
-  /** The trial that everything is about: the best, or the first where none completed. */
+  /** What it is all about, see `subjectOf`. */
   readonly trial: TrialResult | undefined;
   /** One or two sentences that answer the question. */
   readonly verdict: string;
@@ -20,7 +21,7 @@ export interface Findings {
 }
 
 export function findings(results: Results): Findings {
-  const trial = bestTrial(results.trials) ?? results.trials[0];
+  const trial = subjectOf(results);
   const folds = trial === undefined ? [] : completedFolds(trial);
   return {
     trial,
@@ -40,13 +41,19 @@ function verdict(results: Results, trial: TrialResult | undefined, folds: readon
   const accuracy = trial?.summary?.accuracy;
   if (trial === undefined || accuracy === undefined)
     return `No fold was trained to its end, so that nothing can be said about the net (${results.status} after ${seconds(results.wallSeconds)}).`;
+  const spread = `from fold to fold that differs by ${points(accuracy.std)} (standard deviation). The mean lies ${between(accuracy)} with 95 % confidence.`;
+  if (results.nested !== undefined)
+    return `In ${splitText(split)} of the ${whole(dataset.samples)} samples of ${dataset.name}, nets that were searched for within each fold's training samples classify correctly ${percent(accuracy.mean)} of the samples that neither they nor the search had seen; ${spread}`;
   const which = trials.length > 1 ? `the net of trial ${trial.trial}` : 'the net';
   const share = folds[0] === undefined ? 0 : folds[0].trainSamples / dataset.samples;
   const trainedOn = `trained on ${Math.round(100 * share)} % of the ${whole(dataset.samples)} samples of ${dataset.name}`;
   if (accuracy.ci95.length === 0)
     return `In ${splitText(split)}, ${which}, ${trainedOn}, classifies correctly ${percent(accuracy.mean)} of the samples that it was not trained on. A single split does not tell how much that would differ with another.`;
-  const [low = 0, high = 1] = accuracy.ci95;
-  return `In ${splitText(split)}, ${which}, ${trainedOn}, classifies correctly ${percent(accuracy.mean)} of the samples that it was not trained on; from fold to fold that differs by ${points(accuracy.std)} (standard deviation). The mean lies between ${percent(Math.max(0, low))} and ${percent(Math.min(1, high))} with 95 % confidence.`;
+  return `In ${splitText(split)}, ${which}, ${trainedOn}, classifies correctly ${percent(accuracy.mean)} of the samples that it was not trained on; ${spread}`;
+}
+
+function between({ ci95: [low = 0, high = 1] }: Summary): string {
+  return `between ${percent(Math.max(0, low))} and ${percent(Math.min(1, high))}`;
 }
 
 function testRemark({ test }: Results, accuracy: Summary | undefined): string[] {

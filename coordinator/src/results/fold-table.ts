@@ -1,5 +1,6 @@
 import { styleText } from 'node:util';
 import type { FoldResult, Results, TrialResult } from '@crossfold/shared/results';
+import { subjectOf } from './nested.ts';
 import { rankingText } from './ranking.ts';
 import { bestFold, completedFolds, ranked } from './select.ts';
 import {
@@ -26,16 +27,15 @@ interface Row {
  * the only one) with mean and sample standard deviation, and the test set's score.
  */
 export function formatFoldTable(results: Results, { color }: { readonly color: boolean }): string {
-  const { trials, best, test, split } = results;
+  const { trials, test, split } = results;
   const paint = (text: string, style: Style): string =>
     !color || style === 'plain' ? text : styleText(style, text, { validateStream: false });
-  const shown = trials.find((trial) => trial.trial === best?.trial) ?? trials[0];
+  const shown = subjectOf(results);
   const title = `${results.name}: ${splitText(split)} of ${count(results.dataset.samples, 'sample')} of ${results.dataset.name}`;
   const parts = [paint(title, 'bold')];
-  if (trials.length > 1)
-    parts.push(columns(trialRows(results), 'rrrrrll', paint), ...rankingText(results).slice(0, -1));
+  if (trials.length > 1) parts.push(columns(trialRows(results), 'rrrrrll', paint), ...rankingText(results));
   if (shown !== undefined) {
-    const which = trials.length > 1 ? `Trial ${shown.trial}${shown.trial === best?.trial ? ', the best' : ''}:\n` : '';
+    const which = trials.length > 1 ? `${headingOf(results, shown)}:\n` : '';
     const repeated = split.repeats > 1;
     const rows = foldRows(shown).map((row) => (repeated ? row : { ...row, cells: row.cells.slice(1) }));
     parts.push(which + columns(rows, repeated ? 'rrrrrrrl' : 'rrrrrrl', paint));
@@ -47,6 +47,11 @@ export function formatFoldTable(results: Results, { color }: { readonly color: b
       `${paint(`test ${percent(test.accuracy)}`, 'bold')}, loss ${decimal(test.loss)}: ${count(test.samples, 'held-out sample')}, scored once by the model of ${test.fold === undefined ? `the ${test.of}` : `fold ${test.fold}`}`,
     );
   return parts.join('\n\n');
+}
+
+function headingOf({ best, nested }: Results, { trial }: TrialResult): string {
+  if (nested !== undefined) return 'What was found within each fold, on that fold';
+  return `Trial ${trial}${trial === best?.trial ? ', the best' : ''}`;
 }
 
 function foldRows(trial: TrialResult): Row[] {

@@ -1,6 +1,14 @@
 import type { FoldsDocument } from '@crossfold/shared/folds/folds';
 import { summarize } from '@crossfold/shared/metrics/summary';
-import type { CompletedFold, FoldResult, NestedResult, Scores, Summary, TrialResult } from '@crossfold/shared/results';
+import type {
+  CompletedFold,
+  FoldResult,
+  NestedResult,
+  Results,
+  Scores,
+  Summary,
+  TrialResult,
+} from '@crossfold/shared/results';
 import { bestFold, completedFolds } from './select.ts';
 
 /** Of a score over the folds that have one. */
@@ -45,4 +53,24 @@ export function mostFound(trials: readonly TrialResult[], { outer }: NestedResul
 /** The completed fold whose model stands for a trial: the best one; nested, of the outer ones. */
 export function modelFold(trial: TrialResult, nested: NestedResult | undefined): CompletedFold | undefined {
   return bestFold(completedFolds(trial).filter(({ within }) => nested === undefined || within === undefined));
+}
+
+/**
+ * What results are mainly about, as one trial: the best, or the first where none is; nested, what was found within each
+ * outer fold, on that fold.
+ */
+export function subjectOf({ trials, best, nested }: Results): TrialResult | undefined {
+  const trial = trials.find((each) => each.trial === best?.trial) ?? trials[0];
+  if (trial === undefined || nested === undefined) return trial;
+  const folds = nested.outer.flatMap(({ fold, trial: found }) =>
+    (trials.find((each) => each.trial === found)?.folds ?? []).filter((each) => each.fold === fold),
+  );
+  const { accuracy, loss } = nested;
+  return {
+    trial: trial.trial,
+    parameters: trial.parameters,
+    status: trial.status,
+    folds,
+    summary: accuracy === null || loss === null ? null : { accuracy, loss },
+  };
 }

@@ -1,4 +1,4 @@
-import type { Results } from '@crossfold/shared/results';
+import type { NestedResult, Results } from '@crossfold/shared/results';
 import { count, interval, points, whole } from './text.ts';
 import { significance } from './verdict.ts';
 
@@ -6,7 +6,8 @@ import { significance } from './verdict.ts';
 const maxNamed = 6;
 
 /** How sure it is that the best of several trials is the best, in words; nothing for a single trial. */
-export function rankingText({ trials, best, split }: Results): readonly string[] {
+export function rankingText({ trials, best, split, nested }: Results): readonly string[] {
+  if (nested !== undefined) return nestedText(nested);
   const others = trials.filter(({ trial }) => trial !== best?.trial);
   const winner = trials.find(({ trial }) => trial === best?.trial);
   if (best === null || winner === undefined || others.length === 0) return [];
@@ -56,5 +57,19 @@ function smallestText({ trials, best }: { trials: Results['trials']; best: NonNu
   const range = smallest.summary === null ? '' : ` (95 % interval ${interval(smallest.summary.accuracy)})`;
   return [
     `Within one standard error of the best, trial ${smallest.trial} is the smallest net${size}: ${points(behind)} less${range}, and the choice where size or time counts.`,
+  ];
+}
+
+/** Which trials were found within the outer folds, and how often. */
+function nestedText({ outer }: NestedResult): string[] {
+  const times = new Map<number, number>();
+  for (const { trial } of outer) times.set(trial, (times.get(trial) ?? 0) + 1);
+  const found = [...times].sort(([a, m], [b, n]) => n - m || a - b);
+  if (found.length === 0) return [];
+  if (found.length === 1)
+    return [`The search found trial ${found[0]?.[0]} within each of the ${outer.length} outer folds.`];
+  const named = found.slice(0, maxNamed).map(([trial, n]) => `trial ${trial} in ${n}`);
+  return [
+    `The search did not find the same within each of the ${outer.length} outer folds: ${named.join(', ')}${found.length > maxNamed ? ', and others' : ''}. The figures are those of searching, not of one of these trials.`,
   ];
 }

@@ -1,9 +1,15 @@
-import type { CompletedFold, FoldResult, TrialResult } from '@crossfold/shared/results';
+import type { CompletedFold, FoldResult, Scores, TrialResult } from '@crossfold/shared/results';
 
 export const isCompleted = (fold: FoldResult): fold is CompletedFold => fold.status === 'completed';
 
 /** The folds of a trial that were trained to their end. */
 export const completedFolds = (trial: Pick<TrialResult, 'folds'>): CompletedFold[] => trial.folds.filter(isCompleted);
+
+/** A fold with scores: trained to its end, or stopped by a search that had seen some. */
+export type ScoredFold = FoldResult & { readonly validation: Scores };
+
+export const scoredFolds = (trial: Pick<TrialResult, 'folds'>): ScoredFold[] =>
+  trial.folds.filter((fold): fold is ScoredFold => fold.validation !== undefined);
 
 /** The trial with the highest mean accuracy, of those that completed; ties go to the lower loss, then to the first. */
 export function bestTrial(trials: readonly TrialResult[]): TrialResult | undefined {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { Results } from '@crossfold/shared/results';
+import type { Results, TrialResult } from '@crossfold/shared/results';
 import { findings } from '../findings.ts';
 import { completedFolds } from '../select.ts';
 import { html, raw } from './html.ts';
@@ -25,10 +25,7 @@ export function reportHtml({ results, yaml }: ReportInput): string {
   const found = findings(results);
   const { trial } = found;
   const folds = trial === undefined ? [] : completedFolds(trial);
-  const of =
-    trial === undefined || results.trials.length < 2
-      ? ''
-      : ` of trial ${trial.trial}${results.best === null ? '' : ', the best'}`;
+  const of = headingOf(results, trial);
   const style = asset('report.css');
   const script = asset('report.js');
   const policy = `default-src 'none'; style-src '${hash(style)}'; script-src '${hash(script)}'; base-uri 'none'; form-action 'none'`;
@@ -49,7 +46,7 @@ ${trialsSection(results)}
 ${trial === undefined ? undefined : foldsSection(results, trial, of)}
 ${courseSection(folds, of)}
 ${classesSection(folds, results, of)}
-${otherTrialsSection(results, trial)}
+${otherTrialsSection(results)}
 ${againSection(results, trial, yaml)}
 </main>
 <div id="tip" role="tooltip" hidden></div>
@@ -57,6 +54,13 @@ ${againSection(results, trial, yaml)}
 </body>
 </html>
 `.html;
+}
+
+/** What a heading adds where there are several trials. */
+function headingOf({ trials, best, nested }: Results, trial: TrialResult | undefined): string {
+  if (trial === undefined || trials.length < 2) return '';
+  if (nested !== undefined) return ' of what was found in each';
+  return ` of trial ${trial.trial}${best === null ? '' : ', the best'}`;
 }
 
 /** A file of `coordinator/assets/report`; the same from src/ and from dist/. */

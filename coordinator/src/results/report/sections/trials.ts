@@ -1,12 +1,13 @@
 import type { Results, TrialResult } from '@crossfold/shared/results';
-import { completedFolds, ranked } from '../../select.ts';
-import { decimal, interval, meanPercent, parameterText, percent, points, pText, whole } from '../../text.ts';
+import { completedFolds, ranked, scoredFolds } from '../../select.ts';
+import { count, decimal, interval, meanPercent, parameterText, percent, points, pText, whole } from '../../text.ts';
 import { dots } from '../charts/dots.ts';
 import { floorOf, parallel } from '../charts/parallel.ts';
 import { type Html, html } from '../html.ts';
 import { type ParameterColumn, parameterColumns } from '../parameters.ts';
 import { courseCharts } from './course.ts';
 import { foldTable } from './folds.ts';
+import { searchPart } from './search.ts';
 
 /** What is drawn and listed of large searches; results.json has everything. */
 const limits = { rows: 1000, dots: 40, lines: 600, details: 12 };
@@ -21,6 +22,7 @@ export function trialsSection(results: Results): Html | undefined {
   return html`<section aria-labelledby="trials"><h2 id="trials">Trials</h2>
 ${trialDots(order, best?.trial)}
 ${lines === undefined ? undefined : html`<figure class="wide"><h3>Parameters and accuracy</h3><div class="scroll">${lines}</div><figcaption>A line is a trial, the stronger the better.</figcaption></figure>`}
+${searchPart(results)}
 <div class="tools" hidden><label>Filter <input type="search" data-filters="trial-table" aria-describedby="trials-shown" placeholder="trial, value or status"></label><span id="trials-shown" role="status"></span></div>
 <div class="scroll">${trialTable(order, columns, best)}</div>
 ${legendOf(columns)}
@@ -34,9 +36,9 @@ function trialDots(order: readonly TrialResult[], best: number | undefined): Htm
   if (shown.length === 0) return undefined;
   const rows = shown.map((trial) => ({
     label: `trial ${trial.trial}`,
-    points: completedFolds(trial).map((fold) => ({
+    points: scoredFolds(trial).map((fold) => ({
       value: fold.validation.accuracy,
-      tip: `trial ${trial.trial}, fold ${fold.fold}: ${percent(fold.validation.accuracy)}`,
+      tip: `trial ${trial.trial}, fold ${fold.fold}: ${percent(fold.validation.accuracy)}${fold.status === 'completed' ? '' : `, ${fold.status} after ${count(fold.epochs ?? 0, 'epoch')}`}`,
       key: `trial-${trial.trial}`,
     })),
     ...(trial.summary === null ? {} : { summary: trial.summary.accuracy }),
@@ -99,11 +101,12 @@ function legendOf(columns: readonly ParameterColumn[]): Html {
 }
 
 /** The other trials, the better ones first, each with its folds and curves folded away. */
-export function otherTrialsSection(results: Results, shown: TrialResult | undefined): Html | undefined {
-  const others = ranked(results.trials).filter((trial) => trial !== shown && completedFolds(trial).length > 0);
-  if (others.length === 0) return undefined;
+export function otherTrialsSection(results: Results): Html | undefined {
+  const shown = results.nested === undefined ? results.best?.trial : undefined;
+  const others = ranked(results.trials).filter((trial) => trial.trial !== shown && completedFolds(trial).length > 0);
+  if (results.trials.length < 2 || others.length === 0) return undefined;
   const left = others.length - limits.details;
-  return html`<section aria-labelledby="others"><h2 id="others">Other trials</h2>
+  return html`<section aria-labelledby="others"><h2 id="others">${shown === undefined ? 'Each trial' : 'Other trials'}</h2>
 ${others
   .slice(0, limits.details)
   .map(
