@@ -6,6 +6,7 @@ import { registerCancel } from './cancel.ts';
 import type { CommandContext } from './context.ts';
 import { processContext } from './context.ts';
 import { registerCoordinator } from './coordinator.ts';
+import { registerExport } from './export.ts';
 import { registerInspect } from './inspect.ts';
 import { registerList } from './list.ts';
 import { registerReport } from './report.ts';
@@ -26,6 +27,7 @@ const verbs = [
   registerCancel,
   registerResume,
   registerReport,
+  registerExport,
   registerInspect,
   registerUp,
   registerCoordinator,

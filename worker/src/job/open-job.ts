@@ -64,7 +64,7 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
     const store = await parts.datasets.test(manifest);
     const engine = await parts.engine.open({ ...open, data: { ...store, train: noSamples, validation: store.all } });
     const facts = { labels: store.labels, samples: store.all, classes: manifest.classes.length };
-    return testRunner({ broker, plan, model, engine, ...facts });
+    return testRunner({ broker, plan, engine, ...facts });
   }
 
   const folds = await getJson(broker.artifacts, plan.folds, FoldsDocument);
@@ -131,10 +131,9 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
     onPace: parts.onPace,
     report: reporter(parts, course),
     store: (job, state) =>
-      storeTrainResult({ broker, plan, model, engine: parts.engine.identity, now, faults }, job, state, {
+      storeTrainResult({ broker, plan, model, manifest, engine: parts.engine.identity, now, faults }, job, state, {
         trainSamples: train.length,
         labels: engine.validationLabels,
-        classes: manifest.classes.length,
       }),
   });
 }

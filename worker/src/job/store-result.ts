@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { putJson } from '@crossfold/shared/broker/json-blobs';
-import { encodeTensors } from '@crossfold/shared/codec/safetensors';
+import type { Manifest } from '@crossfold/shared/data/manifest';
 import type { Faults } from '@crossfold/shared/faults';
 import type { TrainJobResult } from '@crossfold/shared/jobs/job-result';
 import type { TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { JobRecord, ResultRef } from '@crossfold/shared/jobs/records';
 import { scoreOutputs } from '@crossfold/shared/metrics/scores';
+import { encodeModel } from '@crossfold/shared/model/model-file';
 import type { ModelPlan } from '@crossfold/shared/model/plan';
 import type { EngineIdentity } from '@crossfold/shared/results';
 import type { JobState } from './state.ts';
@@ -15,6 +16,7 @@ export interface StoreParts {
   readonly broker: Broker;
   readonly plan: TrialPlan;
   readonly model: ModelPlan;
+  readonly manifest: Manifest;
   readonly engine: EngineIdentity;
   readonly now: () => number;
   readonly faults: Faults;
@@ -24,7 +26,6 @@ export interface FoldFacts {
   readonly trainSamples: number;
   /** Class of each validation sample. */
   readonly labels: Int32Array;
-  readonly classes: number;
 }
 
 /** Stores the model and the result of a fold that is trained; returns where the result lies. */
@@ -37,7 +38,14 @@ export async function storeTrainResult(
   const { broker, plan, now } = parts;
   const { kept, history } = state;
   if (kept === undefined) throw new Error('a job ends after at least one validation');
-  const modelBytes = encodeModel(parts.model, plan, kept.weights);
+  const { classes, decoding } = parts.manifest;
+  const modelBytes = encodeModel({
+    plan: parts.model,
+    training: plan.experiment.training,
+    classes,
+    decoding,
+    weights: kept.weights,
+  });
   const model = { digest: await broker.artifacts.put(modelBytes), bytes: modelBytes.length };
   await parts.faults.at('storing');
   const seconds = (now() - (record.startedAt ?? now())) / 1000;
@@ -59,7 +67,7 @@ export async function storeTrainResult(
         valAccuracy: history.valAccuracy,
       },
       epochSeconds: history.seconds,
-      validation: scoreOutputs(kept.outputs, facts.labels, facts.classes),
+      validation: scoreOutputs(kept.outputs, facts.labels, parts.manifest.classes.length),
       bestEpoch: kept.epoch,
       weightsSha256: createHash('sha256').update(bytesOf(kept.weights)).digest('hex'),
       samplesSeen: state.samplesSeen,
@@ -76,23 +84,6 @@ export async function storeTrainResult(
   const epochs = history.loss.length;
   const final = state.ended || epochs >= plan.experiment.training.epochs;
   return { ...(await putJson(broker.artifacts, result)), epochs, final, accuracy, loss, seconds: state.seconds };
-}
-
-/** A model as a tensor file: one tensor a parameter in model order, the layers and the training beside them. */
-function encodeModel(model: ModelPlan, plan: TrialPlan, weights: Float32Array): Uint8Array {
-  const tensors = new Map(
-    model.parameters.map(({ name, shape, offset, length }) => [
-      name,
-      { shape, data: weights.slice(offset, offset + length) },
-    ]),
-  );
-  const metadata = {
-    format: 'crossfold-model/1',
-    model: JSON.stringify(plan.experiment.model),
-    training: JSON.stringify(plan.experiment.training),
-    inputShape: JSON.stringify(model.inputShape),
-  };
-  return encodeTensors({ metadata, tensors });
 }
 
 const bytesOf = (vector: Float32Array): Uint8Array =>

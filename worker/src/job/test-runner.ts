@@ -1,11 +1,10 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { putJson } from '@crossfold/shared/broker/json-blobs';
-import { decodeTensors } from '@crossfold/shared/codec/safetensors';
 import { DamagedDataError } from '@crossfold/shared/errors';
 import type { TestJobResult } from '@crossfold/shared/jobs/job-result';
 import type { TrialPlan } from '@crossfold/shared/jobs/plan';
 import { scoreOutputs } from '@crossfold/shared/metrics/scores';
-import type { ModelPlan } from '@crossfold/shared/model/plan';
+import { decodeModel } from '@crossfold/shared/model/model-file';
 import { aborted } from '@crossfold/shared/wait';
 import type { EngineSession } from '../engine/session.ts';
 import type { JobRunner } from './run-job.ts';
@@ -15,7 +14,6 @@ const maxModelBytes = 2 ** 31;
 export interface TestParts {
   readonly broker: Broker;
   readonly plan: TrialPlan;
-  readonly model: ModelPlan;
   readonly engine: EngineSession;
   /** Class of each test sample, and the samples' places in the store. */
   readonly labels: Int32Array;
@@ -33,7 +31,7 @@ export function testRunner(parts: TestParts): JobRunner {
       }
       const { broker, plan, engine } = parts;
       if (plan.model === null) throw new DamagedDataError('the plan of the test names no model');
-      const weights = readWeights(await broker.artifacts.get(plan.model.digest, maxModelBytes), parts.model);
+      const { weights } = decodeModel(await broker.artifacts.get(plan.model.digest, maxModelBytes), 'the model');
       await engine.reset();
       const fresh = await engine.state();
       await engine.load({ ...fresh, weights });
@@ -47,17 +45,4 @@ export function testRunner(parts: TestParts): JobRunner {
     save: async () => undefined,
     close: () => parts.engine.close(),
   };
-}
-
-/** The weights of a model file as one vector in model order. */
-function readWeights(bytes: Uint8Array, model: ModelPlan): Float32Array {
-  const { tensors } = decodeTensors(bytes, 'the model');
-  const weights = new Float32Array(model.weightCount);
-  for (const { name, offset, length } of model.parameters) {
-    const data = tensors.get(name)?.data;
-    if (data?.length !== length)
-      throw new DamagedDataError(`the model is damaged: ${name} is missing or has another size`);
-    weights.set(data, offset);
-  }
-  return weights;
 }

@@ -59,8 +59,12 @@ export class GraphOps extends Ops<string> {
     return Array.from({ length: outputs }, (_, i) => `${name}:${i}`);
   }
 
-  /** The graph as the contents of a `saved_model.pb` with the tag `serve`. */
-  savedModel(): Uint8Array {
+  /**
+   * The graph as the contents of a `saved_model.pb` with the tag `serve`.
+   *
+   * @param signature what others are to call: names for arguments and results; left out, those who call know the graph
+   */
+  savedModel(signature?: Signature): Uint8Array {
     const graph = new BinaryWriter();
     for (const node of this.#nodes) graph.uint32(tag(1, bytes)).bytes(node.finish());
     // VersionDef.producer: the newest attributes and defaults that are relied on.
@@ -68,6 +72,19 @@ export class GraphOps extends Ops<string> {
     const meta = new BinaryWriter();
     meta.uint32(tag(1, bytes)).fork().uint32(tag(4, bytes)).string(graphTag).join();
     meta.uint32(tag(2, bytes)).bytes(graph.finish());
+    if (signature !== undefined) {
+      meta.uint32(tag(5, bytes)).fork();
+      meta.uint32(tag(1, bytes)).string('serving_default');
+      meta.uint32(tag(2, bytes)).fork();
+      for (const [field, tensors] of [
+        [1, signature.inputs],
+        [2, signature.outputs],
+      ] as const)
+        for (const [name, tensor] of Object.entries(tensors))
+          writeTensorInfo(meta.uint32(tag(field, bytes)).fork(), name, tensor).join();
+      meta.uint32(tag(3, bytes)).string('tensorflow/serving/predict');
+      meta.join().join();
+    }
     const model = new BinaryWriter();
     model.uint32(tag(1, varint)).int64(1);
     model.uint32(tag(2, bytes)).bytes(meta.finish());
@@ -82,6 +99,20 @@ export class GraphOps extends Ops<string> {
     attributes(node);
     this.#nodes.push(node);
   }
+}
+
+/** A tensor of the graph, as a signature tells of it. */
+export interface SignatureTensor {
+  readonly tensor: string;
+  readonly dtype: DType;
+  /** -1: any size. */
+  readonly shape: readonly number[];
+}
+
+/** How a graph is called by name. */
+export interface Signature {
+  readonly inputs: Readonly<Record<string, SignatureTensor>>;
+  readonly outputs: Readonly<Record<string, SignatureTensor>>;
 }
 
 /** The tag by which a graph is found in its SavedModel. */
@@ -119,4 +150,14 @@ function writeValue(value: BinaryWriter, attribute: Attribute): void {
 function writeShape(writer: BinaryWriter, shape: readonly number[]): BinaryWriter {
   for (const size of shape) writer.uint32(tag(2, bytes)).fork().uint32(tag(1, varint)).int64(size).join();
   return writer;
+}
+
+/** An entry of a map from names to `TensorInfo`. */
+function writeTensorInfo(entry: BinaryWriter, name: string, { tensor, dtype, shape }: SignatureTensor): BinaryWriter {
+  entry.uint32(tag(1, bytes)).string(name);
+  entry.uint32(tag(2, bytes)).fork();
+  entry.uint32(tag(1, bytes)).string(tensor);
+  entry.uint32(tag(2, varint)).int32(DType[dtype]);
+  writeShape(entry.uint32(tag(3, bytes)).fork(), shape).join();
+  return entry.join();
 }

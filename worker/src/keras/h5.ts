@@ -1,0 +1,187 @@
+import { open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { TrainingSpec } from '@crossfold/shared/config/training';
+import { Decoding } from '@crossfold/shared/data/manifest';
+import { ConfigError, CrossfoldError, DamagedDataError } from '@crossfold/shared/errors';
+import type { TrainedModel } from '@crossfold/shared/model/model-file';
+import { planModel } from '@crossfold/shared/model/plan';
+import type { Group } from 'h5wasm/node';
+import h5wasm from 'h5wasm/node';
+import { z } from 'zod';
+import { kerasLayers, kerasModelConfig, kerasTrainingConfig, kerasVersion } from './config.ts';
+import { readModelConfig } from './read-config.ts';
+import { readTrainingConfig } from './read-training.ts';
+
+/**
+ * What Keras has no place for, as an attribute of its own: names of the classes, how pictures are decoded, and the whole
+ * of the training.
+ */
+const Extras = z.object({
+  classes: z.array(z.string()).min(1),
+  decoding: Decoding.optional(),
+  training: TrainingSpec.optional(),
+});
+const extrasName = 'crossfold';
+
+/**
+ * Writes a net as Keras' HDF5 file, with its layers, weights, loss and optimizer's settings, for `load_model` of Keras 2
+ * and 3. The file appears whole or not at all.
+ */
+export async function writeKerasH5(path: string, model: TrainedModel): Promise<void> {
+  await h5wasm.ready;
+  const aside = join(dirname(path), `.${basename(path)}.${process.pid}`);
+  try {
+    write(aside, model);
+    await rename(aside, path);
+  } catch (error) {
+    await rm(aside, { force: true });
+    throw error;
+  }
+}
+
+function write(path: string, { plan, training, classes, decoding, weights }: TrainedModel): void {
+  const layers = kerasLayers(plan);
+  const file = new h5wasm.File(path, 'w');
+  try {
+    const version = (group: Group): void => {
+      group.create_attribute('backend', 'tensorflow');
+      group.create_attribute('keras_version', kerasVersion);
+    };
+    version(file);
+    file.create_attribute('model_config', JSON.stringify(kerasModelConfig(layers)));
+    file.create_attribute('training_config', JSON.stringify(kerasTrainingConfig(training)));
+    file.create_attribute(
+      extrasName,
+      JSON.stringify({ classes, training, ...(decoding === undefined ? {} : { decoding }) }),
+    );
+    const all = file.create_group('model_weights');
+    version(all);
+    // The input is no layer of a sequential net.
+    const own = layers.slice(1).map(({ object, parameters }) => ({ name: String(object.config.name), parameters }));
+    all.create_attribute(
+      'layer_names',
+      own.map(({ name }) => name),
+    );
+    for (const { name, parameters } of own) {
+      const group = all.create_group(name);
+      const names = parameters.map((parameter) => `${parameter.name}:0`);
+      if (names.length === 0) group.create_attribute('weight_names', new Float64Array(0), [0]);
+      else group.create_attribute('weight_names', names);
+      const inner = parameters.length === 0 ? group : group.create_group(name);
+      for (const { name: full, shape, offset, length } of parameters)
+        inner.create_dataset({
+          name: `${full.slice(full.lastIndexOf('/') + 1)}:0`,
+          data: weights.slice(offset, offset + length),
+          shape: [...shape],
+        });
+    }
+  } finally {
+    file.close();
+  }
+}
+
+/**
+ * Reads a net that Keras saved as HDF5 (`model.save('x.h5')`).
+ *
+ * @throws ConfigError where it is no such file, or holds a net that cannot be had here
+ * @throws DamagedDataError where weights are missing or of another size
+ */
+export async function readKerasH5(path: string): Promise<TrainedModel> {
+  await checkSignature(path);
+  await h5wasm.ready;
+  let file: InstanceType<typeof h5wasm.File>;
+  try {
+    file = new h5wasm.File(path, 'r');
+  } catch (error) {
+    throw new DamagedDataError(`${path} is damaged: it cannot be read as HDF5`, { cause: error });
+  }
+  try {
+    return read(file, path);
+  } catch (error) {
+    if (error instanceof CrossfoldError) throw error;
+    throw new DamagedDataError(`${path} is damaged: it cannot be read as HDF5`, { cause: error });
+  } finally {
+    file.close();
+  }
+}
+
+/** The library writes pages of its own to stderr where a file is none of HDF5's, or cut off: looked at before. */
+async function checkSignature(path: string): Promise<void> {
+  const file = await open(path).catch((error: NodeJS.ErrnoException) => {
+    throw new ConfigError(`${path} ${error.code === 'ENOENT' ? 'is not there' : `cannot be read: ${error.message}`}`);
+  });
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(48), 0, 48, 0);
+    if (bytesRead < 48 || buffer.toString('latin1', 0, 8) !== '\x89HDF\r\n\x1a\n')
+      throw new ConfigError(`${path} is no HDF5 file; Keras writes one with model.save('name.h5')`);
+    // The superblock says where the file ends; its layout changed with version 2.
+    const end = buffer.readBigUInt64LE(buffer.readUInt8(8) < 2 ? 40 : 28);
+    const { size } = await file.stat();
+    if (end > BigInt(size)) throw new DamagedDataError(`${path} is cut off: it has ${size} of ${end} bytes`);
+  } finally {
+    await file.close();
+  }
+}
+
+function read(file: Group, path: string): TrainedModel {
+  const config = text(file, 'model_config');
+  if (config === undefined)
+    throw new ConfigError(`${path} has weights but no net; save it in Keras with model.save, not save_weights`);
+  const { inputShape, layers, names } = readModelConfig(config, path);
+  const [height = 1, width = 1, channels = 1] = inputShape;
+  const extras = Extras.safeParse(JSON.parse(text(file, extrasName) ?? 'null'));
+  const training =
+    extras.data?.training ??
+    TrainingSpec.parse({ epochs: 1, ...readTrainingConfig(text(file, 'training_config'), layers) });
+  const last = layers.findLast((layer) => layer.type === 'dense');
+  const outputs = Math.max(2, last?.units ?? 2);
+  const plan = planModel({ layers }, { height, width, channels }, outputs, training.loss);
+  const weights = new Float32Array(plan.weightCount);
+  plan.layers.forEach((layer, i) => {
+    const stored = layer.parameters.length === 0 ? new Map<string, Stored>() : storedOf(file, names[i] ?? '', path);
+    for (const { name, shape, offset } of layer.parameters) {
+      const own = name.slice(name.lastIndexOf('/') + 1);
+      const found = stored.get(own);
+      if (found === undefined || found.shape.join() !== shape.join())
+        throw new DamagedDataError(
+          `${path}: ${own} of layer ${names[i]} ${found === undefined ? 'is missing' : `is ${found.shape.join(' x ')}, not ${shape.join(' x ')}`}`,
+        );
+      weights.set(found.data, offset);
+    }
+  });
+  const known = extras.data?.classes.length === outputs ? extras.data : undefined;
+  const classes = known?.classes ?? Array.from({ length: outputs }, (_, i) => String(i));
+  return { plan, training, classes, decoding: known?.decoding, weights };
+}
+
+interface Stored {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** The weights of a layer by the last part of their names. */
+function storedOf(file: Group, layer: string, path: string): Map<string, Stored> {
+  const group = file.get(`model_weights/${layer}`);
+  const names =
+    group instanceof h5wasm.Group
+      ? z.array(z.string()).safeParse(group.get_attribute('weight_names', true))
+      : undefined;
+  if (!(group instanceof h5wasm.Group) || names === undefined || !names.success)
+    throw new DamagedDataError(`${path} has no weights of layer ${layer}`);
+  const stored = new Map<string, Stored>();
+  for (const name of names.data) {
+    const dataset = group.get(name);
+    if (!(dataset instanceof h5wasm.Dataset)) throw new DamagedDataError(`${path} lacks ${name} of layer ${layer}`);
+    const { value, shape } = dataset;
+    if (!(value instanceof Float32Array) || shape === null)
+      throw new DamagedDataError(`${path}: ${name} of layer ${layer} is not of float32 numbers`);
+    stored.set(name.slice(name.lastIndexOf('/') + 1).replace(/:\d+$/, ''), { shape, data: value });
+  }
+  return stored;
+}
+
+function text(group: Group, name: string): string | undefined {
+  if (!Object.hasOwn(group.attrs, name)) return undefined;
+  const value = group.get_attribute(name, true);
+  return typeof value === 'string' ? value : undefined;
+}
