@@ -8,9 +8,9 @@ import type { CommandContext } from '../cli/context.ts';
 import { remoteUrl } from '../cli/options.ts';
 import { ask } from '../cli/queries.ts';
 import { findRunFolder } from '../cli/run-folder.ts';
-import { bestFold, completedFolds } from '../results/aggregate.ts';
 import { readRun } from '../results/read-run.ts';
 import { modelFile } from '../results/run-folder.ts';
+import { bestFold, completedFolds } from '../results/select.ts';
 
 /** Which of an experiment's nets is meant. */
 export interface ModelChoice {
