@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { loadExperiment } from '@crossfold/coordinator/config/load';
 import { Exporter, seriesKeptMs } from '@crossfold/coordinator/metrics/exporter';
 import type { Broker } from '@crossfold/shared/broker/broker';
@@ -18,17 +21,28 @@ import { aJob } from '../support/records.ts';
 
 let server: TestBroker;
 let broker: Broker;
+let folder: string;
+const storageLimit = 256 * 2 ** 20;
 const over = new AbortController();
 const logger = createLogger({ service: 'test', env: { CROSSFOLD_LOG_LEVEL: 'silent' } });
 
 beforeAll(async () => {
-  server = await startBroker();
+  // An account with a limit, as the broker has it in containers.
+  folder = await mkdtemp(join(tmpdir(), 'crossfold-exporter-'));
+  const config = join(folder, 'nats.conf');
+  const limits = `{ max_mem: 64MB, max_file: ${storageLimit}, max_streams: 20, max_consumers: 100 }`;
+  await writeFile(
+    config,
+    `accounts { test { users: [{ user: t, password: t }], jetstream: ${limits} } }\nno_auth_user: t\n`,
+  );
+  server = await startBroker({ config });
   broker = await openBroker(server.url, 'test');
 });
 afterAll(async () => {
   over.abort();
   await broker.close();
   await server.stop();
+  await rm(folder, { recursive: true, force: true });
 });
 
 /** Reads until a text is there. */
@@ -138,7 +152,8 @@ describe('what a coordinator exposes', () => {
       'crossfold_waiting_seconds{for="a matching worker"} 0',
     ])
       expect(text.split('\n')).toContain(line);
-    const later = await reading(metrics, 'crossfold_broker_storage_bytes{kind="used"}');
+    const later = await reading(metrics, `crossfold_broker_storage_bytes{kind="limit"} ${storageLimit}`);
+    expect(later).toMatch(/crossfold_broker_storage_bytes\{kind="used"\} \d/);
     expect(later).toContain(
       'crossfold_trial_info{experiment="exp",trial="0",parameters="training.optimizer.learningRate=0.5, optimizer=sgd"} 1',
     );

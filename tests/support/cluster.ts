@@ -48,6 +48,7 @@ export async function startTrainingCluster(options: TrainingClusterOptions): Pro
       workers: options.workers,
       threads: options.threads ?? 1,
       exchange: options.exchange ?? 'auto',
+      http: { host: '127.0.0.1', port: 0 },
       env: { ...process.env, CROSSFOLD_LOG_LEVEL: 'debug', ...options.env },
       logger: createLogger({ service: 'test', to: join(folder, 'logs', 'cli.log') }),
       onFailure: (error) => failed.abort(error),

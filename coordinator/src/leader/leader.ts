@@ -39,6 +39,8 @@ export interface LeaderObserver {
   lead(view: View, signal: AbortSignal): void;
   /** All members of a job were lost; `again`: it is queued for another attempt. */
   lost(again: boolean): void;
+  /** Whether an experiment waits for a worker that could carry its jobs out. */
+  waits(experiment: string, waiting: boolean): void;
 }
 
 const roundEveryMs = 200;
@@ -121,7 +123,7 @@ class Rounds {
     this.#again.delete(experiment.id);
     const work = this.#experiments
       .advance(this.#context, experiment, this.#view, changed)
-      .then(() => void this.#waits.delete(experiment.id))
+      .then(() => this.#getsOn(experiment.id))
       .catch((error: unknown) => {
         this.#again.add(experiment.id);
         this.#sayWhy(experiment.id, error);
@@ -130,10 +132,16 @@ class Rounds {
     this.#busy.set(experiment.id, work);
   }
 
+  #getsOn(experiment: string): void {
+    this.#waits.delete(experiment);
+    this.#context.observer.waits(experiment, false);
+  }
+
   /** Why an experiment does not get on: to the log and to whoever follows it, again after a while if it stays so. */
   #sayWhy(experiment: string, error: unknown): void {
     const { broker, logger, now } = this.#context;
     const message = error instanceof Error ? error.message : String(error);
+    this.#context.observer.waits(experiment, error instanceof WaitingError);
     const said = this.#waits.get(experiment);
     if (said?.message === message && now() - said.at < sayAgainMs) return;
     this.#waits.set(experiment, { message, at: now() });

@@ -71,6 +71,8 @@ export class Exporter implements LeaderObserver {
   /** Parameters of trials, by the digest of their plan. */
   readonly #plans = new Map<string, TrialPlan['parameters']>();
   readonly #waits: Waits;
+  /** Experiments that the leader says wait for a worker. */
+  readonly #unserved = new Set<string>();
   #served: (() => void) | undefined;
 
   constructor(parts: ExporterParts) {
@@ -84,6 +86,7 @@ export class Exporter implements LeaderObserver {
     const { broker, logger } = this.#parts;
     this.#view = view;
     this.#news.clear();
+    this.#unserved.clear();
     const subscription = broker.nats.subscribe(allProgress, {
       callback: (error, message) => {
         if (error !== null || message.data.length > maxProgressBytes) return;
@@ -107,6 +110,11 @@ export class Exporter implements LeaderObserver {
   lost(again: boolean): void {
     this.#set.generationChanges.inc({ reason: 'lost' });
     if (again) this.#set.retries.inc({ what: 'job' });
+  }
+
+  waits(experiment: string, waiting: boolean): void {
+    if (waiting) this.#unserved.add(experiment);
+    else this.#unserved.delete(experiment);
   }
 
   #heard(event: JobNews['progress'] & object): void {
@@ -198,9 +206,10 @@ export class Exporter implements LeaderObserver {
       workerInfo.set({ worker, state, ...labels }, 1);
     }
     const identities = new Set(alive.map(({ identity }) => identity));
+    const running = (id: string): boolean => !isFinal(view.experiments.get(id)?.state ?? 'failed');
     const unserved =
       [...view.jobs.values()].some((job) => job.state === 'queued' && !identities.has(job.identity)) ||
-      [...view.experiments.values()].some(({ state }) => state === 'submitted' && alive.length === 0);
+      [...this.#unserved].some(running);
     // The leader says so to whoever follows the experiment.
     if (unserved) this.#served ??= this.#waits.begin(undefined, 'a matching worker');
     else this.#stopWaiting();
@@ -219,7 +228,7 @@ export class Exporter implements LeaderObserver {
     for (const state of JobState.options) set.jobs.set({ experiment, state }, standing.states.get(state) ?? 0);
     for (const { trial: number, states, accuracy } of standing.trials) {
       const trial = `${number}`;
-      for (const [state, count] of states) set.trialFolds.set({ experiment, trial, state }, count);
+      for (const state of JobState.options) set.trialFolds.set({ experiment, trial, state }, states.get(state) ?? 0);
       if (accuracy !== undefined) {
         set.trialMean.set({ experiment, trial }, accuracy.mean);
         set.trialStddev.set({ experiment, trial }, accuracy.std);

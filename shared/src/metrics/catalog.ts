@@ -73,9 +73,9 @@ export const catalog = {
   generationChanges: {
     kind: 'counter',
     name: 'crossfold_generation_changes_total',
-    help: 'Generations opened or closed, counted once each by whoever changed the record. started: a first or new group; joined: a member more; lost: members silent; left: a member was asked to end; narrowed: a member gave its seat up to another job; failed: an attempt threw.',
+    help: 'Generations opened or closed, counted once each by whoever changed the record. started: a first or new group; joined: a member more; lost: members silent; left: a member was asked to end; narrowed: a member gave its seat up to another job; reopened: the broker failed a member, and all began anew; failed: an attempt threw.',
     unit: 'count',
-    labels: { reason: ['started', 'joined', 'lost', 'left', 'narrowed', 'failed'] },
+    labels: { reason: ['started', 'joined', 'lost', 'left', 'narrowed', 'reopened', 'failed'] },
     services: both,
   },
   retries: {
@@ -212,7 +212,7 @@ export const catalog = {
   trialFolds: {
     kind: 'gauge',
     name: 'crossfold_trial_folds',
-    help: 'Folds of a trial by the state of their job; absent where there are none.',
+    help: 'Folds of a trial by the state of their job.',
     unit: 'count',
     labels: { experiment, trial, state: jobStates },
     services: coordinator,

@@ -162,11 +162,12 @@ function enter({ broker, worker, now, observer, drain }: JobContext, membership:
  * @throws DrainError where this worker is asked to leave before that
  */
 async function beginAnew(context: JobContext, { record, signal }: Generation, reason: Error): Promise<void> {
-  const { broker, worker, logger, waits, now, drain } = context;
+  const { broker, worker, logger, waits, now, drain, observer } = context;
   logger.warn({ err: reason }, 'the broker could not be used: the group begins anew once it can');
-  await insist(context, () =>
+  const opened = await insist(context, () =>
     broker.jobs.transition(record.id, (job) => reopen(job, worker, record.generation, stamp(now))),
   );
+  if (opened !== undefined) observer.changed('reopened', false);
   await waits.during(logger, 'word of a new generation', aborted(signal));
   if (signal.reason instanceof NotMemberError) throw signal.reason;
   await pause(anewAfterMs, drain);
