@@ -17,6 +17,7 @@ import { committedBoards, dashboardsFolder, queriesOf, rules, withVariables } fr
 
 const fixtures = resolve(import.meta.dirname, '../fixtures/metrics');
 const scrapeMs = 300;
+const parameter = 'training.optimizer.learningRate';
 
 /** Queries that have data only after something has gone wrong, and what. */
 const needsFailure: Readonly<Record<string, string>> = {
@@ -35,8 +36,6 @@ const needsFailure: Readonly<Record<string, string>> = {
 };
 /** What no cluster like this one shows, and where it is tested instead. */
 const elsewhere: Readonly<Record<string, string>> = {
-  'Sweep: Accuracy by $parameter: A': 'needs trials with parameters: exporter.test.ts',
-  'Sweep: variable parameter': 'needs trials with parameters: exporter.test.ts',
   'alert CrossfoldBrokerStorageFilling: crossfold_broker_storage_bytes{kind="limit"}':
     'needs an account with a limit: exporter.test.ts',
 };
@@ -65,9 +64,10 @@ describe.skipIf(withoutPrometheus)('Prometheus beside a cluster that trains', ()
 
   it('has data for every query of every board and rule, or it is on the list of those that need a failure', async () => {
     // Long enough for a few scrapes, whatever else the machine does.
-    const dataset = { name: 'mnist', limit: 2000 } as const;
+    const dataset = { name: 'mnist', limit: 1200 } as const;
+    const search = { method: 'grid', parameters: { [parameter]: [0.001, 0.0001] } } as const;
     const model = { preset: 'mnist-convnet' } as const;
-    const experiment = { ...smallExperiment, name: 'watched', dataset, model, workersPerJob: 2 } as const;
+    const experiment = { ...smallExperiment, name: 'watched', dataset, model, search, workersPerJob: 2 } as const;
     const training = { ...smallExperiment.training, epochs: 3 };
     const sampled = new Sampled(prometheus, 'watched');
     let over = false;
@@ -183,7 +183,7 @@ class Sampled {
     const variables = {
       experiment: found[0]?.metric.experiment ?? 'none',
       trial: '0',
-      parameter: 'any',
+      parameter,
       instance: '.*',
       host: '.*',
       gpu: '.*',
@@ -239,6 +239,7 @@ function configuration(folder: string, exporters: Server): [string, Record<strin
 /** What is shown at the end is what is in the results. */
 async function sameAsResults({ record, results }: FinishedRun, prometheus: TestPrometheus): Promise<void> {
   const [trial] = results.trials;
+  expect(results.trials).toHaveLength(2);
   const one = async (expr: string): Promise<number | undefined> => (await prometheus.query(expr))[0]?.value;
   const of = `experiment="${record.id}", trial="0"`;
   expect(await one(`crossfold_trial_accuracy_mean_ratio{${of}}`)).toBeCloseTo(trial?.summary?.accuracy?.mean ?? -1, 12);
@@ -256,10 +257,8 @@ async function sameAsResults({ record, results }: FinishedRun, prometheus: TestP
     expect(await one(accuracy)).toBe(fold.validation.accuracy);
   }
   // Every worker's own share, summed up, is every sample once.
-  const seen = (trial?.folds ?? []).reduce(
-    (sum, fold) => sum + (fold.status === 'completed' ? fold.samplesSeen : 0),
-    0,
-  );
+  const folds = results.trials.flatMap((one) => one.folds);
+  const seen = folds.reduce((sum, fold) => sum + (fold.status === 'completed' ? fold.samplesSeen : 0), 0);
   expect(await one('sum(crossfold_samples_total)')).toBe(seen);
-  expect(await one(`crossfold_jobs{experiment="${record.id}", state="completed"}`)).toBe(trial?.folds.length);
+  expect(await one(`crossfold_jobs{experiment="${record.id}", state="completed"}`)).toBe(folds.length);
 }
