@@ -242,7 +242,7 @@ export const Results = z
       .strictObject({
         trial: count,
         by: z.literal('accuracy'),
-        /** Trials that cannot be told apart from it: their `pAdjusted` is 0.05 or more. */
+        /** Completed trials that cannot be told apart from it: their `pAdjusted` is 0.05 or more. */
         undecided: z.array(count).readonly(),
         /** The smallest net whose mean accuracy is within one standard error of the best; often the best itself. */
         oneStandardError: count,

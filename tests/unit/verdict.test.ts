@@ -156,7 +156,13 @@ describe('in words', () => {
 
   it('trials that ended too early are counted', () => {
     const ended = Object.fromEntries([1, 2, 3, 4].map((fold) => [`1.${fold}`, { state: 'pruned' as const }]));
-    expect(words({ trials: trials(0.9, 0.3), ended })).toContain('1 trial ended before it could be compared.');
+    expect(words({ trials: trials(0.9, 0.3), ended })).toContain('1 trial was stopped early by the search.');
+    const failed = words({
+      trials: trials(0.9, 0.8, 0.8, 0.8),
+      ended: { '1.0': { state: 'failed' }, '2.1': { state: 'failed' } },
+    });
+    expect(failed).toContain('2 trials were ended by failures.');
+    expect(failed).toMatch(/^Trial 0 .*(better than the other trial|but trial 3 and it)/);
   });
 
   it('a smaller net that does as well is named, with what it costs', () => {

@@ -1,4 +1,4 @@
-import type { NestedResult, Results } from '@crossfold/shared/results';
+import type { NestedResult, Results, TrialResult } from '@crossfold/shared/results';
 import { count, interval, points, whole } from './text.ts';
 import { significance } from './verdict.ts';
 
@@ -15,26 +15,28 @@ export function rankingText({ trials, best, split, nested }: Results): readonly 
     return [
       `Trial ${best.trial} has the highest accuracy. With a single split it cannot be told whether the trials differ by more than chance; k-fold cross-validation can.`,
     ];
-  const compared = others.filter(({ comparison }) => comparison !== undefined);
+  const compared = others.filter(({ status, comparison }) => status === 'completed' && comparison !== undefined);
   const worse = compared.filter(({ comparison }) => (comparison?.pAdjusted ?? 1) < significance);
-  const unknown = others.length - compared.length;
   return [
-    ...undecidedText(best, compared.length, worse.length),
-    ...(unknown === 0
-      ? []
-      : [`${count(unknown, 'trial')} ended before ${unknown === 1 ? 'it' : 'they'} could be compared.`]),
+    ...undecidedText(best, compared.length, worse.length, compared.length === others.length),
+    ...endedText(others),
     ...smallestText({ trials, best }),
     'The best of several trials looks better than it is, because it was chosen by these very scores; an honest figure for it is that on a test set, or of a nested evaluation.',
   ];
 }
 
-function undecidedText(best: NonNullable<Results['best']>, compared: number, worse: number): string[] {
+function undecidedText(
+  best: NonNullable<Results['best']>,
+  compared: number,
+  worse: number,
+  isWhole: boolean,
+): string[] {
   const { trial, undecided } = best;
   if (compared === 0) return [];
   const by = 'by a paired comparison on the same folds';
   if (undecided.length === 0)
     return [
-      `Trial ${trial} is better than ${compared === 1 ? 'the other trial' : `each of the other ${compared} trials`} by more than chance explains, ${by}.`,
+      `Trial ${trial} is better than ${compared === 1 ? 'the other trial' : `each of the other ${compared} trials`}${isWhole ? '' : ' that ran to the end'} by more than chance explains, ${by}.`,
     ];
   const named =
     undecided.length === 1
@@ -44,8 +46,19 @@ function undecidedText(best: NonNullable<Results['best']>, compared: number, wor
         : `${undecided.length} other trials`;
   const rest = worse === 0 ? '' : `; ${worse === 1 ? 'one trial is' : `${worse} trials are`} worse by more than that`;
   return [
-    `Trial ${trial} has the highest mean, but ${named} and it cannot be told apart: ${by}, such differences come about by chance${rest}.`,
+    `Trial ${trial} has the highest mean, but ${named} and it cannot be told apart: ${by}, such differences may well be chance${rest}.`,
   ];
+}
+
+const endings = { pruned: 'stopped early by the search', failed: 'ended by failures', cancelled: 'cancelled' } as const;
+
+/** Trials that did not run to their end, and were not compared. */
+function endedText(others: readonly TrialResult[]): string[] {
+  const parts = (['pruned', 'failed', 'cancelled'] as const).flatMap((status) => {
+    const n = others.filter((trial) => trial.status === status).length;
+    return n === 0 ? [] : [`${count(n, 'trial')} ${n === 1 ? 'was' : 'were'} ${endings[status]}`];
+  });
+  return parts.length === 0 ? [] : [`${parts.join(', ')}.`];
 }
 
 function smallestText({ trials, best }: { trials: Results['trials']; best: NonNullable<Results['best']> }): string[] {

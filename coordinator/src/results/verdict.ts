@@ -40,7 +40,8 @@ export function judge(trials: readonly TrialResult[], nested?: NestedResult): Ve
     return { ...trial, comparison: { ...comparison, pAdjusted: adjusted.shift() ?? 1 } };
   });
   const undecided = compared.filter(
-    ({ comparison }) => comparison !== undefined && comparison.pAdjusted >= significance,
+    ({ status, comparison }) =>
+      status === 'completed' && comparison !== undefined && comparison.pAdjusted >= significance,
   );
   return {
     best: {
