@@ -1,11 +1,7 @@
+import { outputsPerSample } from '@crossfold/shared/metrics/scores';
 import { keyedRandom } from '@crossfold/shared/rng';
 import type { EngineSession } from '@crossfold/worker/engine/session';
-import {
-  outputsPerSample,
-  readValidation,
-  validationLength,
-  validationNodes,
-} from '@crossfold/worker/engine/validation';
+import { readValidation, validationLength, validationNodes } from '@crossfold/worker/engine/validation';
 import { completeSubtrees, NodeSum } from '@crossfold/worker/exchange/tree';
 
 export interface PlainEngineOptions {

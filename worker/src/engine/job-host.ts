@@ -1,3 +1,4 @@
+import { outputsPerSample } from '@crossfold/shared/metrics/scores';
 import { gather } from '../data/batches.ts';
 import { prefetchedSlices } from '../data/prefetched-slices.ts';
 import type { SliceSource } from '../data/slices.ts';
@@ -7,7 +8,7 @@ import { completeSubtrees, NodeSum } from '../exchange/tree.ts';
 import type { EngineState } from '../job/state.ts';
 import type { Engine } from './engine.ts';
 import type { Gradient, NodeVector, SessionFacts, SessionOptions, StepFacts } from './session.ts';
-import { outputsPerSample, validationLength, validationNodes } from './validation.ts';
+import { validationLength, validationNodes } from './validation.ts';
 
 /** Samples that are evaluated in one call; fixed, so that a sample's outputs never depend on the group. */
 const evaluationBatch = 256;

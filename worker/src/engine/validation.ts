@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { outputsPerSample } from '@crossfold/shared/metrics/scores';
 import type { SliceRange } from '../exchange/tree.ts';
 import { completeSubtrees } from '../exchange/tree.ts';
 import type { NodeVector } from './session.ts';
@@ -8,7 +9,6 @@ import type { NodeVector } from './session.ts';
  * digest of the weights of the member that evaluated it. Every number is non-zero in one member's vector only, so that
  * the sum over the group is exact in any order, and the same for a group of any size.
  */
-export const outputsPerSample = 3;
 const digestsPerSlice = 2;
 
 export const validationLength = (samples: number, slices: number): number =>

@@ -1,5 +1,6 @@
 import { isFinal } from '@crossfold/shared/jobs/records';
 import cliProgress from 'cli-progress';
+import { percent } from '../../results/text.ts';
 import type { Output } from '../context.ts';
 import type { Display } from './display.ts';
 import {
@@ -12,7 +13,7 @@ import {
   overall,
   type ProgressState,
 } from './state.ts';
-import { duration, finalLine, linesOf, overallLine, percent, rate } from './text.ts';
+import { duration, finalLine, linesOf, overallLine, rate } from './text.ts';
 
 const redrawMs = 250;
 const barCells = 24;

@@ -1,5 +1,6 @@
 import { isFinal } from '@crossfold/shared/jobs/records';
 import type { ProgressEvent } from '@crossfold/shared/progress';
+import { percent } from '../../results/text.ts';
 import type { JobView, ProgressState } from './state.ts';
 import { jobEtaMs, labelOf, overall } from './state.ts';
 
@@ -13,7 +14,6 @@ export function duration(ms: number): string {
     : `${Math.floor(minutes / 60)}:${pad(minutes % 60)}:${pad(seconds % 60)}`;
 }
 
-export const percent = (ratio: number): string => `${(100 * ratio).toFixed(2)} %`;
 export const rate = (perSecond: number): string => `${Math.round(perSecond).toLocaleString('en-US')} images/s`;
 const left = (ms: number | undefined): string[] => (ms === undefined ? [] : [`${duration(ms)} left`]);
 const join = (...parts: readonly (string | readonly string[])[]): string => parts.flat().join(', ');
