@@ -1,22 +1,18 @@
 /**
- * How fast a group sums a gradient, beside what the wire gives: `npm run bench -- exchange`. Each member is a process;
+ * How fast a group sums a gradient, beside what the wire gives: `npm run bench -- exchange [--json FILE]`. Each member is a process;
  * the wire is measured in the same run, between two processes that send each other the same bytes in turn (over TCP;
  * over the broker with the piece size that does best).
  */
-import type { ChildProcess } from 'node:child_process';
-import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
-import { cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { findBroker } from '@crossfold/coordinator/cluster/find-broker';
 import { connectBroker } from '@crossfold/shared/broker/connection';
 import type { GroupView } from '@crossfold/worker/exchange/exchange';
 import { openExchange } from '@crossfold/worker/exchange/exchange';
 import { DirectListener } from '@crossfold/worker/exchange/listener';
 import { completeSubtrees, rankRange } from '@crossfold/worker/exchange/tree';
 import type { NatsConnection } from 'nats';
+import { Member, machine, median, option, say, table, tasks, withBroker } from './support/cluster.ts';
 
 /** Elements of the gradients of the MNIST net and of the cats-and-dogs net, both with their four trailing sums. */
 const vectors = [
@@ -41,9 +37,6 @@ interface Place {
   readonly view: GroupView;
 }
 
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
-
 async function timed(rounds: number, round: (i: number) => Promise<void>): Promise<number> {
   const times: number[] = [];
   // Enough for the compiler to have done its work, and for buffers to have been used before.
@@ -59,78 +52,43 @@ async function timed(rounds: number, round: (i: number) => Promise<void>): Promi
 // ---- in the parent ----------------------------------------------------------------------------------------------
 
 async function main(): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'crossfold-bench-'));
-  const broker = spawn(await findBroker(process.env), ['-a', '127.0.0.1', '-p', '-1', '-sd', folder], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  try {
-    const url = `nats://127.0.0.1:${await portOf(broker)}`;
-    console.log(`${cpus().length} cores, ${cpus()[0]?.model}, Node ${process.version}; milliseconds, medians`);
+  const report: Record<string, unknown>[] = [];
+  const wires: Record<string, unknown>[] = [];
+  const { cores, cpu, node } = machine();
+  console.log(`${cores} cores, ${cpu}, Node ${node}; milliseconds, medians`);
+  await withBroker(async (url) => {
     for (const { name, length, rounds } of vectors) {
       const bytes = 4 * length;
       const tcp = await pair(url, { role: 'tcp', bytes, rounds, port: undefined });
       const overBroker: { piece: number; ms: number }[] = [];
       for (const piece of pieces)
         overBroker.push({ piece, ms: await pair(url, { role: 'nats', bytes, rounds, piece, first: false }) });
-      const best = overBroker.toSorted((a, b) => a.ms - b.ms)[0];
+      const best = overBroker.toSorted((a, b) => a.ms - b.ms)[0] ?? { piece: 0, ms: Number.NaN };
+      wires.push({ vector: name, bytes, tcpPingPong: tcp, brokerPingPong: best.ms, piece: best.piece });
       console.log(
-        `\n${name}: ping-pong over TCP ${tcp.toFixed(2)}, over the broker ${best?.ms.toFixed(2)} (in pieces of ${(best?.piece ?? 0) / 1024} KB)`,
+        `\n${name}: ping-pong over TCP ${tcp.toFixed(2)}, over the broker ${best.ms.toFixed(2)} (in pieces of ${best.piece / 1024} KB)`,
       );
-      console.log('members  transport  all-reduce  / ping-pong   MB/s a member');
+      const rows: string[][] = [];
       for (const mode of ['direct', 'nats'] as const)
         for (const size of [2, 3, 4]) {
           const ms = await group(url, size, { role: 'member', mode, length, rounds });
-          const ratio = ms / (mode === 'direct' ? tcp : (best?.ms ?? Number.NaN));
-          const rate = bytes / 1e6 / (ms / 1e3);
-          console.log(
-            [
-              String(size).padStart(7),
-              mode.padStart(10),
-              ms.toFixed(2).padStart(11),
-              ratio.toFixed(2).padStart(12),
-              rate.toFixed(0).padStart(15),
-            ].join(' '),
-          );
+          const ratio = ms / (mode === 'direct' ? tcp : best.ms);
+          const megabytesPerSecond = bytes / 1e6 / (ms / 1e3);
+          report.push({ vector: name, members: size, transport: mode, ms, ratio, megabytesPerSecond });
+          rows.push([String(size), mode, ms.toFixed(2), ratio.toFixed(2), megabytesPerSecond.toFixed(0)]);
         }
+      console.log(table(['members', 'transport', 'all-reduce', '/ ping-pong', 'MB/s a member'], rows));
     }
-  } finally {
-    broker.kill();
-    await once(broker, 'exit');
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
-async function portOf(broker: ChildProcess): Promise<number> {
-  let log = '';
-  for await (const text of broker.stderr ?? []) {
-    log += String(text);
-    const port = /Listening for client connections on [^\n]*:(\d+)/.exec(log)?.[1];
-    if (port !== undefined && log.includes('Server is ready')) {
-      // Not to be left unread: the pipe would fill up.
-      broker.stderr?.resume();
-      return Number(port);
-    }
-  }
-  throw new Error(`nats-server ended: ${log}`);
-}
-
-function start(task: Assignment): ChildProcess {
-  const child = fork(new URL(import.meta.url).pathname, ['member'], { stdio: 'inherit' });
-  child.send(task);
-  return child;
-}
-
-const heard = async <T>(child: ChildProcess): Promise<T> => {
-  const ended = once(child, 'exit').then(([code]) => {
-    throw new Error(`a process of the benchmark ended with ${code}`);
   });
-  const [message] = await Promise.race([once(child, 'message'), ended]);
-  return message as T;
-};
+  const file = option('json');
+  if (file !== undefined)
+    await writeFile(file, `${JSON.stringify({ machine: machine(), wires, exchange: report }, undefined, 2)}\n`);
+}
 
 async function group(url: string, size: number, task: Extract<Task, { role: 'member' }>): Promise<number> {
-  const children = Array.from({ length: size }, () => start({ ...task, url }));
-  const addresses = await Promise.all(children.map((child) => heard<{ host: string; port: number }>(child)));
+  const members = Array.from({ length: size }, () => new Member(import.meta.url));
+  for (const member of members) member.tell({ ...task, url } satisfies Assignment);
+  const addresses = await Promise.all(members.map((m) => m.hear<{ host: string; port: number }>()));
   const view = {
     job: `bench.train.0.0.${performance.now().toFixed(0)}`,
     generation: 1,
@@ -138,47 +96,37 @@ async function group(url: string, size: number, task: Extract<Task, { role: 'mem
     slices: 4,
     secret: 'bench',
   };
-  for (const [rank, child] of children.entries()) child.send({ view: { ...view, rank } } satisfies Place);
-  const times = await Promise.all(children.map((child) => heard<number>(child)));
-  await leave(children);
+  for (const [rank, member] of members.entries()) member.tell({ view: { ...view, rank } } satisfies Place);
+  const times = await Promise.all(members.map((m) => m.hear<number>()));
+  await Promise.all(members.map((m) => m.leave()));
   return Math.max(...times);
 }
 
 async function pair(url: string, task: Extract<Task, { role: 'tcp' | 'nats' }>): Promise<number> {
-  const second = start({ ...task, url });
-  const port = await heard<number>(second);
-  const first = start(task.role === 'tcp' ? { ...task, url, port } : { ...task, url, first: true });
-  const ms = await heard<number>(first);
-  await leave([first, second]);
+  const [first, second] = [new Member(import.meta.url), new Member(import.meta.url)];
+  second.tell({ ...task, url } satisfies Assignment);
+  const port = await second.hear<number>();
+  first.tell((task.role === 'tcp' ? { ...task, url, port } : { ...task, url, first: true }) satisfies Assignment);
+  const ms = await first.hear<number>();
+  await Promise.all([first.leave(), second.leave()]);
   return ms;
-}
-
-async function leave(children: readonly ChildProcess[]): Promise<void> {
-  await Promise.all(
-    children.map(async (child) => {
-      const gone = once(child, 'exit');
-      child.disconnect();
-      await gone;
-    }),
-  );
 }
 
 // ---- in its processes -------------------------------------------------------------------------------------------
 
-const say = (message: unknown): void => {
-  process.send?.(message as object);
-};
-
-async function child(): Promise<void> {
-  process.once('disconnect', () => process.exit(0));
-  const [task] = (await once(process, 'message')) as [Assignment];
+async function member(): Promise<void> {
+  const told = tasks<Assignment | Place>();
+  const task = (await told.next()).value;
+  if ('view' in task) throw new Error('a member is told first what it is to do');
   if (task.role === 'tcp')
     return task.port === undefined ? tcpPong(task.bytes) : tcpPing(task.port, task.bytes, task.rounds);
   const nats = await connectBroker(task.url, 'bench');
   if (task.role === 'nats') return natsPingPong(nats, task);
   const listener = await DirectListener.open();
   say(listener.address);
-  const [{ view }] = (await once(process, 'message')) as [Place];
+  const place = (await told.next()).value;
+  if (!('view' in place)) throw new Error('a member is told its place in the group');
+  const { view } = place;
   const { signal } = new AbortController();
   const exchange = await openExchange(view, { nats, mode: task.mode, listener }, signal);
   const [node] = completeSubtrees(view.slices, rankRange(view.rank, view.members.length, view.slices));
@@ -264,4 +212,4 @@ async function natsPingPong(nats: NatsConnection, task: Extract<Task, { role: 'n
   );
 }
 
-await (process.argv[2] === 'member' ? child() : main());
+await (process.argv[2] === 'member' ? member() : main());
