@@ -1,5 +1,6 @@
 /**
- * How fast a group sums a gradient, beside what the wire gives: `npm run bench -- exchange [--json FILE]`. Each member is a process;
+ * How fast a group sums a gradient, beside what the wire gives: `npm run bench -- exchange [--vector 13.8] [--transport
+ * direct|nats] [--members N] [--json FILE]`. Each member is a process;
  * the wire is measured in the same run, between two processes that send each other the same bytes in turn (over TCP;
  * over the broker with the piece size that does best).
  */
@@ -57,7 +58,7 @@ async function main(): Promise<void> {
   const { cores, cpu, node } = machine();
   console.log(`${cores} cores, ${cpu}, Node ${node}; milliseconds, medians`);
   await withBroker(async (url) => {
-    for (const { name, length, rounds } of vectors) {
+    for (const { name, length, rounds } of vectors.filter((v) => v.name.startsWith(option('vector') ?? ''))) {
       const bytes = 4 * length;
       const tcp = await pair(url, { role: 'tcp', bytes, rounds, port: undefined });
       const overBroker: { piece: number; ms: number }[] = [];
@@ -69,8 +70,8 @@ async function main(): Promise<void> {
         `\n${name}: ping-pong over TCP ${tcp.toFixed(2)}, over the broker ${best.ms.toFixed(2)} (in pieces of ${best.piece / 1024} KB)`,
       );
       const rows: string[][] = [];
-      for (const mode of ['direct', 'nats'] as const)
-        for (const size of [2, 3, 4]) {
+      for (const mode of (['direct', 'nats'] as const).filter((m) => m === (option('transport') ?? m)))
+        for (const size of [2, 3, 4].filter((n) => n === Number(option('members') ?? n))) {
           const ms = await group(url, size, { role: 'member', mode, length, rounds });
           const ratio = ms / (mode === 'direct' ? tcp : best.ms);
           const megabytesPerSecond = bytes / 1e6 / (ms / 1e3);

@@ -1,6 +1,6 @@
 /**
- * What a second worker is worth in one job: `npm run bench -- scaling [--net NAME] [--rounds N] [--pause MS] [--json
- * FILE]`. Two processes with an engine each take train steps by themselves, side by side, and as a group over each
+ * What a second worker is worth in one job: `npm run bench -- scaling [--net NAME] [--rounds N] [--steps N]
+ * [--pause MS] [--json FILE]`. Two processes with an engine each take train steps by themselves, side by side, and as a group over each
  * transport, in turns of a few steps in one run, so that whatever else the machine does falls on all of them alike.
  * Data are random: only sizes matter.
  */
@@ -28,7 +28,7 @@ interface Net {
   readonly classes: number;
   readonly batchSize: number;
   readonly loss?: 'binaryCrossentropy';
-  /** Steps of a turn, after two to warm up. */
+  /** Steps of a turn, after one to warm up. */
   readonly steps: number;
   readonly rounds: number;
 }
@@ -56,7 +56,7 @@ const nets: Readonly<Record<string, Net>> = {
   },
 };
 const slices = 4;
-const warmUp = 2;
+const warmUp = 1;
 
 type Way = 'alone' | 'side by side' | 'direct' | 'nats';
 const ways: readonly Way[] = ['alone', 'side by side', 'direct', 'nats'];
@@ -65,6 +65,7 @@ interface Task {
   readonly kind: 'open' | 'turn';
   readonly url: string;
   readonly net: string;
+  readonly steps: number;
   readonly mode: 'nats' | 'direct';
   readonly view: GroupView;
 }
@@ -134,7 +135,8 @@ async function measure(url: string, name: string, net: Net): Promise<Record<Way,
     slices,
     secret: 'bench',
   };
-  const task = { url, net: name, mode: 'nats', view } as const;
+  const steps = Number(option('steps') ?? net.steps);
+  const task = { url, net: name, steps, mode: 'nats', view } as const;
   try {
     for (const member of members) member.tell({ ...task, kind: 'open' } satisfies Task);
     const addresses = await Promise.all(members.map((m) => m.hear<{ host: string; port: number }>()));
@@ -175,7 +177,7 @@ async function member(): Promise<void> {
   let session: EngineSession | undefined;
   // A peer may still lack something of the last sum: a turn ends when the next one begins.
   let end = async (): Promise<void> => undefined;
-  for await (const { kind, url, net: name, mode, view } of tasks<Task>()) {
+  for await (const { kind, url, net: name, steps, mode, view } of tasks<Task>()) {
     const net = nets[name];
     if (net === undefined) throw new Error(`no net ${name}`);
     const training = TrainingSpec.parse({
@@ -216,19 +218,19 @@ async function member(): Promise<void> {
       now,
       observer: observers([{ stepped: note }]),
     };
-    const steps: number[] = [];
-    for (let i = 0; i < net.steps + warmUp; i++) {
+    const took: number[] = [];
+    for (let i = 0; i < steps + warmUp; i++) {
       const action = actionAt({ epochs: 1000, stepsPerEpoch: 1_000_000 }, state.position);
       if (action.kind !== 'step') throw new Error('an epoch has no end');
       const started = now();
       state = await trainStep(state, action, session, training, place);
-      steps.push(now() - started);
+      took.push(now() - started);
     }
     end = async () => {
       await exchange.close();
       await nats.close();
     };
-    say(times.map((t, i) => ({ ...t, step: steps[i] ?? Number.NaN })).slice(warmUp));
+    say(times.map((t, i) => ({ ...t, step: took[i] ?? Number.NaN })).slice(warmUp));
   }
 }
 
