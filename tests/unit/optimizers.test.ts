@@ -16,7 +16,8 @@ describe('ten updates, as in Keras', () => {
         const gradient = Float32Array.from(given);
         if (clip !== undefined) clipGradient(gradient, [everything], clip);
         optimizer.apply({ weights, gradient, state, learningRate: spec.learningRate, step: i + 1 }, everything);
-        expect(relativeError(weights, steps[i] ?? [])).toBeLessThan(1e-6);
+        // Keras rounds to float32 after every operation, ours once an update.
+        expect(relativeError(weights, steps[i] ?? [])).toBeLessThan(2e-6);
       });
     },
   );
