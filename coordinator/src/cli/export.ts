@@ -2,10 +2,10 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ConfigError } from '@crossfold/shared/errors';
 import type { TrainedModel } from '@crossfold/shared/model/model-file';
-import { InvalidArgumentError, Option } from 'commander';
+import { Option } from 'commander';
 import { findModel } from '../models/find-model.ts';
 import type { Register } from './options.ts';
-import { examples, natsOption, wholeNumber } from './options.ts';
+import { examples, foldOption, natsOption, wholeNumber } from './options.ts';
 
 const formats = ['h5', 'tfjs', 'savedmodel'] as const;
 type Format = (typeof formats)[number];
@@ -29,11 +29,7 @@ export const registerExport: Register = (program, context) => {
     .argument('<id|folder>', "the experiment's id, its run's folder, or a .safetensors or .h5 file")
     .addOption(new Option('--format <format>', 'what to write').choices([...formats]).makeOptionMandatory())
     .option('--trial <n>', 'the trial (default: the best one)', wholeNumber(0))
-    .addOption(
-      new Option('--fold <fold>', "a fold's number, best, or refit: trained on all folds")
-        .argParser(foldOption)
-        .default('best', 'best'),
-    )
+    .addOption(foldOption())
     .requiredOption('--out <path>', 'the file to write (h5), or the folder (tfjs, savedmodel)')
     .addOption(natsOption())
     .addHelpText(
@@ -66,10 +62,4 @@ async function write(format: Format, out: string, model: TrainedModel): Promise<
       allowed: code === 'EISDIR' ? 'is a folder' : `cannot be written (${code})`,
     });
   }
-}
-
-function foldOption(text: string): 'best' | 'refit' | number {
-  if (text === 'best' || text === 'refit') return text;
-  if (!/^\d+$/.test(text)) throw new InvalidArgumentError("It must be a fold's number, best or refit.");
-  return Number(text);
 }

@@ -6,9 +6,11 @@ import { registerCancel } from './cancel.ts';
 import type { CommandContext } from './context.ts';
 import { processContext } from './context.ts';
 import { registerCoordinator } from './coordinator.ts';
+import { registerEvaluate } from './evaluate.ts';
 import { registerExport } from './export.ts';
 import { registerInspect } from './inspect.ts';
 import { registerList } from './list.ts';
+import { registerPredict } from './predict.ts';
 import { registerReport } from './report.ts';
 import { registerResume } from './resume.ts';
 import { registerRun } from './run.ts';
@@ -28,6 +30,8 @@ const verbs = [
   registerResume,
   registerReport,
   registerExport,
+  registerEvaluate,
+  registerPredict,
   registerInspect,
   registerUp,
   registerCoordinator,

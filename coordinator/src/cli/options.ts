@@ -36,6 +36,16 @@ export const jsonOption = (): Option => new Option('--json', 'print one JSON doc
 export const workersOption = (): Option =>
   new Option('--workers <n>', 'workers of the embedded cluster (default: one a core)').argParser(wholeNumber(1, 1024));
 
+/** `--fold`, for a net of a finished experiment. */
+export const foldOption = (): Option =>
+  new Option('--fold <fold>', "a fold's number, best, or refit: trained on all folds")
+    .argParser((text: string): 'best' | 'refit' | number => {
+      if (text === 'best' || text === 'refit') return text;
+      if (!/^\d+$/.test(text)) throw new InvalidArgumentError("It must be a fold's number, best or refit.");
+      return Number(text);
+    })
+    .default('best', 'best');
+
 export const exchangeOption = (): Option =>
   new Option('--exchange <transport>', 'how gradients travel').choices(['auto', 'nats', 'direct']).default('auto');
 

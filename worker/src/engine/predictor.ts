@@ -16,6 +16,13 @@ export interface Activation {
   readonly values: Float32Array;
 }
 
+/** A program with the memory that its arguments lie in. */
+interface Ready {
+  readonly program: Compiled;
+  readonly x: HostTensor<Float32Array>;
+  readonly labels: HostTensor<Int32Array>;
+}
+
 /** Predictions of a trained net. */
 export class Predictor {
   /** Numbers that the net gives for a picture. */
@@ -24,7 +31,7 @@ export class Predictor {
   readonly #model: TrainedModel;
   readonly #network: Network;
   readonly #weights: HostTensor<Float32Array>;
-  readonly #programs = new Map<string, { program: Compiled; x: HostTensor<Float32Array> }>();
+  readonly #programs = new Map<string, Ready>();
 
   constructor(loaded: LoadedTensorFlow, model: TrainedModel) {
     const { plan, training, weights } = model;
@@ -49,6 +56,27 @@ export class Predictor {
       network.head.outputs(ops, outputOf(passes, passes.length - 1)),
     ]);
     return floats(outputs);
+  }
+
+  /**
+   * The net's outputs, and the loss of each sample without the penalties of regularisers.
+   *
+   * @param labels class of each sample
+   */
+  evaluate(x: Float32Array, labels: Int32Array): { readonly outputs: Float32Array; readonly losses: Float32Array } {
+    const network = this.#network;
+    const samples = labels.length;
+    const [outputs, losses] = this.#run(
+      `evaluation of ${samples} samples`,
+      samples,
+      x,
+      (passes, ops, given) => {
+        const last = outputOf(passes, passes.length - 1);
+        return [network.head.outputs(ops, last), network.head.loss(ops, last, given)[0]];
+      },
+      labels,
+    );
+    return { outputs: floats(outputs), losses: floats(losses) };
   }
 
   /** What comes out of each layer for one picture, activation included; of the last one, the net's output. */
@@ -76,9 +104,10 @@ export class Predictor {
   }
 
   dispose(): void {
-    for (const { program, x } of this.#programs.values()) {
+    for (const { program, x, labels } of this.#programs.values()) {
       program.dispose();
       x.dispose();
+      labels.dispose();
     }
     this.#programs.clear();
     this.#weights.dispose();
@@ -88,7 +117,8 @@ export class Predictor {
     name: string,
     samples: number,
     x: Float32Array,
-    results: <T>(passes: readonly { readonly y: T }[], ops: Context<T>['ops']) => readonly T[],
+    results: <T>(passes: readonly { readonly y: T }[], ops: Context<T>['ops'], labels: T) => readonly T[],
+    labels?: Int32Array,
   ): TensorValues[] {
     const { binding } = this.#loaded;
     const { plan } = this.#model;
@@ -99,25 +129,29 @@ export class Predictor {
       const inputs = {
         weights: { dtype: 'float32', shape: [plan.weightCount] },
         x: { dtype: 'float32', shape: [samples, ...plan.inputShape] },
+        labels: { dtype: 'int32', shape: [samples] },
       } satisfies Record<string, InputSpec>;
       const described: Program = {
         name,
         inputs,
         build<T>(ops: Context<T>['ops'], given: Readonly<Record<string, T>>) {
-          const [first, weights] = [given.x, given.weights];
-          if (first === undefined || weights === undefined) throw new RangeError('pictures or weights are missing');
+          const { x: first, weights, labels: classes } = given;
+          if (first === undefined || weights === undefined || classes === undefined)
+            throw new RangeError('an argument is missing');
           const context: Context<T> = { ops, samples, device: network.device, training: false, mask: noMask };
-          return results(forward(context, network, first, unpack(ops, network, weights)), ops);
+          return results(forward(context, network, first, unpack(ops, network, weights)), ops, classes);
         },
       };
       ready = {
         program: compile(binding, described, () => undefined),
         x: HostTensor.float32(binding, inputs.x.shape),
+        labels: HostTensor.int32(binding, [samples]),
       };
       this.#programs.set(key, ready);
     }
     ready.x.values.set(x);
-    return ready.program.run({ weights: this.#weights.id(), x: ready.x.id() });
+    if (labels !== undefined) ready.labels.values.set(labels);
+    return ready.program.run({ weights: this.#weights.id(), x: ready.x.id(), labels: ready.labels.id() });
   }
 }
 

@@ -1,0 +1,88 @@
+import { ConfigError } from '@crossfold/shared/errors';
+import type { TrainedModel } from '@crossfold/shared/model/model-file';
+import { Option } from 'commander';
+import { evaluationText } from '../models/evaluation-text.ts';
+import type { Labelled, PartName } from '../models/labelled.ts';
+import { partNames } from '../models/labelled.ts';
+import type { Register } from './options.ts';
+import { examples, foldOption, jsonOption, natsOption, wholeNumber } from './options.ts';
+
+interface EvaluateOptions {
+  readonly part?: PartName;
+  readonly trial?: number;
+  readonly fold: 'best' | 'refit' | number;
+  readonly mistakes?: string;
+  readonly json?: boolean;
+  readonly nats?: string;
+}
+
+/** `evaluate MODEL DATASET`: scores of a trained net on a data set. */
+export const registerEvaluate: Register = (program, context) => {
+  program
+    .command('evaluate')
+    .summary('score a trained net on a data set')
+    .description(
+      'Scores a trained net on pictures whose classes are known: accuracy, loss, confusion matrix, precision, recall, F1, ROC AUC, how well its probabilities are calibrated, and its worst mistakes.',
+    )
+    .argument('<model>', "a run's folder or id, a .safetensors of its models, or Keras' .h5")
+    .argument('<dataset>', 'mnist, a folder of pictures (one folder a class), or a folder of IDX files')
+    .addOption(
+      new Option('--part <part>', 'what to score on (default: the test part where there is one, else all)').choices([
+        ...partNames,
+      ]),
+    )
+    .option('--trial <n>', 'the trial (default: the best one)', wholeNumber(0))
+    .addOption(foldOption())
+    .option('--mistakes <file>', 'write the worst mistakes as a picture (.png)')
+    .addOption(jsonOption())
+    .addOption(natsOption())
+    .addHelpText(
+      'after',
+      examples(
+        'evaluate runs/cats-dogs-baseline-20260101-120000-1a2b ../shared/data/cats_and_dogs_small',
+        'evaluate cats_and_dogs_small_1.h5 my/pictures --mistakes mistakes.png',
+        'evaluate runs/mnist-kfold-20260101-120000-1a2b mnist --json',
+      ),
+    )
+    .action(async (which: string, dataset: string, options: EvaluateOptions) => {
+      const { findModel } = await import('../models/find-model.ts');
+      const model = await findModel(which, options, context, options.nats);
+      const { openLabelled } = await import('../models/labelled.ts');
+      const { decodingOf, shapeOf, openPredictor } = await import('../models/open-predictor.ts');
+      const data = await openLabelled(dataset, options.part, shapeOf(model), decodingOf(model));
+      const classOf = matchClasses(model, data);
+      const { evaluate } = await import('../models/evaluation.ts');
+      const predictor = openPredictor(model);
+      let said = context.now();
+      const result = await evaluate(predictor, data, model.classes.length, classOf, (done) => {
+        if (context.now() - said < 5000) return;
+        said = context.now();
+        context.err.write(`evaluated ${done} of ${data.labels.length} pictures\n`);
+      });
+      predictor.dispose();
+      if (options.mistakes !== undefined) {
+        const { drawMistakes } = await import('../pictures/mistakes.ts');
+        await drawMistakes(options.mistakes, result.mistakes, model.classes, shapeOf(model), data);
+      }
+      const document = {
+        model: which,
+        dataset: data.name,
+        samples: data.labels.length,
+        classes: model.classes,
+        scores: result.scores,
+        calibration: result.calibration,
+        mistakes: result.mistakes,
+      };
+      context.out.write(options.json === true ? `${JSON.stringify(document)}\n` : evaluationText(document));
+    });
+};
+
+/** The net's class for each of the data set's: by name where the names are the same, else by number. */
+function matchClasses(model: TrainedModel, data: Labelled): number[] {
+  const byName = data.classes.map((name) => model.classes.indexOf(name));
+  if (!byName.includes(-1)) return byName;
+  if (data.classes.length === model.classes.length) return data.classes.map((_, i) => i);
+  throw new ConfigError(
+    `${data.name} has the classes ${data.classes.join(', ')}, and the net tells ${model.classes.join(', ')} apart`,
+  );
+}

@@ -1,0 +1,111 @@
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ConfigError } from '@crossfold/shared/errors';
+import type { Register } from './options.ts';
+import { examples, foldOption, jsonOption, natsOption, wholeNumber } from './options.ts';
+
+interface PredictOptions {
+  readonly trial?: number;
+  readonly fold: 'best' | 'refit' | number;
+  readonly json?: boolean;
+  readonly nats?: string;
+}
+
+const batch = 64;
+
+/** `predict MODEL IMAGE...`: what a trained net takes pictures for. */
+export const registerPredict: Register = (program, context) => {
+  program
+    .command('predict')
+    .summary('ask a trained net what pictures show')
+    .description('Says which class a trained net takes each picture for, and how sure it is.')
+    .argument('<model>', "a run's folder or id, a .safetensors of its models, or Keras' .h5")
+    .argument('<image...>', 'pictures (JPEG, PNG, WebP), or folders of them')
+    .option('--trial <n>', 'the trial (default: the best one)', wholeNumber(0))
+    .addOption(foldOption())
+    .addOption(jsonOption())
+    .addOption(natsOption())
+    .addHelpText(
+      'after',
+      examples(
+        'predict runs/cats-dogs-augmented-20260101-120000-1a2b my-cat.jpg my-dog.jpg',
+        'predict cats_and_dogs_small_1.h5 pictures/ --json',
+      ),
+    )
+    .action(async (which: string, images: readonly string[], options: PredictOptions) => {
+      const { findModel } = await import('../models/find-model.ts');
+      const model = await findModel(which, options, context, options.nats);
+      const files = await filesOf(images);
+      const { openPredictor, decodingOf, shapeOf } = await import('../models/open-predictor.ts');
+      const { readPictures } = await import('../models/labelled.ts');
+      const { rescaled } = await import('../models/evaluation.ts');
+      const { probabilitiesOf } = await import('@crossfold/shared/metrics/calibration');
+      const predictor = openPredictor(model);
+      const predictions: Prediction[] = [];
+      for (let from = 0; from < files.length; from += batch) {
+        const own = files.slice(from, from + batch);
+        const pictures = await readPictures(own, shapeOf(model), decodingOf(model));
+        const outputs = predictor.predict(rescaled(Buffer.concat(pictures)));
+        const probabilities = probabilitiesOf(outputs, predictor.outputs);
+        own.forEach((image, i) => {
+          const classes = model.classes.length;
+          predictions.push(predictionOf(image, model.classes, probabilities.subarray(i * classes, (i + 1) * classes)));
+        });
+      }
+      predictor.dispose();
+      context.out.write(
+        options.json === true
+          ? `${JSON.stringify({ model: which, classes: model.classes, predictions })}\n`
+          : predictionsText(predictions),
+      );
+    });
+};
+
+interface Prediction {
+  readonly image: string;
+  /** Name of the class. */
+  readonly class: string;
+  readonly probability: number;
+  /** Of each class by its name. */
+  readonly probabilities: Readonly<Record<string, number>>;
+}
+
+function predictionOf(image: string, classes: readonly string[], probabilities: Float32Array): Prediction {
+  const best = probabilities.indexOf(probabilities.reduce((most, p) => Math.max(most, p), Number.NEGATIVE_INFINITY));
+  return {
+    image,
+    class: classes[best] ?? String(best),
+    probability: probabilities[best] ?? 0,
+    probabilities: Object.fromEntries(classes.map((name, i) => [name, probabilities[i] ?? 0])),
+  };
+}
+
+function predictionsText(predictions: readonly Prediction[]): string {
+  const width = Math.max(...predictions.map(({ image }) => image.length));
+  const most = Math.max(...predictions.map((prediction) => prediction.class.length));
+  return predictions
+    .map(
+      (p) => `${p.image.padEnd(width)}  ${p.class.padEnd(most)}  ${(100 * p.probability).toFixed(2).padStart(6)} %\n`,
+    )
+    .join('');
+}
+
+/** The pictures that are meant: of folders, those that lie in them. */
+async function filesOf(images: readonly string[]): Promise<string[]> {
+  const { hasImageEnding } = await import('@crossfold/worker/data/decode-image');
+  const files: string[] = [];
+  for (const image of images) {
+    const isFolder = await stat(image).then(
+      (s) => s.isDirectory(),
+      () => false,
+    );
+    if (!isFolder) {
+      files.push(image);
+      continue;
+    }
+    const inside = (await readdir(image)).filter(hasImageEnding).sort();
+    if (inside.length === 0) throw new ConfigError(`${image} holds no pictures (JPEG, PNG or WebP)`);
+    files.push(...inside.map((name) => join(image, name)));
+  }
+  return files;
+}

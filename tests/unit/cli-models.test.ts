@@ -1,0 +1,216 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { main } from '@crossfold/coordinator/cli/main';
+import { LayerSpec } from '@crossfold/shared/config/layers';
+import { TrainingSpec } from '@crossfold/shared/config/training';
+import type { TrainedModel } from '@crossfold/shared/model/model-file';
+import { encodeModel } from '@crossfold/shared/model/model-file';
+import { planModel } from '@crossfold/shared/model/plan';
+import { readKerasH5 } from '@crossfold/worker/keras/h5';
+import sharp from 'sharp';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { fakeWorld } from '../support/fake-client.ts';
+import { writeFiles } from '../support/pictures.ts';
+
+let folder = '';
+let model = '';
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'crossfold-models-'));
+  model = join(folder, 'net.safetensors');
+  await writeFile(model, encodeModel(colourNet()));
+  const plain = (r: number, g: number, b: number) => ({ rgb: [r, g, b] as const });
+  await writeFiles(join(folder, 'set'), {
+    'train/blue/1.png': plain(0, 0, 250),
+    'train/red/1.png': plain(250, 0, 0),
+    'test/blue/1.png': plain(10, 10, 250),
+    'test/blue/2.png': plain(120, 10, 130),
+    'test/red/1.png': plain(250, 0, 10),
+    'test/red/wrong.png': plain(20, 0, 200),
+  });
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+/** A net that tells blue from red by the mean of the channels: p(red) = 1 / (1 + exp(-4 (red - blue))). */
+function colourNet(): TrainedModel {
+  const layers = [
+    { type: 'conv2d', filters: 3, kernelSize: 1, useBias: false },
+    { type: 'maxPooling2d' },
+    { type: 'globalAveragePooling2d' },
+    { type: 'dense', units: 1, activation: 'sigmoid' },
+  ].map((layer) => LayerSpec.parse(layer));
+  const training = TrainingSpec.parse({ epochs: 1, optimizer: { name: 'sgd' }, loss: 'binaryCrossentropy' });
+  const plan = planModel({ layers }, { height: 8, width: 8, channels: 3 }, 2, training.loss);
+  const weights = Float32Array.of(1, 0, 0, 0, 1, 0, 0, 0, 1, /* dense */ 4, 0, -4, /* bias */ 0);
+  const decoding = { fit: 'fill', kernel: 'linear', maxPixels: 1_000_000 } as const;
+  return { plan, training, classes: ['blue', 'red'], decoding, weights };
+}
+
+async function crossfold(...words: string[]): Promise<{ code: number; out: string; err: string }> {
+  const world = fakeWorld();
+  const code = await main(words, world.context);
+  return { code, out: world.out(), err: world.err() };
+}
+
+const red = (r: number, b: number): number => 1 / (1 + Math.exp((-4 * (r - b)) / 255));
+
+describe('predict', () => {
+  it('says what each picture shows, and how sure it is', async () => {
+    const { code, out } = await crossfold(
+      'predict',
+      model,
+      join(folder, 'set/test/red'),
+      join(folder, 'set/test/blue/2.png'),
+      '--json',
+    );
+    expect(code).toBe(0);
+    const { predictions } = z
+      .object({
+        predictions: z.array(
+          z.object({
+            image: z.string(),
+            class: z.string(),
+            probabilities: z.object({ red: z.number(), blue: z.number() }),
+          }),
+        ),
+      })
+      .parse(JSON.parse(out));
+    expect(predictions.map((p) => [p.image.slice(folder.length + 10), p.class])).toEqual([
+      ['red/1.png', 'red'],
+      ['red/wrong.png', 'blue'],
+      ['blue/2.png', 'blue'],
+    ]);
+    expect(predictions[0]?.probabilities.red).toBeCloseTo(red(250, 10), 5);
+    expect(predictions[1]?.probabilities.blue).toBeCloseTo(1 - red(20, 200), 5);
+    expect((await crossfold('predict', model, join(folder, 'set/test/red'))).out).toMatch(
+      /red\/1\.png +red +97\.74 %\n/,
+    );
+  });
+
+  it('names what it cannot use', async () => {
+    await writeFiles(folder, { 'notes.txt': 'x', 'broken.jpg': 'x' });
+    const { code, err } = await crossfold('predict', model, join(folder, 'no.png'), join(folder, 'broken.jpg'));
+    expect(code).toBe(2);
+    expect(err).toContain('no.png is not there; ');
+    expect(err).toContain('broken.jpg is something else, not a JPEG, PNG or WebP picture');
+    expect(await crossfold('predict', join(folder, 'nothing'), model)).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('there is no model at'),
+    });
+    expect(await crossfold('predict', join(folder, 'notes.txt'), model)).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('is damaged'),
+    });
+  });
+});
+
+describe('evaluate', () => {
+  it('scores the test part, and names the worst mistakes', async () => {
+    const sheet = join(folder, 'mistakes.png');
+    const { code, out } = await crossfold('evaluate', model, join(folder, 'set'), '--json', '--mistakes', sheet);
+    expect(code).toBe(0);
+    const losses = [1 - red(10, 250), 1 - red(120, 130), red(250, 10), red(20, 200)].map((p) => -Math.log(p));
+    expect(JSON.parse(out)).toMatchObject({
+      samples: 4,
+      scores: {
+        accuracy: 0.75,
+        loss: expect.closeTo(losses.reduce((sum, l) => sum + l, 0) / 4, 5),
+        confusionMatrix: [
+          [2, 0],
+          [1, 1],
+        ],
+        precision: [expect.closeTo(2 / 3), 1],
+        recall: [1, 0.5],
+        rocAuc: 0.75,
+      },
+      mistakes: [
+        { name: 'test/red/wrong.png', label: 1, predicted: 0, confidence: expect.closeTo(1 - red(20, 200), 5) },
+      ],
+    });
+    // The one mistake is drawn: a square of its colour.
+    const { data, info } = await sharp(sheet).raw().toBuffer({ resolveWithObject: true });
+    expect([...data.subarray((40 * info.width + 40) * 3).subarray(0, 3)]).toEqual([20, 0, 200]);
+    expect((await crossfold('evaluate', model, join(folder, 'set'))).out).toMatch(
+      /accuracy 75\.00 %.*\n[\s\S]*red +1 +1\n/,
+    );
+  });
+
+  it('takes another part, and says what there is not', async () => {
+    expect(
+      JSON.parse((await crossfold('evaluate', model, join(folder, 'set'), '--part', 'train', '--json')).out),
+    ).toMatchObject({ samples: 2, scores: { accuracy: 1 } });
+    expect(await crossfold('evaluate', model, join(folder, 'set'), '--part', 'validation')).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('has no such part'),
+    });
+    expect(await crossfold('evaluate', model, 'mnist')).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('the net takes 8 x 8 x 3'),
+    });
+  });
+});
+
+describe('export', () => {
+  it('writes what Keras opens, from a model file', async () => {
+    const out = join(folder, 'deep/cats.h5');
+    expect(await crossfold('export', model, '--format', 'h5', '--out', out)).toMatchObject({
+      code: 0,
+      out: `h5: ${out}\n`,
+    });
+    expect([...(await readKerasH5(out)).weights]).toEqual([...colourNet().weights]);
+    // A Keras file is as good a model as any.
+    expect((await crossfold('predict', out, join(folder, 'set/test/red/1.png'))).out).toContain('red  97.74 %');
+    expect(await crossfold('export', model, '--format', 'h5', '--out', folder)).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('--out'),
+    });
+  });
+});
+
+describe('inspect', () => {
+  it('draws the maps of convolutions and poolings', async () => {
+    const out = join(folder, 'maps.png');
+    const half = sharp(
+      Uint8Array.from({ length: 8 * 8 * 3 }, (_, i) => (Math.floor(i / 3) % 8 < 4 ? 0 : 200)),
+      { raw: { width: 8, height: 8, channels: 3 } },
+    );
+    await half.png().toFile(join(folder, 'half.png'));
+    expect(await crossfold('inspect', 'activations', model, join(folder, 'half.png'), '--out', out)).toMatchObject({
+      code: 0,
+    });
+    const { data, info } = await sharp(out).raw().toBuffer({ resolveWithObject: true });
+    const at = (x: number, y: number): number[] => [...data.subarray((y * info.width + x) * 3).subarray(0, 3)];
+    // Left half a standard deviation below the mean: 64 of 255; right half above: 192.
+    expect(at(20, 60)).toEqual(at(20, 70));
+    expect(at(20, 60)[2]).toBeGreaterThan(at(80, 60)[2] ?? 0);
+    expect(at(80, 60)[1]).toBeGreaterThan(150);
+  });
+
+  it('draws pictures as training would vary them', async () => {
+    const out = join(folder, 'preview.png');
+    const dataset = join(folder, 'set');
+    expect(
+      await crossfold('inspect', 'augment', dataset, '--image', 'train/red/1.png', '--count', '2', '--out', out),
+    ).toMatchObject({ code: 0, out: `2 of train/red/1.png: ${out}\n` });
+    const { data, info } = await sharp(out).raw().toBuffer({ resolveWithObject: true });
+    // The original and two more, each red all over: there is nothing else in it, and its edges go on.
+    for (let i = 0; i < 3; i++) {
+      const at = (60 * info.width + 16 + 75 + Math.floor(i * ((info.width - 16) / 3))) * 3;
+      expect([...data.subarray(at, at + 3)]).toEqual([250, 0, 0]);
+    }
+    expect(await crossfold('inspect', 'augment', dataset, '--image', 'nope.png')).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('must be a number below 2, or a file within'),
+    });
+    await writeFile(
+      join(folder, 'x.yaml'),
+      `dataset: { path: set, image: { height: 8, width: 8 } }\nmodel: { preset: cats-dogs-baseline }\ntraining: { epochs: 1, optimizer: { name: sgd } }\n`,
+    );
+    expect(await crossfold('inspect', 'augment', join(folder, 'x.yaml'))).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('augment: is missing'),
+    });
+    expect((await readFile(out)).length).toBeGreaterThan(100);
+  });
+});
