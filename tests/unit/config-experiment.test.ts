@@ -84,6 +84,12 @@ describe('an experiment file', () => {
   });
 
   it.each([
+    [
+      'a colon without its space',
+      minimal.replace('{ name: mnist }', '{name:mnist}'),
+      [],
+      'x.yaml:1: dataset.name:mnist: is not a known key; YAML needs a space after the colon, as in name: ...',
+    ],
     ['a misspelt key', `${minimal}sed: 1\n`, [], 'x.yaml:5: sed: is not a known key; did you mean seed?'],
     [
       'a misspelt key deep inside',

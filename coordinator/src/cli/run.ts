@@ -3,6 +3,7 @@ import { newExperimentId } from '@crossfold/shared/config/experiment';
 import { ConfigError } from '@crossfold/shared/errors';
 import { defaultWorkers } from '../cluster/embedded.ts';
 import { loadExperiment } from '../config/load.ts';
+import { preflight } from '../data/preflight.ts';
 import { runLocally } from './local-run.ts';
 import type { Register } from './options.ts';
 import { examples, jsonOption, natsOption, remoteUrl, setOption, workersOption } from './options.ts';
@@ -46,6 +47,7 @@ export const registerRun: Register = (program, context, end) => {
         throw new ConfigError(
           '--workers is for an embedded cluster; the one that --nats or CROSSFOLD_NATS_URL names has its own',
         );
+      await preflight(experiment, baseDir);
       const id = newExperimentId(experiment.name, context.date(), context.suffix());
       const folder = options.out ?? defaultRunFolder(id);
       const json = options.json === true;

@@ -1,5 +1,6 @@
 import { newExperimentId } from '@crossfold/shared/config/experiment';
 import { loadExperiment } from '../config/load.ts';
+import { preflight } from '../data/preflight.ts';
 import type { Register } from './options.ts';
 import { examples, jsonOption, natsOption, setOption } from './options.ts';
 import { ask } from './queries.ts';
@@ -17,6 +18,7 @@ export const registerSubmit: Register = (program, context) => {
     .addHelpText('after', examples('submit examples/mnist-kfold.yaml --nats nats://cluster.example:4222'))
     .action(async (file: string, options: { nats?: string; set: readonly string[]; json?: boolean }) => {
       const { experiment, baseDir } = await loadExperiment(file, options.set);
+      await preflight(experiment, baseDir);
       const id = newExperimentId(experiment.name, context.date(), context.suffix());
       const say = (message: string): unknown => context.err.write(`${message}\n`);
       await ask(context, options.nats, (client) => client.submit(experiment, baseDir, id, say));

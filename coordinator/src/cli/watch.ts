@@ -29,7 +29,8 @@ export const registerWatch: Register = (program, context, end) => {
           dispose();
         }
         const record = (await client.list()).find((r) => r.id === id);
-        context.out.write(`${id}: ${record?.state ?? 'gone'}\n`);
+        const reason = record?.error == null ? '' : `: ${record.error.replaceAll('\n', ' ')}`;
+        context.out.write(`${id}: ${record?.state ?? 'gone'}${reason}\n`);
         end(record?.state === 'completed' ? ExitCode.done : ExitCode.failed);
       });
     });

@@ -59,7 +59,9 @@ function describe(schema: Schema, value: unknown, issue: Issue): Problem[] {
     const kind = kindOf(schema, value, issue.path);
     return issue.keys.map((key) => {
       const meant = nearest(key, known);
-      const hint = meant === undefined ? `known here: ${known.join(', ')}` : `did you mean ${meant}?`;
+      const glued = known.find((name) => key.startsWith(`${name}:`));
+      const spelling = meant === undefined ? `known here: ${known.join(', ')}` : `did you mean ${meant}?`;
+      const hint = glued === undefined ? spelling : `YAML needs a space after the colon, as in ${glued}: ...`;
       return { path: [...issue.path, key], allowed: `is not a known key${kind}; ${hint}` };
     });
   }

@@ -33,17 +33,15 @@ export function linesOf(
   return [...epochLine(event, was, is, now), ...stateLine(was, is)].map((line) => `${name}: ${line}`);
 }
 
-function experimentLines({ state, total, message }: ProgressState): readonly string[] {
-  const reason = message === undefined ? '' : `: ${message}`;
+/** How it ended is for whoever followed it to say, once. */
+function experimentLines({ state, total }: ProgressState): readonly string[] {
   switch (state) {
     case 'submitted':
       return ['submitted; the data set is cut and the folds are made'];
     case 'running':
       return [total === undefined ? 'running' : `running ${total} ${total === 1 ? 'job' : 'jobs'}`];
-    case 'completed':
-      return [];
     default:
-      return [`the experiment ${state === 'failed' ? 'failed' : 'was cancelled'}${reason}`];
+      return [];
   }
 }
 
