@@ -8,6 +8,7 @@ import { writeFile } from 'node:fs/promises';
 import { connectBroker } from '@crossfold/shared/broker/connection';
 import { ModelSpec } from '@crossfold/shared/config/model';
 import { TrainingSpec } from '@crossfold/shared/config/training';
+import { noFaults } from '@crossfold/shared/faults';
 import { planModel } from '@crossfold/shared/model/plan';
 import { keyedRandom } from '@crossfold/shared/rng';
 import { EngineThread } from '@crossfold/worker/engine/remote';
@@ -216,6 +217,7 @@ async function member(): Promise<void> {
       exchange,
       signal,
       now,
+      faults: noFaults,
       observer: observers([{ stepped: note }]),
     };
     const took: number[] = [];

@@ -1,7 +1,10 @@
-import { once } from 'node:events';
+import { mkdtemp, stat, utimes } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join as joinPath } from 'node:path';
 import type { Endpoint } from '@crossfold/shared/endpoint';
 import { ConfigError } from '@crossfold/shared/errors';
+import type { PeerAddress } from '@crossfold/worker/exchange/listener';
 import { DirectListener } from '@crossfold/worker/exchange/listener';
 import type { NatsConnection } from 'nats';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -30,11 +33,12 @@ function later<T extends { close(): Promise<void> }>(thing: T): T {
 type Mode = 'auto' | 'direct';
 interface Listening {
   readonly options: { readonly mode: Mode; readonly listener?: DirectListener; readonly onLink?: () => void };
-  readonly address: Endpoint | null;
+  readonly address: PeerAddress | null;
 }
 
-async function listening(mode: Mode, listen?: Endpoint): Promise<Listening> {
-  const listener = later(await DirectListener.open(listen === undefined ? {} : { listen }));
+/** Over TCP where not said otherwise: by its socket in the file system a member would be reached past any proxy. */
+async function listening(mode: Mode, listen?: Endpoint, local = false): Promise<Listening> {
+  const listener = later(await DirectListener.open({ local, ...(listen === undefined ? {} : { listen }) }));
   return { options: { mode, listener }, address: listener.address };
 }
 
@@ -47,12 +51,13 @@ const ipv6: Endpoint = { host: '::1', port: 0 };
 
 describe('groups over connections between peers', () => {
   it.each([
-    ['auto', 2, undefined],
-    ['auto', 3, undefined],
-    ['direct', 3, ipv6],
-    ['direct', 4, undefined],
-    ['auto', 1, undefined],
-  ] as const)('%s, %i members, listening on %o: the bits of one', async (mode, size, listen) => {
+    ['auto', 2, undefined, false],
+    ['auto', 3, undefined, true],
+    ['direct', 3, ipv6, false],
+    ['direct', 4, undefined, false],
+    ['direct', 2, undefined, true],
+    ['auto', 1, undefined, true],
+  ] as const)('%s, %i members, listening on %o (nearby: %s): the bits of one', async (mode, size, listen, local) => {
     const overBroker = new Array<number>(size).fill(0);
     const wrap = (nats: NatsConnection, rank: number): NatsConnection =>
       new Proxy(nats, {
@@ -64,7 +69,9 @@ describe('groups over connections between peers', () => {
       });
     // Nobody asks for what is merely late on a busy machine.
     const options = { askAfterMs: 60_000 };
-    const group = later(await openGroup(server.url, size, { options, wrap, listen: () => listening(mode, listen) }));
+    const group = later(
+      await openGroup(server.url, size, { options, wrap, listen: () => listening(mode, listen, local) }),
+    );
     for (const [step, length] of [93_326, 10, 1, 700_001, 93_326].entries()) await expectSums(group, step, length);
     for (const { exchange } of group.members) {
       expect(exchange.transport).toBe(size === 1 ? 'none' : 'direct');
@@ -101,41 +108,56 @@ describe('auto, where peers cannot be reached', () => {
   });
 
   it('reaches some directly and the rest over the broker', async () => {
-    // Nothing listens where rank 0 is said to.
-    const listen = async (rank: number): Promise<Listening> =>
-      rank === 0 ? { options: { mode: 'auto' }, address: { host: '127.0.0.1', port: 9 } } : listening('auto');
+    // Nothing listens where ranks 0 and 1 are said to.
+    const nowhere = { options: { mode: 'auto' }, address: { host: '127.0.0.1', port: 9 } } as const;
+    const listen = async (rank: number): Promise<Listening> => (rank < 2 ? nowhere : listening('auto'));
     const group = later(await openGroup(server.url, 3, { listen }));
     for (let step = 0; step < 3; step++) await expectSums(group, step, 200_000);
-    expect(group.members.map((m) => m.exchange.transport)).toEqual(['nats', 'nats', 'nats']);
+    expect(group.members.map((m) => m.exchange.transport)).toEqual(['nats', 'nats', 'direct']);
   });
 
-  describe.each(['cut', 'swallow'] as const)('a connection is %s in the middle of a step', (how) => {
-    let proxy: TcpProxy;
-    it('loses no step, and comes back to it when it is whole again', async () => {
+  describe.each(['cut', 'swallow'] as const)('connections are %s in the middle of a step', (how) => {
+    it('loses no step, and comes back to them when they are whole again', async () => {
+      const proxies: TcpProxy[] = [];
       const changes: (string | undefined)[] = [];
-      const listen = async (rank: number): Promise<Listening> => {
+      // Rank 0 is dialed, and dials, through proxies alone.
+      const listen = async (): Promise<Listening> => {
         const { options, address } = await listening('auto');
-        if (rank !== 0 || address === null) {
-          const onLink = (_worker?: string, gone?: string): void => void changes.push(gone);
-          return { options: { ...options, onLink }, address };
-        }
-        proxy = later(await tcpProxy(address));
-        return { options, address: { host: '127.0.0.1', port: proxy.port } };
+        const proxy = later(await tcpProxy(address ?? { host: '', port: 0 }));
+        proxies.push(proxy);
+        const onLink = (_worker?: string, gone?: string): void => void changes.push(gone);
+        return { options: { ...options, onLink }, address: { host: '127.0.0.1', port: proxy.port } };
       };
       const group = later(await openGroup(server.url, 3, { listen }));
       await expectSums(group, 0, 500_000);
       expect(group.members.map((m) => m.exchange.transport)).toEqual(['direct', 'direct', 'direct']);
-      proxy.failAfter(1_000_000, how);
+      for (const proxy of proxies) proxy.failAfter(500_000, how);
       for (let step = 1; step < 4; step++) await expectSums(group, step, 500_000);
-      expect(group.members[0]?.exchange.transport).toBe('nats');
+      expect(group.members.map((m) => m.exchange.transport)).toContain('nats');
       expect(group.members.map((m) => m.exchange.counters().badFrames)).toEqual([0, 0, 0]);
-      proxy.heal();
+      for (const proxy of proxies) proxy.heal();
       await expect
         .poll(() => group.members.map((m) => m.exchange.transport), { timeout: 15_000 })
         .toEqual(['direct', 'direct', 'direct']);
       await expectSums(group, 4, 500_000);
       expect(changes.filter((gone) => gone !== undefined).length).toBeGreaterThan(0);
     });
+  });
+
+  it('one of the two connections of a pair is cut in the middle of a step: the other carries on', async () => {
+    let proxy: TcpProxy | undefined;
+    const listen = async (rank: number): Promise<Listening> => {
+      const { options, address } = await listening('direct');
+      if (rank !== 0 || address === null) return { options, address };
+      proxy = later(await tcpProxy(address));
+      return { options, address: { host: '127.0.0.1', port: proxy.port } };
+    };
+    const group = later(await openGroup(server.url, 2, { listen }));
+    await expectSums(group, 0, 500_000);
+    proxy?.failAfter(500_000, 'cut');
+    for (let step = 1; step < 4; step++) await expectSums(group, step, 500_000);
+    expect(group.members.map((m) => m.exchange.transport)).toEqual(['direct', 'direct']);
+    expect(proxy?.connections).toBeGreaterThan(1);
   });
 });
 
@@ -144,7 +166,7 @@ describe('direct only', () => {
     let proxy: TcpProxy | undefined;
     const listen = async (rank: number): Promise<Listening> => {
       const { options, address } = await listening('direct');
-      if (rank !== 0 || address === null) return { options, address };
+      if (rank !== 0 || address === null) return { options: { mode: 'direct' }, address: null };
       proxy = later(await tcpProxy(address));
       proxy.failAfter(0, 'cut');
       return { options, address: { host: '127.0.0.1', port: proxy.port } };
@@ -184,13 +206,33 @@ describe('a listener', () => {
     join(listener, () => {
       peers++;
     });
-    for (const said of [Buffer.alloc(72), Buffer.from('GET / HTTP/1.1\r\n'.repeat(8))]) {
-      const stranger = connect(listener.address);
-      stranger.write(said);
-      stranger.resume();
-      await once(stranger, 'close');
-    }
+    const { local = '', host, port } = listener.address;
+    for (const said of [Buffer.alloc(72), Buffer.from('GET / HTTP/1.1\r\n'.repeat(8)), Buffer.alloc(100_000, 1)])
+      for (const where of [{ host, port }, { path: local }]) {
+        const stranger = connect(where);
+        stranger.on('error', () => undefined);
+        stranger.write(said);
+        stranger.resume();
+        await new Promise((resolve) => stranger.once('close', resolve));
+      }
     expect(peers).toBe(0);
+  });
+
+  it('takes peers of the same machine on a socket in the file system, and leaves none behind', async () => {
+    const listener = await DirectListener.open();
+    const { local = '' } = listener.address;
+    expect((await stat(local)).isSocket()).toBe(true);
+    expect((await stat(dirname(local))).mode & 0o077).toBe(0);
+    await listener.close();
+    await expect(stat(dirname(local))).rejects.toThrow(/ENOENT/);
+  });
+
+  it('removes what a process has left that was killed', async () => {
+    const left = await mkdtemp(joinPath(tmpdir(), 'crossfold-peers-'));
+    const hourAgo = Date.now() / 1000 - 3600;
+    await utimes(left, hourAgo, hourAgo);
+    later(await DirectListener.open());
+    await expect(stat(left)).rejects.toThrow(/ENOENT/);
   });
 
   it('takes a free port where the one asked for is taken, and says so', async () => {

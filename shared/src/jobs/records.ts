@@ -7,7 +7,14 @@ export const Digest = z.string().regex(/^[0-9a-f]{64}$/);
 export const Token = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,95}$/);
 
 /** Where a member listens for its peers. */
-export const Address = z.strictObject({ host: z.string().max(255), port: z.int().min(1).max(65535) }).readonly();
+export const Address = z
+  .strictObject({
+    host: z.string().max(255),
+    port: z.int().min(1).max(65535),
+    /** A socket in the file system, for peers on the same machine. */
+    local: z.string().max(255).exactOptional(),
+  })
+  .readonly();
 
 export const Member = z.strictObject({ worker: Token, address: Address.nullable() }).readonly();
 export type Member = z.infer<typeof Member>;

@@ -65,7 +65,7 @@ export class GroupExchange implements Exchange {
     this.#buffers = new BufferPool(blockBytes);
     this.#router = new Router(view, subject, this.#buffers, blockBytes, this.#now, options, {
       receive: this.#receive.bind(this),
-      onReached: (rank) => this.#reconsider(rank),
+      onUncertain: (rank) => this.#reconsider(rank),
     });
   }
 

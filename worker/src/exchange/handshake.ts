@@ -1,5 +1,5 @@
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import type { Socket } from 'node:net';
+import type { Inlet } from './inlet.ts';
 
 /**
  * How two members of a generation prove to each other that they know its secret before a frame passes between them:
@@ -30,25 +30,25 @@ export const groupDigest = (job: string, generation: number): Buffer =>
   createHash('sha256').update(`${job}\0${generation}`).digest();
 
 /** The dialer's side. @throws Error where the other side does not prove itself. */
-export async function greet(socket: Socket, hello: Omit<Hello, 'nonce'>, secret: string): Promise<void> {
+export async function greet(inlet: Inlet, hello: Omit<Hello, 'nonce'>, secret: string): Promise<void> {
   const nonce = randomBytes(digestBytes);
   const bytes = Buffer.alloc(8);
   bytes.writeUInt32LE(magic, 0);
   bytes.writeUInt16LE(hello.from, 4);
   bytes.writeUInt16LE(hello.to, 6);
-  socket.write(Buffer.concat([bytes, hello.group, nonce]));
-  const answer = await readExactly(socket, 2 * digestBytes);
+  inlet.socket.write(Buffer.concat([bytes, hello.group, nonce]));
+  const answer = await inlet.read(2 * digestBytes, handshakeMs);
   const theirs = answer.subarray(0, digestBytes);
   const complete = { ...hello, nonce };
   if (!timingSafeEqual(answer.subarray(digestBytes), proof('listener', complete, theirs, secret)))
     throw new Error('who answers does not know the secret of the group');
-  socket.write(proof('dialer', complete, theirs, secret));
-  if ((await readExactly(socket, 4)).readUInt32LE(0) !== magic) throw new Error('the connection was not accepted');
+  inlet.socket.write(proof('dialer', complete, theirs, secret));
+  if ((await inlet.read(4, handshakeMs)).readUInt32LE(0) !== magic) throw new Error('the connection was not accepted');
 }
 
 /** What somebody who has connected wants. @throws Error where it is not a hello. */
-export async function readHello(socket: Socket): Promise<Hello> {
-  const bytes = await readExactly(socket, helloBytes);
+export async function readHello(inlet: Inlet): Promise<Hello> {
+  const bytes = await inlet.read(helloBytes, handshakeMs);
   if (bytes.readUInt32LE(0) !== magic) throw new Error('not a member of a group');
   return {
     from: bytes.readUInt16LE(4),
@@ -59,15 +59,15 @@ export async function readHello(socket: Socket): Promise<Hello> {
 }
 
 /** The listener's side, once it knows the secret. @throws Error where the other side does not prove itself. */
-export async function welcome(socket: Socket, hello: Hello, secret: string): Promise<void> {
+export async function welcome(inlet: Inlet, hello: Hello, secret: string): Promise<void> {
   const nonce = randomBytes(digestBytes);
-  socket.write(Buffer.concat([nonce, proof('listener', hello, nonce, secret)]));
-  const answer = await readExactly(socket, digestBytes);
+  inlet.socket.write(Buffer.concat([nonce, proof('listener', hello, nonce, secret)]));
+  const answer = await inlet.read(digestBytes, handshakeMs);
   if (!timingSafeEqual(answer, proof('dialer', hello, nonce, secret)))
     throw new Error('who dialed does not know the secret of the group');
   const accepted = Buffer.alloc(4);
   accepted.writeUInt32LE(magic, 0);
-  socket.write(accepted);
+  inlet.socket.write(accepted);
 }
 
 function proof(role: 'dialer' | 'listener', hello: Hello, nonce: Buffer, secret: string): Buffer {
@@ -77,28 +77,4 @@ function proof(role: 'dialer' | 'listener', hello: Hello, nonce: Buffer, secret:
     .update(hello.nonce)
     .update(nonce)
     .digest();
-}
-
-/** The next `n` bytes; what follows stays in the socket. */
-function readExactly(socket: Socket, n: number): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const finish = (outcome: Buffer | Error): void => {
-      clearTimeout(timer);
-      socket.off('readable', look);
-      socket.off('close', gone);
-      if (outcome instanceof Error) reject(outcome);
-      else resolve(outcome);
-    };
-    const look = (): void => {
-      const bytes: unknown = socket.read(n);
-      if (bytes instanceof Buffer && bytes.length === n) finish(bytes);
-      else if (bytes !== null) finish(new Error('the connection ended'));
-    };
-    const gone = (): void => finish(new Error('the connection was closed'));
-    const timer = setTimeout(() => finish(new Error(`no answer within ${handshakeMs} ms`)), handshakeMs);
-    socket.on('readable', look);
-    socket.on('close', gone);
-    if (socket.destroyed) gone();
-    else look();
-  });
 }

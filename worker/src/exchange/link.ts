@@ -1,7 +1,7 @@
-import type { Socket } from 'node:net';
 import type { BufferPool } from './buffers.ts';
 import type { Header } from './frame.ts';
 import { decodeHeader, encodeHeader, headerBytes } from './frame.ts';
+import type { Inlet, Sink } from './inlet.ts';
 
 export interface LinkEvents {
   readonly onFrame: (header: Header, payload: Uint8Array) => void;
@@ -21,10 +21,10 @@ interface Queued {
 }
 
 /** Frames over one connection between two members. */
-export class Link {
+export class Link implements Sink {
   bytesOut = 0;
   bytesIn = 0;
-  readonly #socket: Socket;
+  readonly #inlet: Inlet;
   readonly #buffers: BufferPool;
   readonly #maxPayload: number;
   readonly #events: LinkEvents;
@@ -39,17 +39,22 @@ export class Link {
   #onSent: (() => void) | undefined;
   #ended = false;
 
-  constructor(socket: Socket, buffers: BufferPool, maxPayload: number, events: LinkEvents) {
-    this.#socket = socket;
+  constructor(inlet: Inlet, buffers: BufferPool, maxPayload: number, events: LinkEvents) {
+    this.#inlet = inlet;
     this.#buffers = buffers;
     this.#maxPayload = maxPayload;
     this.#events = events;
+  }
+
+  /** Takes frames from here on, those that have come already at once. */
+  start(): void {
+    const { socket } = this.#inlet;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, 5000);
     socket.on('error', (error) => this.end(error.message));
     socket.on('close', () => this.end('the peer closed the connection'));
-    socket.on('data', (bytes: Buffer) => this.#read(bytes));
-    socket.resume();
+    if (socket.destroyed) this.end('the peer closed the connection');
+    else this.#inlet.handOver(this);
   }
 
   /** Queues a frame; payloads are not copied, they are referred to until they have left. */
@@ -64,7 +69,7 @@ export class Link {
     if (this.#ended) return;
     this.#ended = true;
     this.#queue = [];
-    this.#socket.destroy();
+    this.#inlet.socket.destroy();
     this.#onSent?.();
     this.#events.onEnd(reason);
   }
@@ -84,7 +89,7 @@ export class Link {
   }
 
   #pump(): void {
-    this.#socket.cork();
+    this.#inlet.socket.cork();
     while (this.#unsent < inSocketBytes) {
       const next = this.#queue.shift();
       if (next === undefined || this.#ended) break;
@@ -99,29 +104,28 @@ export class Link {
         if (this.#queue.length > 0) this.#pump();
         else if (this.#unsent === 0) this.#onSent?.();
       };
-      if (payload.length === 0) this.#socket.write(encodeHeader(header), sent);
+      if (payload.length === 0) this.#inlet.socket.write(encodeHeader(header), sent);
       else {
-        this.#socket.write(encodeHeader(header));
-        this.#socket.write(payload, sent);
+        this.#inlet.socket.write(encodeHeader(header));
+        this.#inlet.socket.write(payload, sent);
       }
     }
-    this.#socket.uncork();
+    this.#inlet.socket.uncork();
   }
 
-  #read(bytes: Uint8Array): void {
-    this.bytesIn += bytes.length;
-    let at = 0;
-    while (at < bytes.length && !this.#ended) {
-      const target = this.#head === undefined ? this.#headBytes : this.#payload;
-      const part = bytes.subarray(at, at + target.length - this.#filled);
-      target.set(part, this.#filled);
-      this.#filled += part.length;
-      at += part.length;
-      if (this.#filled < target.length) return;
-      this.#filled = 0;
-      if (this.#head === undefined) this.#begin();
-      else this.#deliver(this.#head, this.#payload);
-    }
+  space(): Uint8Array {
+    const target = this.#head === undefined ? this.#headBytes : this.#payload;
+    return target.subarray(this.#filled);
+  }
+
+  advance(bytes: number): void {
+    this.bytesIn += bytes;
+    this.#filled += bytes;
+    const target = this.#head === undefined ? this.#headBytes : this.#payload;
+    if (this.#filled < target.length || this.#ended) return;
+    this.#filled = 0;
+    if (this.#head === undefined) this.#begin();
+    else this.#deliver(this.#head, this.#payload);
   }
 
   /** A header is whole: nothing is allocated before it is known to be one and to ask for no more than is allowed. */

@@ -6,6 +6,8 @@ import type { Endpoint } from '@crossfold/shared/endpoint';
 import { listenAt } from '@crossfold/shared/endpoint';
 import type { Hello } from './handshake.ts';
 import { handshakeMs, readHello, welcome } from './handshake.ts';
+import { Inlet } from './inlet.ts';
+import { listenLocally, removeLocal } from './local-socket.ts';
 
 export interface ListenOptions {
   /** Where to listen; port 0 is any free one. */
@@ -14,6 +16,8 @@ export interface ListenOptions {
   readonly advertise?: Endpoint;
   /** Called where the port that was asked for is taken and a free one was taken instead. */
   readonly onTaken?: (wanted: Endpoint, got: number) => void;
+  /** Whether peers on the same machine are taken on a socket in the file system as well; they are if not said. */
+  readonly local?: boolean;
 }
 
 /** A generation that takes connections of its members. */
@@ -24,7 +28,13 @@ export interface Joined {
   readonly size: number;
   readonly secret: string;
   /** Takes over the connection of a peer that has proved itself. */
-  readonly onPeer: (rank: number, socket: Socket) => void;
+  readonly onPeer: (rank: number, inlet: Inlet) => void;
+}
+
+/** Where peers reach a process. */
+export interface PeerAddress extends Endpoint {
+  /** A socket in the file system, for those on the same machine. */
+  readonly local?: string;
 }
 
 /** Connections that have not said yet, or not proved, whose they are. */
@@ -36,20 +46,20 @@ const loopback: Endpoint = { host: '127.0.0.1', port: 0 };
  * before this member has entered the generation wait for it, for a bounded time.
  */
 export class DirectListener {
-  /** Where peers reach this process. */
-  readonly address: Endpoint;
-  readonly #server: Server;
+  readonly address: PeerAddress;
+  readonly #servers: readonly Server[];
   readonly #joined = new Map<string, Joined>();
   readonly #sockets = new Set<Socket>();
   #strangers = 0;
   #waiting: { readonly hello: Hello; readonly enter: (joined: Joined) => void }[] = [];
 
-  private constructor(server: Server, address: Endpoint) {
-    this.#server = server;
+  private constructor(servers: readonly Server[], address: PeerAddress) {
+    this.#servers = servers;
     this.address = address;
-    server.on('connection', (socket: Socket) => {
-      this.#receive(socket).catch(() => socket.destroy());
-    });
+    for (const server of servers)
+      server.on('connection', (socket: Socket) => {
+        this.#receive(socket).catch(() => socket.destroy());
+      });
   }
 
   /** @throws ConfigError where the address is not one of this machine's. */
@@ -58,7 +68,12 @@ export class DirectListener {
     const server = createServer({ noDelay: true, keepAlive: true });
     const listening = await listenAt(server, wanted, options.onTaken);
     const port = options.advertise?.port || listening;
-    return new DirectListener(server, { host: options.advertise?.host ?? reachableHost(wanted.host), port });
+    const address = { host: options.advertise?.host ?? reachableHost(wanted.host), port };
+    const nearby = createServer();
+    const local = options.local === false ? undefined : await listenLocally(nearby);
+    return local === undefined
+      ? new DirectListener([server], address)
+      : new DirectListener([server, nearby], { ...address, local });
   }
 
   /** Takes connections for a generation until the function that comes back is called. */
@@ -74,10 +89,11 @@ export class DirectListener {
 
   /** Takes no more connections, and cuts those that it has taken. */
   async close(): Promise<void> {
-    const closed = once(this.#server, 'close');
-    this.#server.close();
+    const closed = this.#servers.map((server) => once(server, 'close'));
+    for (const server of this.#servers) server.close();
     for (const socket of this.#sockets) socket.destroy();
-    await closed;
+    await Promise.all(closed);
+    if (this.address.local !== undefined) await removeLocal(this.address.local);
   }
 
   async #receive(socket: Socket): Promise<void> {
@@ -90,12 +106,13 @@ export class DirectListener {
     }
     this.#strangers++;
     try {
-      const hello = await readHello(socket);
+      const inlet = Inlet.of(socket);
+      const hello = await readHello(inlet);
       const joined = await this.#groupOf(hello);
       if (joined === undefined || hello.to !== joined.rank || hello.from >= joined.size || hello.from === joined.rank)
         throw new Error('not a peer of a group that this process is in');
-      await welcome(socket, hello, joined.secret);
-      joined.onPeer(hello.from, socket);
+      await welcome(inlet, hello, joined.secret);
+      joined.onPeer(hello.from, inlet);
     } finally {
       this.#strangers--;
     }

@@ -36,14 +36,14 @@ export class Router {
     blockBytes: number,
     now: () => number,
     options: ExchangeOptions,
-    events: { readonly receive: Receive; readonly onReached: (rank: number) => void },
+    events: { readonly receive: Receive; readonly onUncertain: (rank: number) => void },
   ) {
     this.#peers = view.members.map((_, rank) => rank).filter((rank) => rank !== view.rank);
     this.#connection = options.nats;
     this.#mode = options.mode;
     this.#now = now;
     if (this.#peers.length === 0) return;
-    const { receive, onReached } = events;
+    const { receive, onUncertain } = events;
     const onBadFrame = (): void => {
       this.badFrames++;
     };
@@ -55,12 +55,13 @@ export class Router {
       const onChange = (rank: number, reason: string | undefined): void => {
         options.onLink?.(view.members[rank]?.worker ?? `rank ${rank}`, reason);
         // What was on its way when a connection went is missing, either way: ask at once.
-        onReached(rank);
+        onUncertain(rank);
       };
       this.#direct = new DirectTransport(view, options.listener, buffers, blockBytes, now, {
         receive,
         onBadFrame,
         onChange,
+        onLoss: onUncertain,
       });
     }
   }

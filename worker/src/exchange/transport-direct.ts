@@ -1,13 +1,13 @@
-import type { Socket } from 'node:net';
-import { connect } from 'node:net';
-import type { Endpoint } from '@crossfold/shared/endpoint';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import type { BufferPool } from './buffers.ts';
 import type { GroupView } from './exchange.ts';
 import type { Header } from './frame.ts';
 import { maxRequestBytes } from './frame.ts';
 import { greet, groupDigest, handshakeMs } from './handshake.ts';
+import { Inlet } from './inlet.ts';
 import { Link } from './link.ts';
-import type { DirectListener } from './listener.ts';
+import type { DirectListener, PeerAddress } from './listener.ts';
 import type { Receive, Transport } from './transport.ts';
 
 const redialMs = { first: 200, most: 5000 };
@@ -17,14 +17,18 @@ const lingerMs = 500;
 export interface DirectEvents {
   readonly receive: Receive;
   readonly onBadFrame: () => void;
-  /** A connection has come up or gone down; `reason` says why it went. */
+  /** A peer is reached, or is not any more; `reason` says why. */
   readonly onChange: (rank: number, reason: string | undefined) => void;
+  /** A connection went, and with it what was on its way, though there is another. */
+  readonly onLoss: (rank: number) => void;
 }
 
 interface Peer {
-  link: Link | undefined;
-  /** Who dials; the others wait to be dialed. */
-  readonly dial: Endpoint | undefined;
+  /** The connection that this member has made, and the one that the peer has made. */
+  dialed: Link | undefined;
+  taken: Link | undefined;
+  /** Where it is dialed; undefined where it does not listen. */
+  readonly address: PeerAddress | undefined;
   /** Whether one of the two listens. */
   readonly possible: boolean;
   failures: number;
@@ -33,9 +37,12 @@ interface Peer {
   problem: string;
 }
 
+type Way = 'dialed' | 'taken';
+
 /**
- * Carries frames over TCP between peers. Of two members the one with the lower rank is dialed if it listens, else the
- * other; a connection that is lost is dialed again until the generation is over.
+ * Carries frames over connections between peers. Every member dials all that listen, and takes frames from any
+ * connection; it sends on the one that the peer has made, because who has dialed reads without copying (see Inlet). A
+ * connection that is lost is dialed again until the generation is over.
  */
 export class DirectTransport implements Transport {
   readonly name = 'direct';
@@ -65,15 +72,14 @@ export class DirectTransport implements Transport {
     this.#maxPayload = Math.max(blockBytes, maxRequestBytes);
     this.#now = now;
     this.#events = events;
-    view.members.forEach((member, rank) => {
+    const mine = view.members[view.rank]?.address ?? undefined;
+    view.members.forEach(({ address }, rank) => {
       if (rank === view.rank) return;
-      const mine = view.members[view.rank]?.address ?? undefined;
-      const theirs = member.address ?? undefined;
-      const dials = rank < view.rank ? theirs !== undefined : mine === undefined;
-      const possible = theirs !== undefined || mine !== undefined;
+      const possible = address !== null || mine !== undefined;
       this.#peers.set(rank, {
-        link: undefined,
-        dial: dials ? theirs : undefined,
+        dialed: undefined,
+        taken: undefined,
+        address: address ?? undefined,
         failures: 0,
         redial: undefined,
         lastSent: 0,
@@ -86,7 +92,7 @@ export class DirectTransport implements Transport {
       rank: view.rank,
       size: view.members.length,
       secret: view.secret,
-      onPeer: (rank, socket) => this.#connected(rank, socket),
+      onPeer: (rank, inlet) => this.#connected(rank, 'taken', inlet),
     });
     for (const rank of this.#peers.keys()) this.#dial(rank);
   }
@@ -100,11 +106,12 @@ export class DirectTransport implements Transport {
   }
 
   reaches(rank: number): boolean {
-    return this.#peers.get(rank)?.link !== undefined;
+    const peer = this.#peers.get(rank);
+    return peer !== undefined && isReached(peer);
   }
 
   get reachesAll(): boolean {
-    return [...this.#peers.values()].every((peer) => peer.link !== undefined);
+    return [...this.#peers.values()].every(isReached);
   }
 
   /** Why a peer is not reached. */
@@ -121,13 +128,14 @@ export class DirectTransport implements Transport {
     for (const [rank, peer] of this.#peers) {
       if (to !== 'all' && to !== rank) continue;
       peer.lastSent = this.#now();
-      peer.link?.send(header, payload);
+      (peer.taken ?? peer.dialed)?.send(header, payload);
     }
   }
 
-  /** Takes a connection for dead that does not deliver; it is dialed again. */
+  /** Takes connections for dead that do not deliver; they are dialed again. */
   distrust(rank: number): void {
-    this.#peers.get(rank)?.link?.end('it did not deliver');
+    const peer = this.#peers.get(rank);
+    for (const link of [peer?.taken, peer?.dialed]) link?.end('it did not deliver');
   }
 
   /** Resolves when every peer is reached that can be (one of the two listens), or after `ms`. */
@@ -149,74 +157,96 @@ export class DirectTransport implements Transport {
     this.#leave?.();
     this.#onUp?.();
     for (const { redial } of this.#peers.values()) clearTimeout(redial);
-    const links = [...this.#peers.values()].map((peer) => peer.link).filter((link) => link !== undefined);
+    const links = [...this.#peers.values()].flatMap(linksOf);
     await Promise.all(links.map((link) => link.finish(abrupt ? 0 : lingerMs)));
   }
 
   get #settled(): boolean {
-    return [...this.#peers.values()].every((peer) => peer.link !== undefined || !peer.possible);
+    return [...this.#peers.values()].every((peer) => isReached(peer) || !peer.possible);
   }
 
   #dial(rank: number): void {
     const peer = this.#peers.get(rank);
-    if (peer?.dial === undefined || this.#closed) return;
-    const { host, port } = peer.dial;
-    const socket = connect({ host, port, noDelay: true });
-    const late = setTimeout(() => socket.destroy(new Error(`no answer within ${handshakeMs} ms`)), handshakeMs);
-    const failed = (error: unknown): void => {
-      clearTimeout(late);
-      socket.destroy();
-      peer.problem = `${host}:${port}: ${error instanceof Error ? error.message : String(error)}`;
-      const wait = Math.min(redialMs.most, redialMs.first * 2 ** peer.failures++);
-      if (!this.#closed) peer.redial = setTimeout(() => this.#dial(rank), wait);
-    };
-    socket.once('error', failed);
-    socket.once('connect', () => {
-      socket.off('error', failed);
-      socket.on('error', () => socket.destroy());
-      greet(socket, { from: this.#view.rank, to: rank, group: this.#group }, this.#view.secret).then(() => {
-        clearTimeout(late);
-        peer.failures = 0;
-        this.#connected(rank, socket);
-      }, failed);
-    });
+    if (peer?.address === undefined || this.#closed) return;
+    const { host, port, local } = peer.address;
+    const nearby = local !== undefined && existsSync(local);
+    this.#reach(rank, nearby ? { path: local } : { host, port })
+      .catch((error: unknown) => (nearby ? this.#reach(rank, { host, port }) : Promise.reject(error)))
+      .then(
+        (inlet) => {
+          peer.failures = 0;
+          this.#connected(rank, 'dialed', inlet);
+        },
+        (error: unknown) => {
+          peer.problem = `${host}:${port}: ${error instanceof Error ? error.message : String(error)}`;
+          const wait = Math.min(redialMs.most, redialMs.first * 2 ** peer.failures++);
+          if (!this.#closed) peer.redial = setTimeout(() => this.#dial(rank), wait);
+        },
+      );
   }
 
-  #connected(rank: number, socket: Socket): void {
+  /** A connection to a peer over which the two have greeted each other. */
+  async #reach(rank: number, where: Parameters<typeof Inlet.dial>[0]): Promise<Inlet> {
+    const inlet = Inlet.dial(where);
+    const { socket } = inlet;
+    const late = setTimeout(() => socket.destroy(new Error(`no answer within ${handshakeMs} ms`)), handshakeMs);
+    try {
+      await once(socket, 'connect');
+      socket.on('error', () => socket.destroy());
+      await greet(inlet, { from: this.#view.rank, to: rank, group: this.#group }, this.#view.secret);
+      return inlet;
+    } catch (error) {
+      socket.destroy();
+      throw error;
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  #connected(rank: number, way: Way, inlet: Inlet): void {
     const peer = this.#peers.get(rank);
     if (peer === undefined || this.#closed) {
-      socket.destroy();
+      inlet.socket.destroy();
       return;
     }
-    const before = peer.link;
-    const link: Link = new Link(socket, this.#buffers, this.#maxPayload, {
+    const before = peer[way];
+    const reached = isReached(peer);
+    const link: Link = new Link(inlet, this.#buffers, this.#maxPayload, {
       onFrame: (header, payload) => {
         if (header.sender === rank) this.#events.receive(header, payload, 'direct');
         else this.#events.onBadFrame();
       },
-      onEnd: (reason) => this.#lost(rank, link, reason),
+      onEnd: (reason) => this.#lost(rank, way, link, reason),
     });
-    peer.link = link;
+    peer[way] = link;
+    link.start();
     before?.end('the peer has dialed again');
-    this.#events.onChange(rank, undefined);
+    if (!reached) this.#events.onChange(rank, undefined);
     this.#onUp?.();
   }
 
-  #lost(rank: number, link: Link, reason: string): void {
+  #lost(rank: number, way: Way, link: Link, reason: string): void {
     this.#ended = {
       bytesOut: this.#ended.bytesOut + link.bytesOut,
       bytesIn: this.#ended.bytesIn + link.bytesIn,
     };
     const peer = this.#peers.get(rank);
-    if (peer?.link !== link) return;
-    peer.link = undefined;
-    peer.problem = reason;
+    if (peer?.[way] !== link) return;
+    peer[way] = undefined;
     if (this.#closed) return;
-    this.#events.onChange(rank, reason);
-    peer.redial = setTimeout(() => this.#dial(rank), redialMs.first);
+    if (isReached(peer)) this.#events.onLoss(rank);
+    else {
+      peer.problem = reason;
+      this.#events.onChange(rank, reason);
+    }
+    if (way === 'dialed') peer.redial = setTimeout(() => this.#dial(rank), redialMs.first);
   }
 
   #count(bytes: 'bytesOut' | 'bytesIn'): number {
-    return [...this.#peers.values()].reduce((sum, peer) => sum + (peer.link?.[bytes] ?? 0), this.#ended[bytes]);
+    const links = [...this.#peers.values()].flatMap(linksOf);
+    return links.reduce((sum, link) => sum + link[bytes], this.#ended[bytes]);
   }
 }
+
+const linksOf = (peer: Peer): Link[] => [peer.taken, peer.dialed].filter((link) => link !== undefined);
+const isReached = (peer: Peer): boolean => peer.taken !== undefined || peer.dialed !== undefined;
