@@ -1,12 +1,15 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { loadExperiment, resolvedYaml } from '@crossfold/coordinator/config/load';
+import { uploadStart } from '@crossfold/coordinator/models/start-model';
 import { LayerSpec } from '@crossfold/shared/config/layers';
 import { TrainingSpec } from '@crossfold/shared/config/training';
 import { ConfigError, DamagedDataError } from '@crossfold/shared/errors';
 import type { TrainedModel } from '@crossfold/shared/model/model-file';
 import { decodeModel, encodeModel } from '@crossfold/shared/model/model-file';
 import { planModel } from '@crossfold/shared/model/plan';
+import { Engine } from '@crossfold/worker/engine/engine';
 import { initialWeights } from '@crossfold/worker/engine/initial-weights';
 import { Predictor } from '@crossfold/worker/engine/predictor';
 import { writeSavedModel } from '@crossfold/worker/export/saved-model';
@@ -17,6 +20,7 @@ import * as tf from '@tensorflow/tfjs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { tensorFlow } from '../support/engine.ts';
+import { memoryBlobs } from '../support/memory-blobs.ts';
 
 let folder = '';
 beforeEach(async () => {
@@ -155,6 +159,51 @@ describe("Keras' HDF5", () => {
     ['{', /not JSON/],
   ])('is refused where it holds what cannot be had: %#', (json, message) => {
     expect(() => readModelConfig(json, 'x.h5')).toThrow(message);
+  });
+});
+
+describe('an experiment that begins with a net of Keras', () => {
+  const yaml = (size: number): string => `dataset: { path: set, image: { height: ${size}, width: 10 } }
+model: { h5: keras-sequential.h5 }
+training: { epochs: 1, optimizer: { name: sgd }, loss: binaryCrossentropy }
+`;
+
+  it('has its layers and its weights filled in, uploads them, and begins to compute with them', async () => {
+    await copyFile(new URL('keras-sequential.h5', fixtures), join(folder, 'keras-sequential.h5'));
+    await writeFile(join(folder, 'x.yaml'), yaml(14));
+    const { experiment } = await loadExperiment(join(folder, 'x.yaml'));
+    if (!('h5' in experiment.model)) throw new Error('the net is not from a file');
+    expect(experiment.model).toMatchObject({ h5: join(folder, 'keras-sequential.h5'), image });
+    expect(experiment.model.layers?.map(({ type }) => type).slice(0, 3)).toEqual([
+      'conv2d',
+      'batchNormalization',
+      'maxPooling2d',
+    ]);
+    const blobs = memoryBlobs();
+    await uploadStart(experiment, blobs);
+    const { weights } = decodeModel(await blobs.get(experiment.model.weights?.digest ?? '', 1e6), 'it');
+    expect([...weights]).toEqual([...(await readKerasH5(join(folder, 'keras-sequential.h5'))).weights]);
+    const model = planModel(experiment.model, image, 2, 'binaryCrossentropy');
+    const keys = { seed: 1, repeat: 0, fold: 0 };
+    const engine = new Engine(tensorFlow(), { model, training: experiment.training, keys, initialWeights: weights });
+    expect([...engine.state().weights]).toEqual([...weights]);
+    engine.dispose();
+    // The experiment stays what it was when the file is gone, and says so when there never was one.
+    await writeFile(join(folder, 'resolved.yaml'), resolvedYaml(experiment));
+    await rm(join(folder, 'keras-sequential.h5'));
+    expect((await loadExperiment(join(folder, 'resolved.yaml'))).experiment).toEqual(experiment);
+    await expect(loadExperiment(join(folder, 'x.yaml'))).rejects.toThrow(
+      /model\.h5 is .*keras-sequential\.h5: is not there/,
+    );
+  });
+
+  it('needs images of the size that its weights are for', async () => {
+    await copyFile(new URL('keras-sequential.h5', fixtures), join(folder, 'keras-sequential.h5'));
+    await writeFile(join(folder, 'x.yaml'), yaml(30));
+    const { experiment } = await loadExperiment(join(folder, 'x.yaml'));
+    expect(() => planModel(experiment.model, { ...image, height: 30 }, 2, 'binaryCrossentropy')).toThrow(
+      "model.h5: takes images of 14 x 10 x 3, and the data set's are 30 x 10 x 3; set dataset.image to the former",
+    );
   });
 });
 

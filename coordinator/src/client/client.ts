@@ -12,6 +12,7 @@ import type { JobProgress, ProgressEvent } from '@crossfold/shared/progress';
 import { ProgressEvent as ProgressEventSchema } from '@crossfold/shared/progress';
 import { Results } from '@crossfold/shared/results';
 import { uploadSource } from '../data/upload.ts';
+import { uploadStart } from '../models/start-model.ts';
 import type { ExperimentClient, Outcome } from './types.ts';
 
 const maxModelBytes = 2 ** 31;
@@ -39,6 +40,7 @@ function brokerClient(broker: Broker): ExperimentClient {
   };
   return {
     async submit(experiment, baseDir, id, onProgress) {
+      await uploadStart(experiment, broker.artifacts);
       const source = await uploadSource(experiment.dataset, baseDir, broker.data, onProgress);
       const record: ExperimentRecord = {
         schema: 1,

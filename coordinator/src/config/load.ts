@@ -3,6 +3,7 @@ import { basename, dirname, extname, resolve } from 'node:path';
 import { Experiment } from '@crossfold/shared/config/experiment';
 import { ConfigError } from '@crossfold/shared/errors';
 import { stringify } from 'yaml';
+import { withStart } from '../models/start-model.ts';
 import { isProblem } from '../search/space.ts';
 import { makeTrials } from '../search/trials.ts';
 import { checked } from './check.ts';
@@ -30,7 +31,8 @@ export async function loadExperiment(file: string, overrides: readonly string[] 
     throw new ConfigError(`${file} is empty: an experiment needs at least dataset, model and training`);
   const named = isRecord(source.value) ? { name: nameFrom(file), ...source.value } : source.value;
   const experiment = checked(Experiment, { ...source, value: named }, file, sets, problemOfTrials);
-  return { experiment, baseDir: dirname(resolve(file)) };
+  const baseDir = dirname(resolve(file));
+  return { experiment: await withStart(experiment, baseDir), baseDir };
 }
 
 function problemOfTrials(experiment: Experiment): Problem | undefined {

@@ -96,13 +96,18 @@ async function planTrial(
   store: BlobStore,
 ): Promise<PlannedTrial> {
   const { model, training, augment, seed } = experiment;
-  const layers = 'preset' in model ? { layers: presetLayers(model.preset, classes) } : model;
+  const net =
+    'preset' in model
+      ? { layers: presetLayers(model.preset, classes) }
+      : 'h5' in model
+        ? { layers: model.layers, weights: model.weights?.digest }
+        : model;
   const plan: TrialPlan = { schema: 1, trial, parameters, experiment, ...data, model: null };
   return {
     trial,
     parameters,
     plan: await putJson(store, plan),
-    recipe: sha256(canonicalJson({ model: layers, training, augment, seed })),
+    recipe: sha256(canonicalJson({ model: net, training, augment, seed })),
     epochs: training.epochs,
     ...seatsOf(experiment),
   };

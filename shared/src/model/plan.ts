@@ -61,7 +61,9 @@ const maxWeights = 500_000_000;
  */
 export function planModel(model: ModelSpec, image: ImageShape, classes: number, loss: Loss): ModelPlan {
   const specs = 'preset' in model ? presetLayers(model.preset, classes) : model.layers;
-  const where = (index: number): string => ('preset' in model ? 'model.preset' : `model.layers.${index}`);
+  if (specs === undefined) throw new ConfigError({ field: 'model.h5', allowed: 'has not been read' });
+  const where = (index: number): string =>
+    'preset' in model ? 'model.preset' : 'h5' in model ? 'model.h5' : `model.layers.${index}`;
   const names = new Set<string>();
   const layers: LayerPlan[] = [];
   let shape: readonly number[] = [image.height, image.width, image.channels];
@@ -90,6 +92,7 @@ export function planModel(model: ModelSpec, image: ImageShape, classes: number, 
     shape = described.outputShape;
   });
   checkOutput(layers, classes, loss, where);
+  if ('h5' in model && model.image !== undefined) checkWeights(model.image, specs, image, offset, classes, loss);
   const parameters = layers.flatMap((layer) => layer.parameters);
   const trainable = parameters.filter((p) => p.trainable);
   if (trainable.length === 0)
@@ -106,6 +109,23 @@ export function planModel(model: ModelSpec, image: ImageShape, classes: number, 
     weightCount: offset,
     parameterCount: trainable.reduce((sum, p) => sum + p.length, 0),
   };
+}
+
+/** Makes sure that a net's weights are as many for these images as for those that it was trained on. */
+function checkWeights(
+  own: ImageShape,
+  layers: readonly LayerSpec[],
+  image: ImageShape,
+  weights: number,
+  classes: number,
+  loss: Loss,
+): void {
+  if (own.channels === image.channels && planModel({ layers }, own, classes, loss).weightCount === weights) return;
+  const text = ({ height, width, channels }: ImageShape): string => shapeText([height, width, channels]);
+  throw new ConfigError({
+    field: 'model.h5',
+    allowed: `takes images of ${text(own)}, and the data set's are ${text(image)}; set dataset.image to the former`,
+  });
 }
 
 /** Keras' names of layers, from which those without a name get theirs. */

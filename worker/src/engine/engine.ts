@@ -26,7 +26,7 @@ export interface Samples {
 }
 
 /** What the engine needs to know of a job. */
-export type EngineOptions = Pick<SessionOptions, 'model' | 'training' | 'keys'>;
+export type EngineOptions = Pick<SessionOptions, 'model' | 'training' | 'keys' | 'initialWeights'>;
 
 export interface EngineSettings {
   /** How programs run; `eager` is the reference that graphs are held against. */
@@ -55,6 +55,7 @@ export class Engine {
   readonly #plan: ModelPlan;
   readonly #training: TrainingSpec;
   readonly #keys: EngineOptions['keys'];
+  readonly #initial: Float32Array | undefined;
   readonly #network: Network;
   readonly #optimizer: Optimizer;
   readonly #trainable: readonly Range[];
@@ -64,12 +65,17 @@ export class Engine {
   readonly #evaluations = new Map<number, Ready>();
   #step = 0;
 
-  constructor(loaded: LoadedTensorFlow, { model, training, keys }: EngineOptions, settings: EngineSettings = {}) {
+  constructor(
+    loaded: LoadedTensorFlow,
+    { model, training, keys, initialWeights: initial }: EngineOptions,
+    settings: EngineSettings = {},
+  ) {
     this.#binding = loaded.binding;
     this.#settings = settings;
     this.#plan = model;
     this.#training = training;
     this.#keys = keys;
+    this.#initial = initial;
     this.#network = buildNetwork(model, training.loss, loaded.binding.isUsingGpuDevice() ? 'gpu' : 'cpu');
     this.#optimizer = createOptimizer(training.optimizer);
     this.#trainable = trainableRanges(model);
@@ -143,7 +149,8 @@ export class Engine {
 
   /** Back to the initial weights. */
   reset(): void {
-    initialWeights(this.#plan, this.#keys, this.#weights.values);
+    if (this.#initial === undefined) initialWeights(this.#plan, this.#keys, this.#weights.values);
+    else this.#weights.values.set(this.#initial);
     this.#optimizerState.fill(this.#optimizer.initial);
     this.#step = 0;
   }

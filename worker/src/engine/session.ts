@@ -22,6 +22,8 @@ export interface SessionOptions {
   readonly training: TrainingSpec;
   readonly keys: { readonly seed: number; readonly repeat: number; readonly fold: number };
   readonly data: SessionData;
+  /** What the weights are before the first step; undefined: drawn at random. */
+  readonly initialWeights?: Float32Array | undefined;
   /** How training pictures are varied; undefined: not at all. */
   readonly augment?: AugmentSpec | undefined;
 }

@@ -2,13 +2,17 @@ import type { Broker } from '@crossfold/shared/broker/broker';
 import { getJson } from '@crossfold/shared/broker/json-blobs';
 import type { Roster } from '@crossfold/shared/broker/presence';
 import { progressSubject } from '@crossfold/shared/broker/subjects';
+import type { ModelSpec } from '@crossfold/shared/config/model';
 import { Manifest } from '@crossfold/shared/data/manifest';
+import { DamagedDataError } from '@crossfold/shared/errors';
 import type { Faults } from '@crossfold/shared/faults';
 import { noFaults } from '@crossfold/shared/faults';
 import { FoldsDocument } from '@crossfold/shared/folds/folds';
 import { TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { JobRecord, Pace } from '@crossfold/shared/jobs/records';
 import type { Logger } from '@crossfold/shared/logger';
+import { decodeModel } from '@crossfold/shared/model/model-file';
+import type { ModelPlan } from '@crossfold/shared/model/plan';
 import { planModel } from '@crossfold/shared/model/plan';
 import type { JobProgress } from '@crossfold/shared/progress';
 import type { Waits } from '@crossfold/shared/waits';
@@ -78,7 +82,8 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
     epochs: Math.min(record.until, experiment.training.epochs),
     stepsPerEpoch: stepsPerEpoch(train.length, experiment.training),
   };
-  const engine = await parts.engine.open({ ...open, data, augment: experiment.augment });
+  const initialWeights = await startOf(broker, experiment.model, model);
+  const engine = await parts.engine.open({ ...open, data, augment: experiment.augment, initialWeights });
   const { microBatches } = experiment.training;
   const mode = experiment.exchange === 'auto' ? parts.exchange : experiment.exchange;
   const transport = mode === 'nats' || parts.listener === undefined ? 'nats' : 'direct';
@@ -136,6 +141,18 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
         labels: engine.validationLabels,
       }),
   });
+}
+
+/** The weights of the net that an experiment begins with; undefined where it begins with none. */
+async function startOf(broker: Broker, spec: ModelSpec, model: ModelPlan): Promise<Float32Array | undefined> {
+  if (!('h5' in spec) || spec.weights === undefined) return undefined;
+  const { weights } = decodeModel(
+    await broker.artifacts.get(spec.weights.digest, spec.weights.bytes),
+    'the net to begin with',
+  );
+  if (weights.length !== model.weightCount)
+    throw new DamagedDataError(`the net to begin with has ${weights.length} weights, not ${model.weightCount}`);
+  return weights;
 }
 
 const noSamples = new Uint32Array(0);
