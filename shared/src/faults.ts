@@ -72,6 +72,8 @@ export function faultsFrom(env: NodeJS.ProcessEnv, logger: Logger, host: NodeJS.
   if (text === '') return noFaults;
   const faults = parse(text).map((fault) => ({ fault, passed: false }));
   logger.warn({ faults: faults.map((f) => f.fault) }, 'CROSSFOLD_FAULTS is set: this process will fail on purpose');
+  let release: () => void = () => undefined;
+  if (faults.some(({ fault }) => fault.do === 'hold')) host.on('SIGUSR2', () => release());
   const due = (point: FaultPoint, place: FaultPlace): Fault | undefined => {
     const found = faults.find(
       ({ fault, passed }) =>
@@ -80,12 +82,11 @@ export function faultsFrom(env: NodeJS.ProcessEnv, logger: Logger, host: NodeJS.
         (fault.rank === undefined || fault.rank === place.rank) &&
         (fault.position === undefined || fault.position === place.position),
     );
-    if (found === undefined) return undefined;
-    found.passed = true;
-    logger.warn({ fault: found.fault, place }, 'failing on purpose');
-    return found.fault;
+    if (found !== undefined) found.passed = true;
+    return found?.fault;
   };
-  const act = (fault: Fault): void => {
+  const act = (fault: Fault, place: FaultPlace): void => {
+    logger.warn({ fault, place }, 'failing on purpose');
     if (fault.do === 'kill') host.kill(host.pid, 'SIGKILL');
     if (fault.do === 'stop') host.kill(host.pid, 'SIGSTOP');
     if (fault.do === 'throw') throw new Error(`failed on purpose at ${fault.at}`);
@@ -94,12 +95,16 @@ export function faultsFrom(env: NodeJS.ProcessEnv, logger: Logger, host: NodeJS.
     async at(point, place = {}) {
       const fault = due(point, place);
       if (fault === undefined) return;
-      act(fault);
-      if (fault.do === 'hold') await new Promise<void>((resolve) => host.once('SIGUSR2', () => resolve()));
+      // Before it is said: whoever reads it in the log may signal at once.
+      const released = new Promise<void>((resolve) => {
+        release = resolve;
+      });
+      act(fault, place);
+      if (fault.do === 'hold') await released;
     },
     passing(point, place = {}) {
       const fault = due(point, place);
-      if (fault !== undefined) act(fault);
+      if (fault !== undefined) act(fault, place);
     },
   };
 }

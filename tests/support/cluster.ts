@@ -1,23 +1,16 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connectClient } from '@crossfold/coordinator/client/client';
 import type { EmbeddedCluster } from '@crossfold/coordinator/cluster/embedded';
 import { startEmbedded } from '@crossfold/coordinator/cluster/embedded';
-import { Experiment, newExperimentId } from '@crossfold/shared/config/experiment';
-import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
+import type { Experiment } from '@crossfold/shared/config/experiment';
 import { createLogger } from '@crossfold/shared/logger';
 import type { ProgressEvent } from '@crossfold/shared/progress';
-import { Results } from '@crossfold/shared/results';
 import type { z } from 'zod';
+import type { FinishedRun } from './run-experiment.ts';
+import { runExperiment } from './run-experiment.ts';
 
-export interface FinishedRun {
-  readonly record: ExperimentRecord;
-  readonly jobs: readonly JobRecord[];
-  readonly results: Results;
-  readonly folds: unknown;
-  readonly events: readonly ProgressEvent[];
-}
+export type { FinishedRun } from './run-experiment.ts';
 
 export interface TrainingCluster {
   readonly url: string;
@@ -55,29 +48,13 @@ export async function startTrainingCluster(options: TrainingClusterOptions): Pro
     },
     failed.signal,
   );
-  let runs = 0;
   return {
     url: cluster.url,
     folder,
     cluster,
-    async run(input, onEvent) {
-      const experiment = Experiment.parse(input);
-      const client = await connectClient(cluster.url);
+    run(input, onEvent) {
       const signal = AbortSignal.any([failed.signal, AbortSignal.timeout(runTimeoutMs)]);
-      const events: ProgressEvent[] = [];
-      try {
-        const id = newExperimentId(experiment.name, new Date(), runs++);
-        await client.submit(experiment, folder, id);
-        for await (const event of client.follow(id, signal)) {
-          events.push(event);
-          onEvent?.(event);
-        }
-        signal.throwIfAborted();
-        const { record, results, folds } = await client.outcome(id);
-        return { record, jobs: await client.jobs(id), results: Results.parse(results), folds, events };
-      } finally {
-        await client.close();
-      }
+      return runExperiment(cluster.url, input, signal, onEvent, folder);
     },
     async stop() {
       await cluster.stop('kill');

@@ -1,0 +1,42 @@
+import { connectClient } from '@crossfold/coordinator/client/client';
+import { Experiment, newExperimentId } from '@crossfold/shared/config/experiment';
+import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
+import type { ProgressEvent } from '@crossfold/shared/progress';
+import { Results } from '@crossfold/shared/results';
+import type { z } from 'zod';
+
+export interface FinishedRun {
+  readonly record: ExperimentRecord;
+  readonly jobs: readonly JobRecord[];
+  readonly results: Results;
+  readonly folds: unknown;
+  readonly events: readonly ProgressEvent[];
+}
+
+let runs = 0;
+
+/** Submits an experiment and follows it to its end; `onEvent` may do things meanwhile. */
+export async function runExperiment(
+  url: string,
+  input: z.input<typeof Experiment>,
+  signal: AbortSignal,
+  onEvent: (event: ProgressEvent) => void = () => undefined,
+  baseDir = '.',
+): Promise<FinishedRun> {
+  const experiment = Experiment.parse(input);
+  const client = await connectClient(url);
+  const events: ProgressEvent[] = [];
+  try {
+    const id = newExperimentId(experiment.name, new Date(), runs++);
+    await client.submit(experiment, baseDir, id);
+    for await (const event of client.follow(id, signal)) {
+      events.push(event);
+      onEvent(event);
+    }
+    signal.throwIfAborted();
+    const { record, results, folds } = await client.outcome(id);
+    return { record, jobs: await client.jobs(id), results: Results.parse(results), folds, events };
+  } finally {
+    await client.close();
+  }
+}
