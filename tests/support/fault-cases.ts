@@ -100,8 +100,9 @@ export class FaultCases {
       });
       const holds = { ...point, do: 'hold' as const };
       const byItself = victim === 'rank 0' || (victim === 'rank 1' && !ofRank0.has(phase));
-      // The second one waits at the door until the first is in, or gone.
-      const door = { at: 'loading', do: 'hold' } as const;
+      // The second one waits at the door until the first is in, or gone; unless it dies at the door.
+      const diesAtDoor = victim === 'rank 1' && phase === 'loading data';
+      const door = { at: 'loading', do: diesAtDoor ? 'kill' : 'hold' } as const;
       const first = worker('first', {
         faults: victim === 'rank 0' ? [dies(0)] : byItself ? [] : [holds],
       });
@@ -111,7 +112,7 @@ export class FaultCases {
       run.catch(() => undefined);
       await second.says('failing on purpose', (line) => isAt(line, 'loading'));
       if (victim === 'rank 0' && beforeRanks.has(phase)) await first.ended();
-      else if (!(!byItself && beforeRanks.has(phase))) await first.says('job opened');
+      else if (!(!byItself && beforeRanks.has(phase))) await first.says('took a seat');
       if (!byItself) {
         const reached = first.says('failing on purpose', (line) => isAt(line, point.at));
         if (!beforeRanks.has(phase)) second.signal('SIGUSR2');
@@ -121,7 +122,10 @@ export class FaultCases {
       }
       if (byItself || beforeRanks.has(phase)) second.signal('SIGUSR2');
       if (victim === 'broker') await this.#restore();
-      return await run;
+      const finished = await run;
+      const dead = victim === 'rank 0' ? first : victim === 'rank 1' ? second : undefined;
+      if (dead?.running === true) throw new Error(`${dead.name} should have died while ${phase}, and did not`);
+      return finished;
     } finally {
       over.abort();
       await Promise.all(started.map((service) => service.kill()));
@@ -163,7 +167,9 @@ export class FaultCases {
       await joiner.kill();
       first.signal('SIGUSR2');
     }
-    return run;
+    const finished = await run;
+    if (joiner.running) throw new Error(`the joiner should have died while ${phase}, and did not`);
+    return finished;
   }
 
   async #strike(victim: Victim, second: Service): Promise<void> {

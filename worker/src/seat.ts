@@ -83,6 +83,7 @@ async function fill(
     await runner.close();
     throw error;
   }
+  if (joined !== undefined) logger.info({ members: joined.members.length, seats: joined.seats }, 'took a seat');
   await parts.faults.at('seated');
   settle('acknowledge');
   if (joined === undefined) {
