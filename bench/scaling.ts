@@ -18,10 +18,11 @@ import { openExchange } from '@crossfold/worker/exchange/exchange';
 import { DirectListener } from '@crossfold/worker/exchange/listener';
 import { trainStep } from '@crossfold/worker/job/actions';
 import { actionAt } from '@crossfold/worker/job/course';
+import { Gradients } from '@crossfold/worker/job/gradients';
 import { initialState } from '@crossfold/worker/job/state';
 import type { SteppedFacts } from '@crossfold/worker/observe/observer';
 import { observers } from '@crossfold/worker/observe/observer';
-import { Member, machine, median, option, say, table, tasks, withBroker } from './support/cluster.ts';
+import { Member, machine, option, say, table, tasks, withBroker } from './support/cluster.ts';
 
 interface Net {
   readonly model: unknown;
@@ -58,6 +59,7 @@ const nets: Readonly<Record<string, Net>> = {
 };
 const slices = 4;
 const warmUp = 1;
+const course = { epochs: 1000, stepsPerEpoch: 1_000_000 };
 
 type Way = 'alone' | 'side by side' | 'direct' | 'nats';
 const ways: readonly Way[] = ['alone', 'side by side', 'direct', 'nats'];
@@ -85,17 +87,18 @@ interface Times {
 async function main(): Promise<void> {
   const chosen = Object.entries(nets).filter(([name]) => (option('net') ?? name) === name);
   const report: Record<string, unknown>[] = [];
-  console.log(`${machine().cores} cores, ${machine().cpu}, Node ${machine().node}; medians`);
+  console.log(
+    `${machine().cores} cores, ${machine().cpu}, Node ${machine().node}; means over the middle half of the steps`,
+  );
   await withBroker(async (url) => {
     for (const [name, net] of chosen) {
       const measured = await measure(url, name, net);
-      const rate = (way: Way): number => (1000 * net.batchSize) / median(measured[way].map((t) => t.step));
+      const alone = typical(measured.alone).step;
       const rows = ways.map((way) => {
-        const part = (of: keyof Times): number => median(measured[way].map((t) => t[of]));
-        const step = part('step');
-        const images = rate(way) * (way === 'side by side' ? 2 : 1);
-        const efficiency = way === 'alone' ? 1 : images / (2 * rate('alone'));
-        const rest = step - part('data') - part('compute') - part('exchange') - part('update');
+        const { step, ...parts } = typical(measured[way]);
+        const rest = step - Object.values(parts).reduce((sum, ms) => sum + ms, 0);
+        const images = (1000 * net.batchSize * (way === 'side by side' ? 2 : 1)) / step;
+        const efficiency = way === 'alone' ? 1 : images / ((2000 * net.batchSize) / alone);
         report.push({
           net: name,
           batchSize: net.batchSize,
@@ -104,13 +107,13 @@ async function main(): Promise<void> {
           efficiency,
           step,
           rest,
-          parts: { data: part('data'), compute: part('compute'), exchange: part('exchange'), update: part('update') },
+          parts,
         });
         return [
           way,
           images.toFixed(0),
           `${(100 * efficiency).toFixed(0)} %`,
-          ...[step, part('data'), part('compute'), part('exchange'), part('update'), rest].map((ms) => ms.toFixed(2)),
+          ...[step, parts.data, parts.compute, parts.exchange, parts.update, rest].map((ms) => ms.toFixed(2)),
         ];
       });
       console.log(`\n${name}, batch ${net.batchSize}, ${slices} slices`);
@@ -122,6 +125,19 @@ async function main(): Promise<void> {
   const file = option('json');
   if (file !== undefined)
     await writeFile(file, `${JSON.stringify({ machine: machine(), scaling: report }, undefined, 2)}\n`);
+}
+
+/** Means over the middle half of the steps, in order of their time: parts that add up, without what was disturbed. */
+function typical(times: readonly Times[]): Times {
+  const middle = times.toSorted((a, b) => a.step - b.step).slice(times.length >> 2, times.length - (times.length >> 2));
+  const mean = (of: keyof Times): number => middle.reduce((sum, t) => sum + t[of], 0) / middle.length;
+  return {
+    step: mean('step'),
+    data: mean('data'),
+    compute: mean('compute'),
+    exchange: mean('exchange'),
+    update: mean('update'),
+  };
 }
 
 async function measure(url: string, name: string, net: Net): Promise<Record<Way, Times[]>> {
@@ -215,6 +231,7 @@ async function member(): Promise<void> {
       rank: view.rank,
       size: view.members.length,
       exchange,
+      gradients: new Gradients(session),
       signal,
       now,
       faults: noFaults,
@@ -222,10 +239,10 @@ async function member(): Promise<void> {
     };
     const took: number[] = [];
     for (let i = 0; i < steps + warmUp; i++) {
-      const action = actionAt({ epochs: 1000, stepsPerEpoch: 1_000_000 }, state.position);
+      const action = actionAt(course, state.position);
       if (action.kind !== 'step') throw new Error('an epoch has no end');
       const started = now();
-      state = await trainStep(state, action, session, training, place);
+      state = await trainStep(state, action, actionAt(course, state.position + 1), session, training, place);
       took.push(now() - started);
     }
     end = async () => {

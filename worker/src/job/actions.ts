@@ -9,6 +9,7 @@ import type { SliceRange } from '../exchange/tree.ts';
 import { rankRange } from '../exchange/tree.ts';
 import type { JobObserver } from '../observe/observer.ts';
 import type { Action } from './course.ts';
+import type { Gradients } from './gradients.ts';
 import type { JobState } from './state.ts';
 
 /** One member's place in the generation that is open. */
@@ -16,6 +17,7 @@ export interface Place {
   readonly rank: number;
   readonly size: number;
   readonly exchange: Exchange;
+  readonly gradients: Gradients;
   /** Aborts when the generation closes. */
   readonly signal: AbortSignal;
   readonly now: () => number;
@@ -29,18 +31,21 @@ export class HopelessError extends ExperimentFailedError {}
 /**
  * One train step, the same for a group of any size: gradient sums of this rank's slices; all-reduce; update. Until the
  * total is there everything can be given up when the generation closes; from then on nothing is.
+ *
+ * @param next what comes after it
  */
 export async function trainStep(
   state: JobState,
   action: Extract<Action, { kind: 'step' }>,
+  next: Action,
   engine: EngineSession,
   training: TrainingSpec,
   place: Place,
 ): Promise<JobState> {
-  const { exchange, observer, now } = place;
+  const { exchange, gradients, observer, now } = place;
   const started = now();
   const slices = rankRange(place.rank, place.size, training.microBatches);
-  const { nodes, dataMs } = await engine.gradient(action, slices);
+  const { nodes, dataMs } = await gradients.of(state.position, action, slices);
   place.signal.throwIfAborted();
   const computed = now();
   await place.faults.at('computing', { rank: place.rank, position: state.position });
@@ -48,7 +53,9 @@ export async function trainStep(
 
   const summed = now();
   const learningRate = learningRateAt(training, { ...action, history: state.history });
-  const step = await engine.update(total, learningRate);
+  const updating = engine.update(total, learningRate);
+  if (next.kind === 'step') gradients.askAhead(state.position + 1, next, slices);
+  const step = await updating;
   observer.stepped({
     epoch: action.epoch,
     step: action.step,

@@ -14,6 +14,7 @@ import type { Checkpoints } from './checkpoints.ts';
 import { reachCommonState } from './common-state.ts';
 import type { Course } from './course.ts';
 import { actionAt, lastPosition } from './course.ts';
+import { Gradients } from './gradients.ts';
 import { NotMemberError } from './membership.ts';
 import type { PaceMeter } from './pace.ts';
 import type { Generation, JobRunner } from './run-job.ts';
@@ -49,6 +50,7 @@ export interface TrainParts {
 export function trainRunner(parts: TrainParts): JobRunner {
   let state: JobState | undefined;
   const observer = observers([parts.observer, parts.meter]);
+  const gradients = new Gradients(parts.engine);
   let epochStartedAt = parts.now();
 
   return {
@@ -63,7 +65,7 @@ export function trainRunner(parts: TrainParts): JobRunner {
         epochStartedAt = parts.now();
         const meter = throughput(parts.now);
         const size = record.members.length;
-        const place = { rank, size, exchange, signal, now: parts.now, observer, faults: parts.faults };
+        const place = { rank, size, exchange, gradients, signal, now: parts.now, observer, faults: parts.faults };
         for (;;) {
           const action = state.ended ? ({ kind: 'done' } as const) : actionAt(parts.course, state.position);
           if (action.kind === 'done') break;
@@ -74,7 +76,8 @@ export function trainRunner(parts: TrainParts): JobRunner {
           const training = parts.plan.experiment.training;
           if (action.kind === 'step') {
             const before: number = state.samplesSeen;
-            state = await trainStep(state, action, parts.engine, training, place);
+            const next = actionAt(parts.course, state.position + 1);
+            state = await trainStep(state, action, next, parts.engine, training, place);
             meter.add(state.samplesSeen - before);
           } else {
             const seconds = (parts.now() - epochStartedAt) / 1000;
