@@ -1,4 +1,5 @@
 import type { CommandContext } from '@crossfold/coordinator/cli/context';
+import { cancel, resume } from '@crossfold/coordinator/client/control';
 import type { ExperimentClient, Outcome } from '@crossfold/coordinator/client/types';
 import type { EmbeddedOptions } from '@crossfold/coordinator/cluster/embedded';
 import type { Experiment } from '@crossfold/shared/config/experiment';
@@ -24,7 +25,7 @@ export const experimentRecord = (id: string, changes: Partial<ExperimentRecord> 
   maxConcurrentJobs: null,
   fresh: false,
   cancelled: [],
-  resumes: 0,
+  resumed: [],
   error: null,
   badConfiguration: false,
   createdAt: 0,
@@ -108,8 +109,8 @@ export function fakeWorld(behaviour: FakeBehaviour = {}): FakeWorld {
     return record;
   };
   const client: ExperimentClient = {
-    async submit(experiment, _baseDir, id) {
-      world.done.push(`submit ${id}`);
+    async submit(experiment, _baseDir, id, { fresh = false } = {}) {
+      world.done.push(`submit ${id}${fresh ? ' fresh' : ''}`);
       world.submitted.set(id, experiment);
       world.records.set(id, experimentRecord(id, { state: 'running' }));
     },
@@ -129,8 +130,14 @@ export function fakeWorld(behaviour: FakeBehaviour = {}): FakeWorld {
     },
     list: async () => [...world.records.values()],
     jobs: async () => [],
-    async cancel(id) {
-      world.records.set(id, { ...known(id), state: 'cancelled' });
+    async cancel(id, selection = {}) {
+      world.done.push(`cancel ${id} ${JSON.stringify(selection)}`);
+      world.records.set(id, cancel(known(id), selection, 0) ?? known(id));
+      return known(id);
+    },
+    async resume(id, selection = {}) {
+      world.done.push(`resume ${id} ${JSON.stringify(selection)}`);
+      world.records.set(id, resume(known(id), selection));
       return known(id);
     },
     async close() {

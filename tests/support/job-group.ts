@@ -96,7 +96,7 @@ export class TestJob {
           observer,
           faults: noFaults,
           plan: planOf(settings),
-          course: { epochs: settings.epochs, stepsPerEpoch: settings.stepsPerEpoch },
+          course: { epochs: settings.epochs, until: settings.epochs, stepsPerEpoch: settings.stepsPerEpoch },
           engine,
           checkpoints: new Checkpoints({
             broker,

@@ -28,7 +28,8 @@ export async function runExperiment(
   const events: ProgressEvent[] = [];
   try {
     const id = newExperimentId(experiment.name, new Date(), runs++);
-    await client.submit(experiment, baseDir, id);
+    // Results of equal jobs are not what tests of training are about.
+    await client.submit(experiment, baseDir, id, { fresh: true });
     for await (const event of client.follow(id, signal)) {
       events.push(event);
       onEvent(event);

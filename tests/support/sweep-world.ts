@@ -4,7 +4,7 @@ import { planSeries, seriesOf } from '@crossfold/coordinator/search/sweep';
 import type { SearchSpec } from '@crossfold/shared/config/search';
 import type { PlannedFold, SweepPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord, Selection } from '@crossfold/shared/jobs/records';
-import { isFinal, jobId } from '@crossfold/shared/jobs/records';
+import { covers, isFinal, jobId } from '@crossfold/shared/jobs/records';
 import { complete, extend, failForGood, revive, stop, takeSeat } from '@crossfold/shared/jobs/transitions';
 import { experimentRecord } from './fake-client.ts';
 import { aResult } from './records.ts';
@@ -65,17 +65,18 @@ export class SweepWorld {
     this.record = { ...this.record, cancelled: [...this.record.cancelled, selection] };
   }
 
-  resume(): void {
-    this.record = { ...this.record, cancelled: [], resumes: this.record.resumes + 1 };
+  resume(selection: Selection = {}): void {
+    const cancelled = this.record.cancelled.filter((one) => !covers(selection, one));
+    this.record = { ...this.record, cancelled, resumed: [...this.record.resumed, selection] };
   }
 
   /** The leader looks at everything anew and makes the moves that follow. */
   lead(): SeriesPlan[] {
     return seriesOf(this.plan.folds).map((series) => {
-      const { cancelled, resumes } = this.record;
+      const { cancelled, resumed } = this.record;
       const jobOf = (trial: number, fold: PlannedFold): JobRecord | undefined =>
         this.jobs.get(jobId('exp', 'train', trial, fold.repeat, fold.fold));
-      const planned = planSeries(this.plan, series, { jobOf, cancelled, resumes });
+      const planned = planSeries(this.plan, series, { jobOf, cancelled, resumed });
       for (const move of planned.moves) {
         if (move.kind === 'create') {
           const trial = this.plan.trials[move.trial];
@@ -90,7 +91,7 @@ export class SweepWorld {
           move.kind === 'extend'
             ? extend(job, move.epochs, stamp)
             : move.kind === 'revive'
-              ? revive(job, stamp, resumes)
+              ? revive(job, stamp, resumed.length)
               : stop(job, move.state, stamp);
         if (next !== undefined) this.jobs.set(job.id, next);
       }

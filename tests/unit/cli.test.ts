@@ -208,7 +208,8 @@ describe('a run on an embedded cluster', () => {
   it('that fails ends with code and reason, and keeps its state', async () => {
     const { code, err, done } = await crossfold(['run', file, '--out', run], { follow: failing(false) });
     expect(code).toBe(ExitCode.failed);
-    expect(err()).toMatch(/crossfold: the experiment failed: fold 0: no\n$/);
+    expect(err()).toMatch(/crossfold: the experiment failed: fold 0: no\n/);
+    expect(err()).toMatch(/try what failed again with: crossfold resume [^\n]*\n$/);
     expect(done).not.toContain('remove');
     expect(existsSync(run)).toBe(true);
   });

@@ -12,22 +12,20 @@ const worker = (name: string, state: Presence['state'] = 'idle', identity = 'eng
   job: null,
   pace: null,
 });
-const fold = (n: number, over: Partial<JobRecord> = {}): { job: JobRecord; experimentSince: number } => ({
-  job: aJob({ id: `exp.train.0.0.${n}`, fold: n, ...over }),
-  experimentSince: 0,
-});
+const fold = (n: number, over: Partial<JobRecord> = {}): JobRecord =>
+  aJob({ id: `exp.train.0.0.${n}`, fold: n, ...over });
 const none = new Map<string, number>();
 const ids = (jobs: readonly JobRecord[]): string[] => jobs.map((job) => job.id);
 
 describe('giving out seats', () => {
   it('gives as many as workers idle, and one beside', () => {
-    const offers = planOffers([fold(2), fold(0), fold(1), fold(3)], [worker('a'), worker('b')], none, new Map());
+    const offers = planOffers([fold(0), fold(1), fold(2), fold(3)], [worker('a'), worker('b')], none, new Map());
     expect(ids(offers)).toEqual(['exp.train.0.0.0', 'exp.train.0.0.1', 'exp.train.0.0.2']);
   });
 
   it('gives all seats of one job before the next job gets any', () => {
     const offers = planOffers(
-      [fold(1, { seats: 2 }), fold(0, { seats: 2 })],
+      [fold(0, { seats: 2 }), fold(1, { seats: 2 })],
       [worker('a'), worker('b')],
       none,
       new Map(),
@@ -56,12 +54,6 @@ describe('giving out seats', () => {
 
   it('gives seats only to workers whose engine computes alike', () => {
     expect(planOffers([fold(0)], [worker('a', 'idle', 'other')], none, new Map())).toEqual([]);
-  });
-
-  it('puts the test of one experiment before the folds of a later one', () => {
-    const test = { job: aJob({ id: 'old.test.0.0.0', kind: 'test', fold: 4 }), experimentSince: 0 };
-    const later = { job: aJob({ id: 'new.train.0.0.0' }), experimentSince: 5 };
-    expect(ids(planOffers([later, test], [worker('a', 'busy')], none, new Map()))).toEqual(['old.test.0.0.0']);
   });
 });
 

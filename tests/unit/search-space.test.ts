@@ -259,8 +259,10 @@ describe('what is wrong with a search is said of its parameter', () => {
     );
     expect(reason({ method: 'grid', parameters: {} })).toMatch(/at least one field/);
     expect(reason({ method: 'grid', parameters: { 'a..b': [1] } })).not.toBe('');
-    expect(Experiment.safeParse({ ...base, evaluation: { method: 'nested' } }).error?.issues[0]?.message).toMatch(
-      /needs a search/,
-    );
+  });
+
+  it('and of an evaluation that is for nothing without one', () => {
+    const trials = makeTrials(Experiment.parse({ ...base, evaluation: { method: 'nested' } }));
+    expect(trials).toMatchObject({ path: ['evaluation', 'method'], allowed: expect.stringMatching(/^needs a search/) });
   });
 });

@@ -1,3 +1,4 @@
+import { Board } from '@crossfold/coordinator/leader/board';
 import { planOffers } from '@crossfold/coordinator/leader/offers';
 import { nextSize, Paces, planSeats, previousSize, stepMs } from '@crossfold/coordinator/leader/widening';
 import type { JobRecord, Pace, Presence } from '@crossfold/shared/jobs/records';
@@ -128,7 +129,11 @@ describe('paces', () => {
   it('are what rank 0 says, known for all jobs of its plan, and forgotten with them', () => {
     const paces = new Paces();
     const [first, second, other] = [running(0, ['a', 'b']), fold(1), fold(2, { plan: 'd'.repeat(64) })];
-    const jobs = (...records: JobRecord[]) => new Map(records.map((job) => [job.id, job]));
+    const jobs = (...records: JobRecord[]) => {
+      const board = new Board();
+      for (const job of records) board.seeJob(job);
+      return board;
+    };
     const say = (worker: string, stepsLeft: number) => [present(worker, first.id, { pace: { ...mnist, stepsLeft } })];
     paces.note(jobs(first, second, other), say('a', 900));
     paces.note(jobs(first, second, other), say('a', 100));
@@ -206,8 +211,7 @@ class World {
         return [job.id, { upTo, members: job.members.length, generation: job.generation }] as const;
       }),
     );
-    const queued = this.open().map((job) => ({ job, experimentSince: 0 }));
-    for (const job of planOffers(queued, [...this.workers.values()], new Map(), offered)) {
+    for (const job of planOffers(this.open(), [...this.workers.values()], new Map(), offered)) {
       const [free] = this.idle();
       if (free !== undefined) this.workers.set(free.worker, present(free.worker, job.id));
     }

@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import type { Experiment } from '@crossfold/shared/config/experiment';
 import { ConfigError, InterruptedError } from '@crossfold/shared/errors';
+import type { Selection } from '@crossfold/shared/jobs/records';
+import { isFinal } from '@crossfold/shared/jobs/records';
 import { createLogger } from '@crossfold/shared/logger';
 import type { Outcome } from '../client/types.ts';
 import type { EmbeddedCluster } from '../cluster/embedded.ts';
@@ -15,6 +17,8 @@ export interface LocalRun {
   readonly folder: string;
   readonly workers: number;
   readonly json: boolean;
+  /** What is to be tried again, where the run was over already. */
+  readonly again?: Selection;
 }
 
 /**
@@ -53,7 +57,8 @@ export async function runLocally(context: CommandContext, run: LocalRun): Promis
     // Nothing is left to hand over.
     await cluster.stop('kill');
     const code = await concludeRun(context, outcome, folder, run.json);
-    if (outcome.record.state !== 'failed') await cluster.remove();
+    if (!hasFailed(outcome)) await cluster.remove();
+    else context.err.write(`crossfold: try what failed again with: crossfold resume ${folder}\n`);
     return code;
   } catch (error) {
     if (error instanceof InterruptedError) display.say('ending the cluster; again to end it at once');
@@ -66,18 +71,24 @@ export async function runLocally(context: CommandContext, run: LocalRun): Promis
   }
 }
 
+/** Whether there is something that could be tried again: a search can complete with configurations that failed. */
+const hasFailed = ({ record, results }: Outcome): boolean =>
+  !record.badConfiguration &&
+  (record.state === 'failed' || (results?.trials.some(({ status }) => status === 'failed') ?? false));
+
 async function submitAndFollow(
   context: CommandContext,
   url: string,
-  { id, experiment, baseDir }: LocalRun,
+  { id, experiment, baseDir, again = {} }: LocalRun,
   display: Display,
   signal: AbortSignal,
 ): Promise<Outcome> {
   const client = await context.connect(url);
   try {
-    const known = await client.list();
-    if (!known.some((record) => record.id === id))
-      await client.submit(experiment, baseDir, id, (message) => display.say(message));
+    const known = (await client.list()).find((record) => record.id === id);
+    if (known === undefined)
+      await client.submit(experiment, baseDir, id, { onProgress: (message) => display.say(message) });
+    else if (isFinal(known.state) || Object.keys(again).length > 0) await client.resume(id, again);
     signal.throwIfAborted();
     await showUntilOver(client, id, display, signal);
     return await client.outcome(id);

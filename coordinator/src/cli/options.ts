@@ -2,6 +2,7 @@ import { withAccess } from '@crossfold/shared/broker/address';
 import type { Endpoint } from '@crossfold/shared/endpoint';
 import { parseEndpoint } from '@crossfold/shared/endpoint';
 import { ConfigError } from '@crossfold/shared/errors';
+import type { Selection } from '@crossfold/shared/jobs/records';
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
 import type { CommandContext } from './context.ts';
@@ -32,6 +33,20 @@ export const setOption = (): Option =>
     .default([], 'none');
 
 export const jsonOption = (): Option => new Option('--json', 'print one JSON document on stdout, and nothing else');
+
+export const freshOption = (): Option =>
+  new Option('--fresh', 'compute everything, whatever results the cluster has of equal jobs');
+
+export const onlyTrialOption = (): Option => new Option('--trial <t>', 'only this trial').argParser(wholeNumber(0));
+
+export const onlyFoldOption = (): Option =>
+  new Option('--fold <f>', 'only this fold, of all trials or of the one that --trial names').argParser(wholeNumber(0));
+
+/** What --trial and --fold select. */
+export const selectionOf = ({ trial, fold }: { readonly trial?: number; readonly fold?: number }): Selection => ({
+  ...(trial === undefined ? {} : { trial }),
+  ...(fold === undefined ? {} : { fold }),
+});
 
 export const workersOption = (): Option =>
   new Option('--workers <n>', 'workers of the embedded cluster (default: one a core)').argParser(wholeNumber(1, 1024));

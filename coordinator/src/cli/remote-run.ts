@@ -1,4 +1,5 @@
 import type { Experiment } from '@crossfold/shared/config/experiment';
+import type { Selection } from '@crossfold/shared/jobs/records';
 import type { CommandContext } from './context.ts';
 import { concludeRun, interruptible, showUntilOver } from './follow-run.ts';
 import { createDisplay } from './progress/display.ts';
@@ -8,8 +9,10 @@ export interface RemoteRun {
   readonly id: string;
   readonly folder: string;
   readonly json: boolean;
+  /** What is to be tried again, where the experiment is not new. */
+  readonly again?: Selection;
   /** What to submit first, where the experiment is new. */
-  readonly submit?: { readonly experiment: Experiment; readonly baseDir: string };
+  readonly submit?: { readonly experiment: Experiment; readonly baseDir: string; readonly fresh: boolean };
 }
 
 /** Follows an experiment on a cluster that runs elsewhere, and brings its results here. An interrupt only stops that. */
@@ -24,9 +27,10 @@ export async function followRemotely(context: CommandContext, run: RemoteRun): P
   const display = createDisplay(context.err, context.now);
   try {
     if (run.submit !== undefined) {
-      await client.submit(run.submit.experiment, run.submit.baseDir, run.id, (message) => display.say(message));
+      const { experiment, baseDir, fresh } = run.submit;
+      await client.submit(experiment, baseDir, run.id, { fresh, onProgress: (message) => display.say(message) });
       display.say(`submitted ${run.id}`);
-    }
+    } else await client.resume(run.id, run.again);
     controller.signal.throwIfAborted();
     await showUntilOver(client, run.id, display, controller.signal);
     display.stop();

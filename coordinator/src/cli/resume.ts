@@ -5,7 +5,16 @@ import { ConfigError } from '@crossfold/shared/errors';
 import { loadExperiment } from '../config/load.ts';
 import { runLocally } from './local-run.ts';
 import type { Register } from './options.ts';
-import { examples, jsonOption, natsOption, remoteUrl, workersOption } from './options.ts';
+import {
+  examples,
+  jsonOption,
+  natsOption,
+  onlyFoldOption,
+  onlyTrialOption,
+  remoteUrl,
+  selectionOf,
+  workersOption,
+} from './options.ts';
 import { followRemotely } from './remote-run.ts';
 import { defaultRunFolder, findRunFolder, readRunNote } from './run-folder.ts';
 
@@ -13,6 +22,8 @@ interface ResumeOptions {
   readonly workers?: number;
   readonly nats?: string;
   readonly out?: string;
+  readonly trial?: number;
+  readonly fold?: number;
   readonly json?: boolean;
 }
 
@@ -20,27 +31,43 @@ interface ResumeOptions {
 export const registerResume: Register = (program, context, end) => {
   program
     .command('resume')
-    .summary('go on with a run that was interrupted')
+    .summary('go on with a run, and try again what failed')
     .description(
-      "Goes on with a run that was interrupted: on a cluster of its own from the state in the run's folder, or, with --nats, by following it again on its cluster.",
+      "Goes on with a run that was interrupted, failed or was cancelled: on a cluster of its own from the state in the run's folder, or, with --nats, on its cluster. What has been computed stays; what failed, or was cancelled, is tried again, from its last checkpoint.",
     )
     .argument('<id|folder>', "the run's id, or its folder")
     .addOption(workersOption())
     .addOption(natsOption())
     .option('--out <folder>', 'with --nats: folder for the results (default: runs/<id>)')
+    .addOption(onlyTrialOption())
+    .addOption(onlyFoldOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
-      examples('resume runs/mnist-kfold-20260101-120000-1a2b', 'resume mnist-kfold-20260101-120000-1a2b'),
+      examples(
+        'resume runs/mnist-kfold-20260101-120000-1a2b',
+        'resume mnist-kfold-20260101-120000-1a2b --nats nats://cluster.example:4222 --trial 3',
+      ),
     )
     .action(async (what: string, options: ResumeOptions) => {
       const folder = findRunFolder(what);
       const note = folder === undefined ? undefined : await readRunNote(folder);
       const json = options.json === true;
+      const again = selectionOf(options);
       if (folder !== undefined && note !== undefined && options.nats === undefined) {
         const { experiment } = await loadExperiment(join(folder, 'experiment.yaml'));
         const { id, baseDir, workers } = note;
-        end(await runLocally(context, { id, experiment, baseDir, folder, workers: options.workers ?? workers, json }));
+        end(
+          await runLocally(context, {
+            id,
+            experiment,
+            baseDir,
+            folder,
+            workers: options.workers ?? workers,
+            json,
+            again,
+          }),
+        );
         return;
       }
       if (folder !== undefined && existsSync(join(folder, 'results.json')))
@@ -52,6 +79,6 @@ export const registerResume: Register = (program, context, end) => {
         );
       const out = options.out ?? defaultRunFolder(what);
       await mkdir(out, { recursive: true });
-      end(await followRemotely(context, { nats, id: what, folder: out, json }));
+      end(await followRemotely(context, { nats, id: what, folder: out, json, again }));
     });
 };

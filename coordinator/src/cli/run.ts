@@ -6,7 +6,7 @@ import { loadExperiment } from '../config/load.ts';
 import { preflight } from '../data/preflight.ts';
 import { runLocally } from './local-run.ts';
 import type { Register } from './options.ts';
-import { examples, jsonOption, natsOption, remoteUrl, setOption, workersOption } from './options.ts';
+import { examples, freshOption, jsonOption, natsOption, remoteUrl, setOption, workersOption } from './options.ts';
 import { followRemotely } from './remote-run.ts';
 import { claimRunFolder, defaultRunFolder, tidyRunFolder, writeRunNote } from './run-folder.ts';
 
@@ -15,6 +15,7 @@ interface RunOptions {
   readonly nats?: string;
   readonly out?: string;
   readonly set: readonly string[];
+  readonly fresh?: boolean;
   readonly json?: boolean;
 }
 
@@ -31,6 +32,7 @@ export const registerRun: Register = (program, context, end) => {
     .addOption(natsOption())
     .option('--out <folder>', 'folder for the results (default: runs/<id>)')
     .addOption(setOption())
+    .addOption(freshOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -54,7 +56,13 @@ export const registerRun: Register = (program, context, end) => {
       const made = await claimRunFolder(folder);
       const go = async (): Promise<number> => {
         if (nats !== undefined)
-          return followRemotely(context, { nats, id, folder, json, submit: { experiment, baseDir } });
+          return followRemotely(context, {
+            nats,
+            id,
+            folder,
+            json,
+            submit: { experiment, baseDir, fresh: options.fresh === true },
+          });
         const workers = options.workers ?? defaultWorkers(experiment.threadsPerWorker);
         await writeRunNote(folder, experiment, { id, baseDir: resolve(baseDir), workers });
         return runLocally(context, { id, experiment, baseDir, folder, workers, json });

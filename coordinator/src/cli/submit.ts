@@ -2,8 +2,15 @@ import { newExperimentId } from '@crossfold/shared/config/experiment';
 import { loadExperiment } from '../config/load.ts';
 import { preflight } from '../data/preflight.ts';
 import type { Register } from './options.ts';
-import { examples, jsonOption, natsOption, setOption } from './options.ts';
+import { examples, freshOption, jsonOption, natsOption, setOption } from './options.ts';
 import { ask } from './queries.ts';
+
+interface SubmitOptions {
+  readonly nats?: string;
+  readonly set: readonly string[];
+  readonly fresh?: boolean;
+  readonly json?: boolean;
+}
 
 /** `submit FILE`: hands an experiment to a cluster and prints its id. */
 export const registerSubmit: Register = (program, context) => {
@@ -14,14 +21,17 @@ export const registerSubmit: Register = (program, context) => {
     .argument('<file>', 'the experiment, a YAML file')
     .addOption(natsOption())
     .addOption(setOption())
+    .addOption(freshOption())
     .addOption(jsonOption())
     .addHelpText('after', examples('submit examples/mnist-kfold.yaml --nats nats://cluster.example:4222'))
-    .action(async (file: string, options: { nats?: string; set: readonly string[]; json?: boolean }) => {
+    .action(async (file: string, options: SubmitOptions) => {
       const { experiment, baseDir } = await loadExperiment(file, options.set);
       await preflight(experiment, baseDir);
       const id = newExperimentId(experiment.name, context.date(), context.suffix());
       const say = (message: string): unknown => context.err.write(`${message}\n`);
-      await ask(context, options.nats, (client) => client.submit(experiment, baseDir, id, say));
+      await ask(context, options.nats, (client) =>
+        client.submit(experiment, baseDir, id, { fresh: options.fresh === true, onProgress: say }),
+      );
       context.out.write(options.json === true ? `${JSON.stringify({ id })}\n` : `${id}\n`);
     });
 };

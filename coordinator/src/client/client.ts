@@ -6,13 +6,15 @@ import { Experiment } from '@crossfold/shared/config/experiment';
 import { ConfigError } from '@crossfold/shared/errors';
 import { FoldsDocument } from '@crossfold/shared/folds/folds';
 import { TrainJobResult } from '@crossfold/shared/jobs/job-result';
-import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
-import { isFinal } from '@crossfold/shared/jobs/records';
+import { SweepPlan } from '@crossfold/shared/jobs/plan';
+import type { ExperimentRecord, JobRecord, Selection } from '@crossfold/shared/jobs/records';
+import { covers, isFinal } from '@crossfold/shared/jobs/records';
 import type { JobProgress, ProgressEvent } from '@crossfold/shared/progress';
 import { ProgressEvent as ProgressEventSchema } from '@crossfold/shared/progress';
 import { Results } from '@crossfold/shared/results';
 import { uploadSource } from '../data/upload.ts';
 import { uploadStart } from '../models/start-model.ts';
+import { cancel, resume } from './control.ts';
 import type { ExperimentClient, Outcome } from './types.ts';
 
 const maxModelBytes = 2 ** 31;
@@ -33,13 +35,18 @@ function brokerClient(broker: Broker): ExperimentClient {
       throw new ConfigError(`there is no experiment ${JSON.stringify(id)}; \`crossfold list\` shows those there are`);
     return stored.value;
   };
-  const jobsOf = async (id: string): Promise<JobRecord[]> => {
-    const keys = await broker.jobs.keys(`${id}.>`);
-    const stored = await Promise.all(keys.map((key) => broker.jobs.get(key)));
-    return stored.flatMap((s) => (s === undefined ? [] : [s.value])).sort(jobOrder);
+  const jobsOf = async (id: string): Promise<JobRecord[]> => (await broker.jobs.list(`${id}.>`)).sort(jobOrder);
+  const checkSelection = async ({ plan }: ExperimentRecord, { trial, fold }: Selection): Promise<void> => {
+    if (plan === null || (trial === undefined && fold === undefined)) return;
+    const { trials, folds } = await getJson(broker.artifacts, plan, SweepPlan);
+    const wrong = (field: string, value: number, last: number | undefined): ConfigError =>
+      new ConfigError({ field: `--${field}`, value: String(value), allowed: `must be from 0 to ${last ?? 0}` });
+    if (trial !== undefined && trials[trial] === undefined) throw wrong('trial', trial, trials.at(-1)?.trial);
+    if (fold !== undefined && !folds.some((one) => one.fold === fold))
+      throw wrong('fold', fold, Math.max(...folds.map((one) => one.fold)));
   };
   return {
-    async submit(experiment, baseDir, id, onProgress) {
+    async submit(experiment, baseDir, id, { fresh = false, onProgress } = {}) {
       await uploadStart(experiment, broker.artifacts);
       const source = await uploadSource(experiment.dataset, baseDir, broker.data, onProgress);
       const record: ExperimentRecord = {
@@ -56,9 +63,9 @@ function brokerClient(broker: Broker): ExperimentClient {
         jobs: 0,
         priority: experiment.priority,
         maxConcurrentJobs: experiment.maxConcurrentJobs ?? null,
-        fresh: false,
+        fresh,
         cancelled: [],
-        resumes: 0,
+        resumed: [],
         error: null,
         badConfiguration: false,
         createdAt: Date.now(),
@@ -73,9 +80,12 @@ function brokerClient(broker: Broker): ExperimentClient {
     },
     async outcome(id, { models: wanted } = { models: true }) {
       const record = await recordOf(id);
+      const results = record.results === null ? undefined : await getJson(broker.artifacts, record.results, Results);
       const models: Outcome['models'][number][] = [];
       for (const job of wanted ? await jobsOf(id) : []) {
         if (job.kind !== 'train' || job.result === null) continue;
+        // Of a search, the models of what it has found.
+        if (results?.search !== undefined && job.trial !== results.best?.trial) continue;
         const result = await getJson(broker.artifacts, job.result, TrainJobResult);
         const bytes = await broker.artifacts.get(result.model.digest, maxModelBytes);
         models.push({ trial: job.trial, repeat: job.repeat, fold: job.fold, bytes });
@@ -83,23 +93,27 @@ function brokerClient(broker: Broker): ExperimentClient {
       return {
         record,
         experiment: await getJson(broker.artifacts, record.spec, Experiment),
-        results: record.results === null ? undefined : await getJson(broker.artifacts, record.results, Results),
+        results,
         folds: record.folds === null ? undefined : await getJson(broker.artifacts, record.folds, FoldsDocument),
         models,
       };
     },
     async list() {
-      const keys = await broker.experiments.keys('>');
-      const stored = await Promise.all(keys.map((key) => broker.experiments.get(key)));
-      return stored.flatMap((s) => (s === undefined ? [] : [s.value])).sort((a, b) => b.createdAt - a.createdAt);
+      return (await broker.experiments.list('>')).sort((a, b) => b.createdAt - a.createdAt);
     },
     jobs: jobsOf,
-    async cancel(id) {
-      await recordOf(id);
-      const cancelled = await broker.experiments.transition(id, (current) =>
-        isFinal(current.state) ? undefined : { ...current, state: 'cancelled', finishedAt: Date.now() },
-      );
+    async cancel(id, selection = {}) {
+      await checkSelection(await recordOf(id), selection);
+      const cancelled = await broker.experiments.transition(id, (current) => cancel(current, selection, Date.now()));
       return cancelled ?? recordOf(id);
+    },
+    async resume(id, selection = {}) {
+      const record = await recordOf(id);
+      await checkSelection(record, selection);
+      const states = (await jobsOf(id)).filter((job) => covers(selection, job)).map(({ state }) => state);
+      if (record.state === 'completed' && !states.some((state) => state === 'failed' || state === 'cancelled'))
+        return record;
+      return (await broker.experiments.transition(id, (current) => resume(current, selection))) ?? recordOf(id);
     },
     close: () => broker.close(),
   };

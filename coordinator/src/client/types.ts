@@ -1,6 +1,6 @@
 import type { Experiment } from '@crossfold/shared/config/experiment';
 import type { FoldsDocument } from '@crossfold/shared/folds/folds';
-import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
+import type { ExperimentRecord, JobRecord, Selection } from '@crossfold/shared/jobs/records';
 import type { ProgressEvent } from '@crossfold/shared/progress';
 import type { Results } from '@crossfold/shared/results';
 
@@ -21,14 +21,20 @@ export interface Outcome {
   }[];
 }
 
+export interface SubmitOptions {
+  /** Compute everything, whatever results the cluster has of equal jobs. */
+  readonly fresh?: boolean;
+  /** Told how far a long upload is. */
+  readonly onProgress?: (message: string) => void;
+}
+
 /** A client of a cluster: all that the commands ask of it. */
 export interface ExperimentClient {
   /**
    * Uploads the data set and submits the experiment under `id`; doing so again under the same id changes nothing.
    * @param baseDir what relative paths in the experiment are relative to
-   * @param onProgress told how far a long upload is
    */
-  submit(experiment: Experiment, baseDir: string, id: string, onProgress?: (message: string) => void): Promise<void>;
+  submit(experiment: Experiment, baseDir: string, id: string, options?: SubmitOptions): Promise<void>;
   /**
    * Events of an experiment: first how everything stands, then changes; ends with its final state or when the signal
    * aborts.
@@ -44,7 +50,16 @@ export interface ExperimentClient {
   list(): Promise<readonly ExperimentRecord[]>;
   /** The jobs of an experiment in order of trial, repeat and fold. */
   jobs(id: string): Promise<readonly JobRecord[]>;
-  /** Ends an experiment; returns its record, unchanged where it was over already. */
-  cancel(id: string): Promise<ExperimentRecord>;
+  /**
+   * Ends an experiment, or some of its jobs; returns its record, unchanged where it was over already.
+   * @throws ConfigError where there is no such experiment, trial or fold
+   */
+  cancel(id: string, selection?: Selection): Promise<ExperimentRecord>;
+  /**
+   * Tries again what failed, or was cancelled, of an experiment or of some of its jobs; returns its record, unchanged
+   * where it completed without any.
+   * @throws ConfigError where there is no such experiment, trial or fold
+   */
+  resume(id: string, selection?: Selection): Promise<ExperimentRecord>;
   close(): Promise<void>;
 }

@@ -36,6 +36,8 @@ export async function loadExperiment(file: string, overrides: readonly string[] 
 }
 
 function problemOfTrials(experiment: Experiment): Problem | undefined {
+  // The layers of a net of Keras' are not known yet; with the data set's images they are looked at later.
+  if ('h5' in experiment.model && experiment.model.layers === undefined) return undefined;
   const trials = makeTrials(experiment);
   return isProblem(trials) ? trials : undefined;
 }

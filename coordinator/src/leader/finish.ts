@@ -4,11 +4,13 @@ import { FoldsDocument } from '@crossfold/shared/folds/folds';
 import { TestJobResult, TrainJobResult } from '@crossfold/shared/jobs/job-result';
 import { SweepPlan, TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
-import { isFinal } from '@crossfold/shared/jobs/records';
+import { isFinal, jobId } from '@crossfold/shared/jobs/records';
+import { revive } from '@crossfold/shared/jobs/transitions';
 import type { Results, SearchRound } from '@crossfold/shared/results';
 import type { FinishedJob } from '../results/aggregate.ts';
 import { aggregate } from '../results/aggregate.ts';
 import { modelFold } from '../results/nested.ts';
+import { isToRevive } from '../search/sweep.ts';
 import { version } from '../version.ts';
 import { inParallel } from './in-parallel.ts';
 import { keyOf, newJob } from './jobs.ts';
@@ -28,28 +30,30 @@ export async function finish(
 ): Promise<void> {
   const { broker, logger, now } = context;
   if (record.manifest === null || record.folds === null || record.plan === null) return;
-  const test = jobs.find((job) => job.kind === 'test');
-  if (test !== undefined && !isFinal(test.state)) return;
+  const tests = jobs.filter((job) => job.kind === 'test');
+  if (tests.some(({ state }) => !isFinal(state))) return;
   const plan = await getJson(broker.artifacts, record.plan, SweepPlan);
   const manifest = await getJson(broker.data, record.manifest, Manifest);
   const finished = await readResults(context, jobs);
-  const scored = test?.result == null ? undefined : await getJson(broker.artifacts, test.result, TestJobResult);
-  const results = aggregate({
+  const all = {
     record,
     plans: await readPlans(context, plan),
     manifest,
     folds: await getJson(broker.artifacts, record.folds, FoldsDocument),
     finished,
-    test: test === undefined ? undefined : { job: test, result: scored },
     search: searchResult(plan, finished, rounds),
     wallSeconds: (now() - record.createdAt) / 1000,
     software: version(),
-  });
-  const best = bestJob(results, finished);
-  if (manifest.test !== null && best !== undefined && test === undefined) {
-    await queueTest(context, best);
+  };
+  const best = bestJob(aggregate({ ...all, test: undefined }), finished);
+  // After more was tried there may be another best fold than the one that has been tested.
+  const test = best === undefined ? undefined : tests.find(({ id }) => id === testOf(best.job));
+  if (manifest.test !== null && best !== undefined && (test === undefined || isToRevive(test, record.resumed))) {
+    await queueTest(context, best, record.resumed.length);
     return;
   }
+  const scored = test?.result == null ? undefined : await getJson(broker.artifacts, test.result, TestJobResult);
+  const results = aggregate({ ...all, test: test === undefined ? undefined : { job: test, result: scored } });
   const reference = await putJson(broker.artifacts, results);
   const failed =
     finished.find(({ job }) => job.state === 'failed')?.job ?? (test?.state === 'failed' ? test : undefined);
@@ -120,13 +124,18 @@ function bestJob({ trials, best, nested }: Results, finished: readonly FinishedJ
   return undefined;
 }
 
-async function queueTest(context: LeaderContext, best: CompletedJob): Promise<void> {
+const testOf = ({ experiment, trial, repeat, fold }: JobRecord): string =>
+  jobId(experiment, 'test', trial, repeat, fold);
+
+async function queueTest(context: LeaderContext, best: CompletedJob, resumes: number): Promise<void> {
   const { broker, now } = context;
   const plan = await getJson(broker.artifacts, { digest: best.job.plan }, TrialPlan);
   const { experiment, trial, repeat, fold, identity } = best.job;
   const reference = await putJson(broker.artifacts, { ...plan, model: best.result.model });
   const key = keyOf({ test: best.result.model.digest, manifest: plan.manifest.digest, identity });
-  const alone = { minSeats: 1, maxSeats: 1, until: 0, key, resumes: best.job.resumes };
+  const alone = { minSeats: 1, maxSeats: 1, until: 0, key, resumes };
   const job = newJob({ experiment, kind: 'test', trial, repeat, fold, plan: reference, identity, ...alone }, now());
-  await broker.jobs.create(job.id, job);
+  const stamp = { now: now(), secret: '' };
+  if (!(await broker.jobs.create(job.id, job)))
+    await broker.jobs.transition(job.id, (current) => revive(current, stamp, resumes));
 }

@@ -73,7 +73,7 @@ export function trainJob(
       identity,
       minSeats,
       maxSeats,
-      resumes: record.resumes,
+      resumes: record.resumed.length,
       state: wanted.state,
     },
     now,

@@ -10,32 +10,16 @@ export interface Offered {
   readonly generation: number;
 }
 
-/** Test jobs first (they end an experiment), then in the order of experiments, trials, repeats and folds. */
-export function queueOrder(a: QueuedJob, b: QueuedJob): number {
-  return (
-    a.experimentSince - b.experimentSince ||
-    Number(b.job.kind === 'test') - Number(a.job.kind === 'test') ||
-    a.job.trial - b.job.trial ||
-    a.job.repeat - b.job.repeat ||
-    a.job.fold - b.job.fold
-  );
-}
-
-export interface QueuedJob {
-  readonly job: JobRecord;
-  /** When the experiment was submitted: the first come is served first. */
-  readonly experimentSince: number;
-}
-
 /**
  * The seats to give out now, in order. All seats that one job needs come before the next job's, and what jobs are to be
  * widened by after those. No more are given out than workers can soon take: those that idle, and one beside (not to
  * widen a job), so that a worker that ends a job finds the next one waiting.
  *
+ * @param jobs in the order of their turns
  * @param waiting seats that lie in the queue or are taken and not yet filled, by the identity that they are for.
  */
 export function planOffers(
-  jobs: readonly QueuedJob[],
+  jobs: readonly JobRecord[],
   workers: readonly Presence[],
   waiting: ReadonlyMap<string, number>,
   offered: ReadonlyMap<string, Offered>,
@@ -54,10 +38,9 @@ export function planOffers(
       offers.push(job);
     }
   };
-  const open = [...jobs]
-    .sort(queueOrder)
-    .filter(({ job }) => !isFinal(job.state))
-    .map(({ job }) => {
+  const open = jobs
+    .filter(({ state }) => !isFinal(state))
+    .map((job) => {
       const pending = offered.get(job.id);
       return { job, from: pending !== undefined && !isSettled(job, pending) ? pending.upTo : job.members.length };
     });

@@ -3,23 +3,19 @@ import { leaderProgressSubject } from '@crossfold/shared/broker/subjects';
 import { Experiment } from '@crossfold/shared/config/experiment';
 import type { BlobStore } from '@crossfold/shared/data/blob-store';
 import { canonicalJson, sha256 } from '@crossfold/shared/data/digest';
-import type { Manifest } from '@crossfold/shared/data/manifest';
-import { ConfigError, CrossfoldError, ExitCode, isBrokerTrouble, TimeoutError } from '@crossfold/shared/errors';
+import { CrossfoldError, ExitCode, isBrokerTrouble, TimeoutError } from '@crossfold/shared/errors';
 import type { Fold } from '@crossfold/shared/folds/folds';
 import { foldsDocument, makeFolds } from '@crossfold/shared/folds/folds';
 import { readSplitSamples } from '@crossfold/shared/folds/samples';
 import type { PlannedFold, PlannedTrial, SweepPlan, TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord, Presence } from '@crossfold/shared/jobs/records';
 import { maxReasonLength } from '@crossfold/shared/jobs/records';
-import { planModel } from '@crossfold/shared/model/plan';
 import { presetLayers } from '@crossfold/shared/model/presets';
 import type { LogProgress } from '@crossfold/shared/progress';
 import { cut } from '../data/cut.ts';
 import { SourceBundle } from '../data/source.ts';
-import { parametersText } from '../results/text.ts';
-import { isProblem } from '../search/space.ts';
 import type { Trial } from '../search/trials.ts';
-import { makeTrials } from '../search/trials.ts';
+import { fittingTrials } from '../search/trials.ts';
 import { inParallel } from './in-parallel.ts';
 import type { LeaderContext } from './leader.ts';
 import { WaitingError } from './waiting.ts';
@@ -50,9 +46,7 @@ export async function prepare(context: LeaderContext, record: ExperimentRecord):
     const folds = makeFolds(experiment.evaluation, samples, experiment.seed);
     const document = foldsDocument(folds);
     const foldsReference = await putJson(broker.artifacts, document);
-    const trials = makeTrials(experiment, manifest.classes.length);
-    if (isProblem(trials)) throw new ConfigError({ ...trials, field: trials.path.map(String).join('.') });
-    for (const trial of trials) checkNet(trial, manifest);
+    const trials = fittingTrials(experiment, manifest.imageShape, manifest.classes.length);
     const data = { manifest: reference, folds: foldsReference };
     const planned: PlannedTrial[] = [];
     await inParallel(trials, writesAtOnce, async (trial, i) => {
@@ -76,16 +70,6 @@ export async function prepare(context: LeaderContext, record: ExperimentRecord):
     // What is wrong with the broker is not the experiment's fault: it is tried again.
     if (!(error instanceof CrossfoldError) || isBrokerTrouble(error) || error instanceof TimeoutError) throw error;
     await endWithError(context, record.id, error);
-  }
-}
-
-/** @throws ConfigError where a trial's net does not fit the data set */
-function checkNet({ trial, parameters, experiment }: Trial, { imageShape, classes }: Manifest): void {
-  try {
-    planModel(experiment.model, imageShape, classes.length, experiment.training.loss);
-  } catch (error) {
-    if (!(error instanceof ConfigError) || Object.keys(parameters).length === 0) throw error;
-    throw new ConfigError(`trial ${trial} (${parametersText(parameters)}): ${error.message}`);
   }
 }
 

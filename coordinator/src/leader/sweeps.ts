@@ -4,7 +4,7 @@ import type { PlannedFold } from '@crossfold/shared/jobs/plan';
 import { SweepPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import { jobId } from '@crossfold/shared/jobs/records';
-import { extend, revive, stop } from '@crossfold/shared/jobs/transitions';
+import { extend, revive, serve, stop } from '@crossfold/shared/jobs/transitions';
 import type { SearchRound } from '@crossfold/shared/results';
 import type { Move, Series, SeriesPlan, SweepState } from '../search/sweep.ts';
 import { planSeries, scoreOf, seriesOf } from '../search/sweep.ts';
@@ -33,13 +33,12 @@ export class Sweep {
   readonly #followed: Followed[] = [];
   /** The series that each job belongs to. */
   readonly #seriesOf = new Map<string, number>();
-  readonly #resumes: number;
-  readonly #cancelled: number;
+  /** What of the record it was taken up under. */
+  readonly #asked: string;
 
   private constructor(plan: SweepPlan, record: ExperimentRecord) {
     this.#plan = plan;
-    this.#resumes = record.resumes;
-    this.#cancelled = record.cancelled.length;
+    this.#asked = askedOf(record);
   }
 
   /** Takes an experiment up where its records stand. */
@@ -58,8 +57,8 @@ export class Sweep {
   }
 
   /** Whether it was taken up under what the record asks for now. */
-  isUpToDate({ resumes, cancelled }: ExperimentRecord): boolean {
-    return this.#resumes === resumes && this.#cancelled === cancelled.length;
+  isUpToDate(record: ExperimentRecord): boolean {
+    return this.#asked === askedOf(record);
   }
 
   /** Nothing more is wanted. */
@@ -83,7 +82,7 @@ export class Sweep {
       const followed = at === undefined ? undefined : this.#followed[at];
       const epochs = followed?.open.get(id);
       if (at === undefined || epochs === undefined) continue;
-      if (scoreOf(job, epochs, false, this.#resumes) === undefined) continue;
+      if (scoreOf(job, epochs, false, record.resumed) === undefined) continue;
       followed?.open.delete(id);
       touched.add(at);
     }
@@ -102,10 +101,10 @@ export class Sweep {
     const state: SweepState = {
       jobOf: (trial, fold) => board.jobs.get(jobId(record.id, 'train', trial, fold.repeat, fold.fold)),
       cancelled: record.cancelled,
-      resumes: record.resumes,
+      resumed: record.resumed,
     };
     const plan = planSeries(this.#plan, series, state);
-    await inParallel(plan.moves, writesAtOnce, (move) => this.#make(context, record, move));
+    await inParallel(plan.moves, writesAtOnce, (move) => this.#make(context, record, board, move));
     const last = plan.rounds.at(-1);
     context.logger.info(
       { experiment: record.id, moves: plan.moves.length, open: plan.open.length, over: plan.over, round: last },
@@ -119,7 +118,7 @@ export class Sweep {
       open.set(jobId(record.id, 'train', trial, fold.repeat, fold.fold), epochs);
   }
 
-  async #make({ broker, now }: LeaderContext, record: ExperimentRecord, move: Move): Promise<void> {
+  async #make({ broker, now }: LeaderContext, record: ExperimentRecord, board: Board, move: Move): Promise<void> {
     const stamp = { now: now(), secret: randomBytes(32).toString('base64url') };
     const change = (id: string, to: (job: JobRecord) => JobRecord | undefined): Promise<unknown> =>
       broker.jobs.transition(id, to);
@@ -128,14 +127,16 @@ export class Sweep {
         const trial = this.#plan.trials[move.trial];
         if (trial === undefined) throw new Error(`${record.id} has no trial ${move.trial}`);
         const job = trainJob(record, this.#plan, trial, move.fold, move, now());
-        await broker.jobs.create(job.id, job);
+        const equal = record.fresh ? undefined : board.servedBy(job);
+        const served = equal === undefined ? undefined : serve(job, equal, stamp);
+        await broker.jobs.create(job.id, served ?? job);
         return;
       }
       case 'extend':
         await change(move.job, (job) => extend(job, move.epochs, stamp));
         return;
       case 'revive':
-        await change(move.job, (job) => revive(job, stamp, record.resumes));
+        await change(move.job, (job) => revive(job, stamp, record.resumed.length));
         return;
       case 'stop':
         await change(move.job, (job) => stop(job, move.state, stamp));
@@ -148,5 +149,7 @@ export class Sweep {
     await broker.experiments.transition(id, (current) => (current.jobs === jobs ? undefined : { ...current, jobs }));
   }
 }
+
+const askedOf = ({ cancelled, resumed }: ExperimentRecord): string => JSON.stringify([cancelled, resumed]);
 
 const placeOf = ({ repeat, fold }: Pick<PlannedFold, 'repeat' | 'fold'>): string => `${repeat}.${fold}`;

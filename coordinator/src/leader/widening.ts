@@ -131,6 +131,12 @@ const endsSoon = ({ pace, filled }: Crew): boolean =>
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
+/** Jobs, and the plans of those that are not over. */
+export interface JobsInUse {
+  readonly jobs: ReadonlyMap<string, JobRecord>;
+  readonly plans: { has(plan: string): boolean };
+}
+
 /** How fast jobs go, as their members of rank 0 last said. */
 export class Paces {
   readonly #ofJob = new Map<string, Pace>();
@@ -138,9 +144,7 @@ export class Paces {
   readonly #ofPlan = new Map<string, Pace>();
 
   /** Takes in what workers say, and forgets what is over. */
-  note(jobs: ReadonlyMap<string, JobRecord>, workers: readonly Presence[]): void {
-    const alive = [...jobs.values()].filter((job) => !isFinal(job.state));
-    const plans = new Set(alive.map((job) => job.plan));
+  note({ jobs, plans }: JobsInUse, workers: readonly Presence[]): void {
     for (const id of this.#ofJob.keys()) if (isFinal(jobs.get(id)?.state ?? 'completed')) this.#ofJob.delete(id);
     for (const plan of this.#ofPlan.keys()) if (!plans.has(plan)) this.#ofPlan.delete(plan);
     for (const { worker, job: id, pace } of workers) {

@@ -1,6 +1,6 @@
 import type { PlannedFold, SweepPlan } from '@crossfold/shared/jobs/plan';
 import type { JobRecord, Selection } from '@crossfold/shared/jobs/records';
-import { isFinal } from '@crossfold/shared/jobs/records';
+import { covers, isFinal } from '@crossfold/shared/jobs/records';
 import { usableResults } from '@crossfold/shared/jobs/transitions';
 import type { Contest, Decision, Round, Score } from './decide.ts';
 import { decide } from './decide.ts';
@@ -24,8 +24,7 @@ export function seriesOf(folds: readonly PlannedFold[]): Series[] {
 export interface SweepState {
   readonly jobOf: (trial: number, fold: PlannedFold) => JobRecord | undefined;
   readonly cancelled: readonly Selection[];
-  /** How often the experiment was resumed. */
-  readonly resumes: number;
+  readonly resumed: readonly Selection[];
 }
 
 /** A change to be made to an experiment's jobs. Each can be made twice without harm. */
@@ -65,7 +64,7 @@ export function planSeries(plan: SweepPlan, series: Series, state: SweepState): 
   const folds = series.folds.filter((fold) => !state.cancelled.some((one) => isOf(one, undefined, fold)));
   const out = (trial: number): boolean => state.cancelled.some((one) => isOf(one, trial, undefined));
   const known = (trial: number, fold: PlannedFold, epochs: number): Score | 'lost' | undefined =>
-    scoreOf(state.jobOf(trial, fold), epochs, isCancelled(state, trial, fold), state.resumes);
+    scoreOf(state.jobOf(trial, fold), epochs, isCancelled(state, trial, fold), state.resumed);
   const decision = decide(contestOf(plan, folds, out), (trial, fold, epochs) => {
     const at = folds[fold];
     return at === undefined ? 'lost' : known(trial, at, epochs);
@@ -126,7 +125,7 @@ function movesFor(
     if (job === undefined)
       moves.push({ kind: 'create', trial, fold, epochs, state: cancelled ? 'cancelled' : 'queued' });
     else if (cancelled) stopUnlessFinal(moves, job, 'cancelled');
-    else if (revivable(job, state.resumes)) moves.push({ kind: 'revive', job: job.id });
+    else if (isToRevive(job, state.resumed)) moves.push({ kind: 'revive', job: job.id });
     else if (waits(job) && (job.result?.epochs ?? 0) < epochs) moves.push({ kind: 'extend', job: job.id, epochs });
   }
   for (const { trial } of plan.trials) {
@@ -150,8 +149,9 @@ function stopUnlessFinal(moves: Move[], job: JobRecord, state: 'pruned' | 'cance
 /** Waits for the search to want more of it. */
 const waits = ({ state }: JobRecord): boolean => state === 'paused' || state === 'pruned';
 
-const revivable = ({ state, resumes }: JobRecord, now: number): boolean =>
-  (state === 'failed' || state === 'cancelled') && resumes < now;
+/** Whether a job failed, or was cancelled, before it was resumed. */
+export const isToRevive = (job: JobRecord, resumed: readonly Selection[]): boolean =>
+  (job.state === 'failed' || job.state === 'cancelled') && resumed.slice(job.resumes).some((one) => covers(one, job));
 
 /**
  * What a job's record says about its trial after so many epochs. A result is a result, even of a job that failed, or was
@@ -161,12 +161,12 @@ export function scoreOf(
   job: JobRecord | undefined,
   epochs: number,
   cancelled: boolean,
-  resumes: number,
+  resumed: readonly Selection[],
 ): Score | 'lost' | undefined {
   const result = job === undefined ? undefined : usableResults(job, epochs).at(-1);
   if (result !== undefined) return { accuracy: result.accuracy, loss: result.loss };
   if (cancelled) return 'lost';
-  if (job === undefined || revivable(job, resumes)) return undefined;
+  if (job === undefined || isToRevive(job, resumed)) return undefined;
   return job.state === 'failed' || job.state === 'cancelled' ? 'lost' : undefined;
 }
 
@@ -176,7 +176,7 @@ function countJobs(plan: SweepPlan, { folds, outer }: Series, { jobOf }: SweepSt
 }
 
 const isCancelled = ({ cancelled }: SweepState, trial: number, fold: PlannedFold): boolean =>
-  cancelled.some((one) => isOf(one, trial, undefined) || isOf(one, undefined, fold) || isOf(one, trial, fold));
+  cancelled.some((one) => covers(one, { trial, fold: fold.fold }));
 
 /** Whether a selection is exactly this one. */
 const isOf = (one: Selection, trial: number | undefined, fold: PlannedFold | undefined): boolean =>

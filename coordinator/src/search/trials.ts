@@ -1,5 +1,8 @@
 import { Experiment } from '@crossfold/shared/config/experiment';
 import { canonicalJson, sha256 } from '@crossfold/shared/data/digest';
+import type { ImageShape } from '@crossfold/shared/data/manifest';
+import { ConfigError } from '@crossfold/shared/errors';
+import { planModel } from '@crossfold/shared/model/plan';
 import { presetLayers } from '@crossfold/shared/model/presets';
 import type { Path, Problem } from '../config/issues.ts';
 import { parseOptions, problemsOf, show, valueAt } from '../config/issues.ts';
@@ -15,6 +18,24 @@ export interface Trial {
   readonly experiment: Experiment;
 }
 
+/**
+ * The trials of an experiment whose data set is known, each with a net that takes its images.
+ *
+ * @throws ConfigError naming the parameter, or the trial, that is wrong
+ */
+export function fittingTrials(experiment: Experiment, image: ImageShape, classes: number): Trial[] {
+  const trials = makeTrials(experiment, classes);
+  if (isProblem(trials)) throw new ConfigError({ ...trials, field: trials.path.map(String).join('.') });
+  for (const { trial, parameters, experiment: own } of trials)
+    try {
+      planModel(own.model, image, classes, own.training.loss);
+    } catch (error) {
+      if (!(error instanceof ConfigError) || Object.keys(parameters).length === 0) throw error;
+      throw new ConfigError(`trial ${trial} (${describe(parameters)}): ${error.message}`);
+    }
+  return trials;
+}
+
 /** What trials may differ in: all else they share, so that they can be compared. */
 const searchable = ['model', 'training', 'augment', 'seed'];
 
@@ -26,7 +47,14 @@ const searchable = ['model', 'training', 'augment', 'seed'];
  */
 export function makeTrials(experiment: Experiment, classes = 10): Trial[] | Problem {
   const { search, ...base } = experiment;
-  if (search === undefined) return [{ trial: 0, parameters: {}, experiment }];
+  if (search === undefined) {
+    if (experiment.evaluation.method !== 'nested') return [{ trial: 0, parameters: {}, experiment }];
+    return {
+      path: ['evaluation', 'method'],
+      value: 'nested',
+      allowed: 'needs a search: the inner folds are there to choose between configurations; without one, use kfold',
+    };
+  }
   const wrong = Object.keys(search.parameters)
     .map((name) => checkPath(name, experiment))
     .find((problem) => problem);

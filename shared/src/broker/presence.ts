@@ -34,6 +34,7 @@ export type RosterConnection = Pick<NatsConnection, 'subscribe' | 'status' | 'is
  */
 export class Roster {
   readonly #heard = new Map<string, { presence: Presence; at: number }>();
+  readonly #listeners = new Set<() => void>();
   readonly #nats: RosterConnection;
   readonly #now: () => number;
   #ticked: number;
@@ -53,8 +54,7 @@ export class Roster {
       callback: (error, message) => {
         if (error !== null) return;
         const presence = PresenceSchema.safeParse(decode(message.data));
-        if (presence.success && message.subject === presenceSubject(presence.data.worker))
-          this.#heard.set(presence.data.worker, { presence: presence.data, at: this.#now() });
+        if (presence.success && message.subject === presenceSubject(presence.data.worker)) this.#hear(presence.data);
       },
     });
     const timer = setInterval(() => this.#tick(), presenceEveryMs / 2);
@@ -70,6 +70,19 @@ export class Roster {
       },
       { once: true },
     );
+  }
+
+  /** Calls back whenever a worker appears, or says that it does something else, until the signal aborts. */
+  onChange(listener: () => void, signal: AbortSignal): void {
+    this.#listeners.add(listener);
+    signal.addEventListener('abort', () => this.#listeners.delete(listener), { once: true });
+  }
+
+  #hear(presence: Presence): void {
+    const before = this.#heard.get(presence.worker)?.presence;
+    this.#heard.set(presence.worker, { presence, at: this.#now() });
+    if (before?.state !== presence.state || before.job !== presence.job)
+      for (const listener of this.#listeners) listener();
   }
 
   /** For how long this process has been certain to hear whoever speaks, in milliseconds. */

@@ -96,6 +96,29 @@ export class RecordStore<T> {
   }
 
   /**
+   * All records that match, in one go however many there are.
+   * @throws DamagedDataError where one of them cannot be decoded
+   */
+  async list(filter: string): Promise<T[]> {
+    const found = new Map<string, T>();
+    const damaged: DamagedDataError[] = [];
+    const over = new AbortController();
+    try {
+      await this.watch(
+        filter,
+        over.signal,
+        ({ key, value }) => found.set(key, value),
+        (error) => damaged.push(error),
+      );
+    } finally {
+      over.abort();
+    }
+    const [first] = damaged;
+    if (first !== undefined) throw first;
+    return [...found.values()];
+  }
+
+  /**
    * Calls `seen` with every record that matches now and then with changes, until the signal aborts: with the newest
    * state of each record for certain, with those in between mostly. Resolves once those that were there at the start
    * have been seen. A record that cannot be decoded is passed to `damaged`, never thrown.

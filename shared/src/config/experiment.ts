@@ -55,12 +55,6 @@ export const Experiment = z
         path: ['evaluation', 'folds'],
         message: `at most the number of samples, which dataset.limit makes ${dataset.limit}`,
       });
-    if (evaluation.method === 'nested' && experiment.search === undefined)
-      context.addIssue({
-        code: 'custom',
-        path: ['evaluation', 'method'],
-        message: 'needs a search: the inner folds are there to choose between configurations; without one, use kfold',
-      });
     const { search } = experiment;
     if (search?.method === 'racing' && evaluation.method === 'holdout')
       context.addIssue({

@@ -135,11 +135,16 @@ export type ExperimentState = z.infer<typeof ExperimentState>;
 /** Why an experiment failed may be a list of files. */
 export const maxReasonLength = 60_000;
 
-/** Jobs that were cancelled by themselves: of a trial, of a fold (in all trials), or of one trial on one fold. */
+/** Some of an experiment's jobs: all of them, those of a trial, those of a fold in all trials, or of a trial on a fold. */
 export const Selection = z
   .strictObject({ trial: z.int().min(0).exactOptional(), fold: z.int().min(0).exactOptional() })
   .readonly();
 export type Selection = z.infer<typeof Selection>;
+
+/** Whether a selection takes in all that is of a trial and a fold. */
+export const covers = (selection: Selection, { trial, fold }: Selection): boolean =>
+  (selection.trial === undefined || selection.trial === trial) &&
+  (selection.fold === undefined || selection.fold === fold);
 
 /** The truth about one experiment. */
 export const ExperimentRecord = z
@@ -165,9 +170,10 @@ export const ExperimentRecord = z
     maxConcurrentJobs: z.int().min(1).nullable(),
     /** Computes everything itself, whatever results there are already. */
     fresh: z.boolean(),
+    /** What was cancelled by itself. */
     cancelled: z.array(Selection).max(10_000).readonly(),
-    /** How often it was resumed: jobs that failed or were cancelled before are tried again. */
-    resumes: z.int().min(0),
+    /** What was resumed, each time that it was: jobs of it that had failed, or been cancelled, before are tried again. */
+    resumed: z.array(Selection).max(10_000).readonly(),
     error: z.string().max(maxReasonLength).nullable(),
     /** Whether the error lies in the configuration rather than in the run. */
     badConfiguration: z.boolean(),

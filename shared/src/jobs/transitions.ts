@@ -168,7 +168,8 @@ export function extend(job: JobRecord, until: number, stamp: Stamp): JobRecord |
   const waits = job.state === 'paused' || job.state === 'pruned';
   if (done >= until || (!waits && job.until >= until)) return undefined;
   const wanted = { ...job, until: Math.max(job.until, until) };
-  return waits ? { ...wanted, state: 'queued', since: stamp.now, finishedAt: null } : wanted;
+  if (!waits) return wanted;
+  return { ...wanted, state: 'queued', seats: job.minSeats, since: stamp.now, finishedAt: null };
 }
 
 /**

@@ -4,7 +4,10 @@
  * from the position of its newest checkpoint.
  */
 export interface Course {
+  /** Of the whole training: what a learning rate's schedule goes by. */
   readonly epochs: number;
+  /** After so many the job stops for now: more may be wanted of it later. */
+  readonly until: number;
   readonly stepsPerEpoch: number;
 }
 
@@ -19,16 +22,16 @@ export type Action =
   | { readonly kind: 'validate'; readonly epoch: number }
   | { readonly kind: 'done' };
 
-/** What is to be done at a position; epochs, steps and updates count from 0, and there are `updates` of them in all. */
+/** What is to be done at a position; epochs, steps and updates count from 0, `updates` are those of the whole training. */
 export function actionAt(course: Course, position: number): Action {
   const perEpoch = course.stepsPerEpoch + 1;
   const epoch = Math.floor(position / perEpoch);
   const step = position % perEpoch;
-  if (epoch >= course.epochs) return { kind: 'done' };
+  if (epoch >= course.until) return { kind: 'done' };
   if (step === course.stepsPerEpoch) return { kind: 'validate', epoch };
   const updates = course.epochs * course.stepsPerEpoch;
   return { kind: 'step', epoch, step, update: epoch * course.stepsPerEpoch + step, updates };
 }
 
-/** The position at which the job is done. */
-export const lastPosition = (course: Course): number => course.epochs * (course.stepsPerEpoch + 1);
+/** The position at which the job is done, for now. */
+export const lastPosition = (course: Course): number => course.until * (course.stepsPerEpoch + 1);

@@ -79,7 +79,8 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
   const validated = spread(Uint32Array.from(validation), (validationSteps ?? Number.POSITIVE_INFINITY) * batchSize);
   const data = { ...store, train: Uint32Array.from(train), validation: validated };
   const course = {
-    epochs: Math.min(record.until, experiment.training.epochs),
+    epochs: experiment.training.epochs,
+    until: Math.min(record.until, experiment.training.epochs),
     stepsPerEpoch: stepsPerEpoch(train.length, experiment.training),
   };
   const initialWeights = await startOf(broker, experiment.model, model);
