@@ -11,7 +11,7 @@ import { extract, listZip } from './zip.mjs';
 /** @typedef {import('./context.mjs').Context} Context */
 
 const PLATFORM = `${process.platform}-${process.arch}`;
-const INSTALL = [
+export const INSTALL = [
   'Debian, Ubuntu: apt-get install -y nats-server',
   'macOS: brew install nats-server',
   'elsewhere: a release from https://github.com/nats-io/nats-server, put on the PATH',
@@ -56,7 +56,7 @@ function homeOf({ cache }) {
 }
 
 /** @param {Context} context */
-function programOf(context) {
+export function programOf(context) {
   return join(homeOf(context), 'nats-server');
 }
 

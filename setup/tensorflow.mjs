@@ -16,7 +16,7 @@ import { extract, listZip } from './zip.mjs';
 /** @typedef {import('./context.mjs').Context} Context */
 
 const BINDING = 'tfjs_binding.node';
-const COMPILERS = ['c++', 'g++', 'clang++'];
+export const COMPILERS = ['c++', 'g++', 'clang++'];
 
 /** @type {import('./context.mjs').Step} */
 export const tensorflow = {
@@ -126,7 +126,7 @@ function unsupported(context) {
 }
 
 /** @param {Context} context */
-function compilerOf({ env }) {
+export function compilerOf({ env }) {
   return (env.CXX ? [env.CXX] : COMPILERS).find((name) => findProgram(name, env) !== undefined);
 }
 

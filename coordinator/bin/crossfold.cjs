@@ -9,11 +9,14 @@ var childProcess = require('child_process');
 // biome-ignore-end lint/style/useNodejsImportProtocol: an old Node does not know it
 
 var setup = path.join(__dirname, '..', '..', 'setup');
-if (fs.existsSync(path.join(setup, 'check-node.cjs'))) {
-  require(path.join(setup, 'check-node.cjs'));
-  provide();
+var checkout = fs.existsSync(path.join(setup, 'check-node.cjs'));
+if (checkout) require(path.join(setup, 'check-node.cjs'));
+// The doctor is for machines where set-up may not succeed.
+if (checkout && process.argv[2] === 'doctor') require('./doctor.cjs');
+else {
+  if (checkout) provide();
+  require('./main.cjs');
 }
-require('./main.cjs');
 
 function provide() {
   var stdio = ['ignore', 'ignore', 'inherit'];

@@ -6,6 +6,7 @@ import { registerCancel } from './cancel.ts';
 import type { CommandContext } from './context.ts';
 import { processContext } from './context.ts';
 import { registerCoordinator } from './coordinator.ts';
+import { registerDoctor } from './doctor.ts';
 import { registerEvaluate } from './evaluate.ts';
 import { registerExport } from './export.ts';
 import { registerInspect } from './inspect.ts';
@@ -36,6 +37,7 @@ const verbs = [
   registerUp,
   registerCoordinator,
   registerWorker,
+  registerDoctor,
 ];
 
 /**
