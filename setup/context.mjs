@@ -21,11 +21,13 @@ import { delimiter, dirname, join } from 'node:path';
 
 /**
  * One thing that a command needs. `missing` is quick and changes nothing; `obstacles` names what `provide` would lack
- * on this machine, `provide` does the work. All three may be called again after a run that was cut off.
+ * on this machine, `provide` does the work; all three may be called again after a run that was cut off. `without` says
+ * what the user is to know where there are obstacles and commands work all the same; nothing where they do not.
  * @typedef {{
  *   missing(context: Context): boolean,
  *   obstacles?(context: Context): import('./say.mjs').MissingError[],
  *   provide(context: Context): Promise<void>,
+ *   without?(context: Context): string | undefined,
  * }} Step
  */
 

@@ -11,18 +11,39 @@ export async function setUp(context, steps) {
   if (!steps.some((step) => step.missing(context))) return;
   const started = performance.now();
   await withLock(join(context.cache, 'setup.lock'), async () => {
-    const obstacles = steps.filter((step) => step.missing(context)).flatMap((step) => step.obstacles?.(context) ?? []);
+    const skipped = new Set();
+    const obstacles = steps
+      .filter((step) => step.missing(context))
+      .flatMap((step) => {
+        const found = step.obstacles?.(context) ?? [];
+        const notice = found.length === 0 ? undefined : step.without?.(context);
+        if (notice === undefined) return found;
+        skipped.add(step);
+        warn(notice, found);
+        return [];
+      });
     if (obstacles.length > 0) {
       throw new MissingError(
         obstacles.map(({ message }) => message).join('; '),
         obstacles.flatMap(({ remedy }) => remedy),
       );
     }
-    for (const step of steps) {
+    const wanted = steps.filter((step) => !skipped.has(step));
+    if (!wanted.some((step) => step.missing(context))) return;
+    for (const step of wanted) {
       if (step.missing(context)) await step.provide(context);
     }
+    say(`setup: ready after ${seconds(performance.now() - started)} (kept in ${context.cache})`);
   });
-  say(`setup: ready after ${seconds(performance.now() - started)} (kept in ${context.cache})`);
+}
+
+/**
+ * @param {string} notice
+ * @param {readonly MissingError[]} obstacles
+ */
+function warn(notice, obstacles) {
+  say(`crossfold: ${obstacles.map(({ message }) => message).join('; ')}: ${notice}`);
+  for (const line of obstacles.flatMap(({ remedy }) => remedy)) say(`  - ${line}`);
 }
 
 /**

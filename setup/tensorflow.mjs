@@ -15,12 +15,16 @@ import { extract, listZip } from './zip.mjs';
 
 /** @typedef {import('./context.mjs').Context} Context */
 
+/** What TensorFlow's obstacles have for a last remedy. */
+const withoutIt = 'or CROSSFOLD_ENGINE=wasm: the WebAssembly engine, ten to twenty times slower';
+
 const BINDING = 'tfjs_binding.node';
 export const COMPILERS = ['c++', 'g++', 'clang++'];
 
 /** @type {import('./context.mjs').Step} */
 export const tensorflow = {
   missing(context) {
+    if (engineAsked(context) === 'wasm') return false;
     const home = homeOf(context);
     return (
       links(context, home).some(([link, target]) => !pointsTo(link, target)) ||
@@ -31,6 +35,16 @@ export const tensorflow = {
   obstacles(context) {
     if (existsSync(homeOf(context))) return [];
     return [unsupported(context), noCompiler(context)].filter((obstacle) => obstacle !== undefined);
+  },
+
+  without(context) {
+    // Who asks for one kind of TensorFlow would not want none.
+    if (engineAsked(context) === 'tensorflow' || (context.env.CROSSFOLD_TENSORFLOW || 'auto') === 'gpu') return undefined;
+    return [
+      'going on WITHOUT TensorFlow, on the WebAssembly engine, which is ten to twenty times slower.',
+      'It trains the same nets, with results that are the same to the bit on any number of such workers.',
+      'To have TensorFlow, provide this and start again (CROSSFOLD_ENGINE=wasm ends this notice):',
+    ].join('\n');
   },
 
   async provide(context) {
@@ -57,6 +71,18 @@ export const tensorflow = {
     for (const [link, target] of links(context, home)) linkTo(target, link);
   },
 };
+
+/**
+ * What is to compute: CROSSFOLD_ENGINE decides, as it does in worker/src/engine/load.ts.
+ * @param {Context} context
+ */
+function engineAsked({ env }) {
+  const asked = env.CROSSFOLD_ENGINE || 'auto';
+  if (!['auto', 'tensorflow', 'wasm'].includes(asked)) {
+    throw new MissingError(`CROSSFOLD_ENGINE is ${asked}`, ['allowed: auto, tensorflow, wasm']);
+  }
+  return asked;
+}
 
 /**
  * `<platform>-<arch>-<cpu|gpu>`: CROSSFOLD_TENSORFLOW decides, else whether there is an NVIDIA GPU.
@@ -197,6 +223,7 @@ async function compile(context, home) {
   ).catch((error) => {
     throw new MissingError(`compiling the TensorFlow binding failed:\n${error.message}`, [
       'a C++17 compiler that works: g++ 9, clang 10 or newer',
+      withoutIt,
     ]);
   });
   return out;
@@ -211,6 +238,7 @@ async function tryOut(home) {
   const version = await run(process.execPath, ['-e', script, join(home, 'lib', 'napi-v8', BINDING)]).catch((error) => {
     throw new MissingError(`the TensorFlow binding does not load:\n${error.message}`, [
       'an x86 CPU needs AVX (of 2011) to run TensorFlow',
+      withoutIt,
     ]);
   });
   if (version !== tensorflowVersion)

@@ -73,8 +73,8 @@ describe('what cannot be had ends with one message and exit code 2', () => {
       ...env,
     }).end;
 
-  it('no compiler: names how to get one, before anything is fetched', async () => {
-    const { code, said } = await setup({ PATH: pathWith() });
+  it('no compiler, and TensorFlow asked for: names how to get one, before anything is fetched', async () => {
+    const { code, said } = await setup({ PATH: pathWith(), CROSSFOLD_ENGINE: 'tensorflow' });
     expect(code).toBe(2);
     expect(said.match(/cannot set up/g)).toHaveLength(1);
     expect(said).toContain('no C++ compiler');
@@ -90,11 +90,47 @@ describe('what cannot be had ends with one message and exit code 2', () => {
     expect(said).toContain('no python3 on the PATH');
   });
 
+  it('a bad CROSSFOLD_ENGINE: names what is allowed', async () => {
+    const { code, said } = await setup({ PATH: pathWith(), CROSSFOLD_ENGINE: 'webgl' });
+    expect(code).toBe(2);
+    expect(said).toContain('allowed: auto, tensorflow, wasm');
+  });
+
   it('a bad CROSSFOLD_TENSORFLOW: names what is allowed', async () => {
     const { code, said } = await setup({ PATH: pathWith(), CROSSFOLD_TENSORFLOW: 'tpu' });
     expect(code).toBe(2);
     expect(said).toContain('CROSSFOLD_TENSORFLOW is tpu');
     expect(said).toContain('allowed: cpu, gpu');
+  });
+});
+
+describe('without a compiler', () => {
+  const setup = (env: NodeJS.ProcessEnv) => {
+    const bin = join(folder, 'bin');
+    mkdirSync(bin);
+    symlinkSync(process.execPath, join(bin, 'node'));
+    // So that nothing has to be fetched.
+    writeFileSync(join(bin, 'nats-server'), '#!/bin/sh\n', { mode: 0o755 });
+    return start(join(root, 'setup/setup.mjs'), ['--no-build'], {
+      PATH: bin,
+      CROSSFOLD_CACHE: join(folder, 'cache'),
+      CROSSFOLD_TENSORFLOW: 'cpu',
+      ...env,
+    }).end;
+  };
+
+  it('goes on with the WebAssembly engine, and says loudly what that means and what to install', async () => {
+    const { code, said } = await setup({});
+    expect(code).toBe(0);
+    expect(said).toContain('no C++ compiler');
+    expect(said).toContain('WITHOUT TensorFlow');
+    expect(said).toContain('ten to twenty times slower');
+    expect(said).toContain('apt-get install -y g++');
+    expect(existsSync(join(folder, 'cache/downloads'))).toBe(false);
+  });
+
+  it('says nothing where that engine was asked for', async () => {
+    expect(await setup({ CROSSFOLD_ENGINE: 'wasm' })).toEqual({ code: 0, said: '' });
   });
 });
 

@@ -19,6 +19,7 @@ import { pause, unlessEnding } from '@crossfold/shared/wait';
 import { Waits } from '@crossfold/shared/waits';
 import { DatasetCache } from './data/dataset-cache.ts';
 import { ShardCache } from './data/shard-cache.ts';
+import { engineNotice } from './engine/load.ts';
 import { EngineThread } from './engine/remote.ts';
 import { DirectListener } from './exchange/listener.ts';
 import { Fitness } from './fitness.ts';
@@ -80,6 +81,8 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
   );
   const waits = new Waits(now);
   const observer = observers([new WorkerMetrics(options.metrics, waits, now)]);
+  const slow = engineNotice(engine.identity.backend);
+  if (slow !== undefined) logger.warn(slow);
   exposeBuild(options, engine.identity);
   exposeConnection(broker.nats, options.metrics.instruments, waits, logger, health);
   const identity = createHash('sha256').update(JSON.stringify(engine.identity)).digest('hex').slice(0, 16);

@@ -4,6 +4,7 @@ import { ConfigError, InterruptedError } from '@crossfold/shared/errors';
 import type { Selection } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import { createLogger } from '@crossfold/shared/logger';
+import { chosenEngine, engineNotice } from '@crossfold/worker/engine/load';
 import type { Outcome } from '../client/types.ts';
 import type { EmbeddedCluster } from '../cluster/embedded.ts';
 import type { CommandContext } from './context.ts';
@@ -36,6 +37,8 @@ export async function runLocally(context: CommandContext, run: LocalRun): Promis
   const { signal } = controller;
   const display = createDisplay(context.err, context.now);
   try {
+    const slow = engineNotice(chosenEngine(context.env));
+    if (slow !== undefined) display.say(slow);
     display.say(
       `starting ${workers} ${workers === 1 ? 'worker' : 'workers'} and a broker; the run's folder is ${folder}`,
     );

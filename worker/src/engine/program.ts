@@ -81,6 +81,7 @@ export function compile(
   program: Program,
   onFallback: (program: string, reason: unknown) => void,
 ): Compiled {
+  if (binding.graphs === false) return eagerProgram(binding, program);
   try {
     return graphProgram(binding, program);
   } catch (error) {

@@ -35,6 +35,8 @@ export interface Binding {
   loadSavedModel(folder: string, tags: string): number;
   deleteSavedModel(id: number): void;
   runSavedModel(id: number, inputs: readonly number[], inputNames: string, outputNames: string): TensorInfo[];
+  /** Whether it runs graphs; taken to where it does not say. */
+  readonly graphs?: boolean;
   getNumOfSavedModels(): number;
   getNumOfTensors(): number;
   isUsingGpuDevice(): boolean;
@@ -93,10 +95,13 @@ export function loadTensorFlow({ threads }: { readonly threads: number }): Loade
   };
 }
 
+/** Where set-up puts the binding. */
+export const bindingPath = '@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node';
+
 function requireBinding(): Binding {
   const require = createRequire(import.meta.url);
   try {
-    return require('@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node') as Binding;
+    return require(bindingPath) as Binding;
   } catch (error) {
     throw new ExperimentFailedError(
       `TensorFlow cannot be loaded (${error instanceof Error ? error.message.split('\n')[0] : String(error)}); run \`npm run setup\``,

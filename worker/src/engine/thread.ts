@@ -1,9 +1,9 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { Engine } from './engine.ts';
 import { JobHost } from './job-host.ts';
+import { loadEngine } from './load.ts';
 import type { Call, Notice, Reply, ThreadSetup } from './remote.ts';
 import { transferList } from './remote.ts';
-import { loadTensorFlow } from './tensorflow.ts';
 
 /**
  * The engine's thread: loads TensorFlow and carries out calls in the order they come, one job at a time. Steps can take
@@ -12,7 +12,7 @@ import { loadTensorFlow } from './tensorflow.ts';
 const port = parentPort;
 if (port === null) throw new Error('the engine runs in a worker thread');
 const { threads } = workerData as ThreadSetup;
-const loaded = loadTensorFlow({ threads });
+const loaded = await loadEngine({ threads });
 const tell = (notice: Notice): void => port.postMessage(notice);
 tell({ ready: loaded.identity });
 const onFallback = (program: string, reason: unknown): void =>
