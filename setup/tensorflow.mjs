@@ -39,7 +39,8 @@ export const tensorflow = {
 
   without(context) {
     // Who asks for one kind of TensorFlow would not want none.
-    if (engineAsked(context) === 'tensorflow' || (context.env.CROSSFOLD_TENSORFLOW || 'auto') === 'gpu') return undefined;
+    if (engineAsked(context) === 'tensorflow' || (context.env.CROSSFOLD_TENSORFLOW || 'auto') === 'gpu')
+      return undefined;
     return [
       'going on WITHOUT TensorFlow, on the WebAssembly engine, which is ten to twenty times slower.',
       'It trains the same nets, with results that are the same to the bit on any number of such workers.',

@@ -52,7 +52,7 @@ export const registerEvaluate: Register = (program, context) => {
       const data = await openLabelled(dataset, options.part, shapeOf(model), decodingOf(model));
       const classOf = matchClasses(model, data);
       const { evaluate } = await import('../models/evaluation.ts');
-      const predictor = openPredictor(model);
+      const predictor = await openPredictor(model);
       let said = context.now();
       const result = await evaluate(predictor, data, model.classes.length, classOf, (done) => {
         if (context.now() - said < 5000) return;

@@ -43,7 +43,7 @@ export const registerActivations: Register = (program, context) => {
           ? (await readPictures([image], shape, decodingOf(model)))[0]
           : await digitOf(Number(digit), image, shape);
       const { rescaled } = await import('../models/evaluation.ts');
-      const predictor = openPredictor(model);
+      const predictor = await openPredictor(model);
       const activations = predictor.activations(rescaled(pixels ?? new Uint8Array()));
       predictor.dispose();
       const { drawActivations } = await import('../pictures/activations.ts');

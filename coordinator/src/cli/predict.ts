@@ -40,7 +40,7 @@ export const registerPredict: Register = (program, context) => {
       const { readPictures } = await import('../models/labelled.ts');
       const { rescaled } = await import('../models/evaluation.ts');
       const { probabilitiesOf } = await import('@crossfold/shared/metrics/calibration');
-      const predictor = openPredictor(model);
+      const predictor = await openPredictor(model);
       const predictions: Prediction[] = [];
       for (let from = 0; from < files.length; from += batch) {
         const own = files.slice(from, from + batch);

@@ -1,10 +1,11 @@
 import type { Decoding, ImageShape } from '@crossfold/shared/data/manifest';
 import type { TrainedModel } from '@crossfold/shared/model/model-file';
+import { loadEngine } from '@crossfold/worker/engine/load';
 import { Predictor } from '@crossfold/worker/engine/predictor';
-import { loadTensorFlow } from '@crossfold/worker/engine/tensorflow';
 
 /** A net ready to predict, on one thread: its numbers are then those that it was trained to. */
-export const openPredictor = (model: TrainedModel): Predictor => new Predictor(loadTensorFlow({ threads: 1 }), model);
+export const openPredictor = async (model: TrainedModel): Promise<Predictor> =>
+  new Predictor(await loadEngine({ threads: 1 }), model);
 
 /** Size of the pictures that a net takes. */
 export function shapeOf({ plan }: TrainedModel): ImageShape {
