@@ -16,7 +16,7 @@ import { extract, listZip } from './zip.mjs';
 /** @typedef {import('./context.mjs').Context} Context */
 
 /** What TensorFlow's obstacles have for a last remedy. */
-const withoutIt = 'or CROSSFOLD_ENGINE=wasm: the WebAssembly engine, ten to twenty times slower';
+const withoutIt = 'or CROSSFOLD_ENGINE=wasm: the WebAssembly engine, about 25 times slower';
 
 const BINDING = 'tfjs_binding.node';
 export const COMPILERS = ['c++', 'g++', 'clang++'];
@@ -42,7 +42,7 @@ export const tensorflow = {
     if (engineAsked(context) === 'tensorflow' || (context.env.CROSSFOLD_TENSORFLOW || 'auto') === 'gpu')
       return undefined;
     return [
-      'going on WITHOUT TensorFlow, on the WebAssembly engine, which is ten to twenty times slower.',
+      'going on WITHOUT TensorFlow, on the WebAssembly engine, which is about 25 times slower.',
       'It trains the same nets, with results that are the same to the bit on any number of such workers.',
       'To have TensorFlow, provide this and start again (CROSSFOLD_ENGINE=wasm ends this notice):',
     ].join('\n');

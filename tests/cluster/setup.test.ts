@@ -124,7 +124,7 @@ describe('without a compiler', () => {
     expect(code).toBe(0);
     expect(said).toContain('no C++ compiler');
     expect(said).toContain('WITHOUT TensorFlow');
-    expect(said).toContain('ten to twenty times slower');
+    expect(said).toContain('about 25 times slower');
     expect(said).toContain('apt-get install -y g++');
     expect(existsSync(join(folder, 'cache/downloads'))).toBe(false);
   });

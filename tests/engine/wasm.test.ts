@@ -24,40 +24,42 @@ const samples = {
 const head = [{ type: 'flatten' }, { type: 'dense', units: 3, activation: 'softmax' }];
 const conv = { type: 'conv2d', filters: 4, kernelSize: 3 };
 
-const nets: readonly (readonly [name: string, layers: readonly object[], training?: object])[] = [
-  ['a convolution', [{ ...conv, activation: 'relu' }, ...head]],
-  ['with strides and the same size', [{ ...conv, kernelSize: [3, 2], strides: 2, padding: 'same' }, ...head]],
-  ['two in a row', [conv, { ...conv, padding: 'same', activation: 'tanh' }, ...head]],
-  ['dilated', [{ ...conv, dilation: 2, padding: 'same', activation: 'elu' }, ...head]],
-  ['max pooling', [conv, { type: 'maxPooling2d' }, ...head]],
-  ['overlapping max pooling', [conv, { type: 'maxPooling2d', poolSize: 3, strides: 2, padding: 'same' }, ...head]],
-  ['average pooling', [conv, { type: 'averagePooling2d', poolSize: 3, strides: 2, padding: 'same' }, ...head]],
-  ['global pooling', [conv, { type: 'globalAveragePooling2d' }, ...head.slice(1)]],
-  ['separable', [{ ...conv, type: 'separableConv2d', depthMultiplier: 2, strides: 2, padding: 'same' }, ...head]],
-  ['BatchNorm', [conv, { type: 'batchNormalization' }, { type: 'activation', activation: 'relu' }, ...head]],
-  ['dropout', [{ type: 'dropout', rate: 0.3 }, ...head]],
+const nets: readonly (readonly [name: string, layers: readonly object[], training: object])[] = (
   [
-    'other curves',
+    ['a convolution', [{ ...conv, activation: 'relu' }, ...head]],
+    ['with strides and the same size', [{ ...conv, kernelSize: [3, 2], strides: 2, padding: 'same' }, ...head]],
+    ['two in a row', [conv, { ...conv, padding: 'same', activation: 'tanh' }, ...head]],
+    ['dilated', [{ ...conv, dilation: 2, padding: 'same', activation: 'elu' }, ...head]],
+    ['max pooling', [conv, { type: 'maxPooling2d' }, ...head]],
+    ['overlapping max pooling', [conv, { type: 'maxPooling2d', poolSize: 3, strides: 2, padding: 'same' }, ...head]],
+    ['average pooling', [conv, { type: 'averagePooling2d', poolSize: 3, strides: 2, padding: 'same' }, ...head]],
+    ['global pooling', [conv, { type: 'globalAveragePooling2d' }, ...head.slice(1)]],
+    ['separable', [{ ...conv, type: 'separableConv2d', depthMultiplier: 2, strides: 2, padding: 'same' }, ...head]],
+    ['BatchNorm', [conv, { type: 'batchNormalization' }, { type: 'activation', activation: 'relu' }, ...head]],
+    ['dropout', [{ type: 'dropout', rate: 0.3 }, ...head]],
     [
-      { ...conv, activation: 'gelu' },
-      { ...conv, activation: 'swish' },
-      { ...conv, activation: 'leakyRelu' },
-      { type: 'flatten' },
-      { type: 'dense', units: 5, activation: 'sigmoid' },
-      { type: 'dense', units: 3, activation: 'softmax' },
+      'other curves',
+      [
+        { ...conv, activation: 'gelu' },
+        { ...conv, activation: 'swish' },
+        { ...conv, activation: 'leakyRelu' },
+        { type: 'flatten' },
+        { type: 'dense', units: 5, activation: 'sigmoid' },
+        { type: 'dense', units: 3, activation: 'softmax' },
+      ],
     ],
-  ],
-  [
-    'binary crossentropy',
-    [conv, { type: 'flatten' }, { type: 'dense', units: 3, activation: 'sigmoid' }],
-    { loss: 'binaryCrossentropy' },
-  ],
-  [
-    'mean squared error',
-    [conv, { type: 'flatten' }, { type: 'dense', units: 3, activation: 'softmax' }],
-    { loss: 'meanSquaredError' },
-  ],
-];
+    [
+      'binary crossentropy',
+      [conv, { type: 'flatten' }, { type: 'dense', units: 3, activation: 'sigmoid' }],
+      { loss: 'binaryCrossentropy' },
+    ],
+    [
+      'mean squared error',
+      [conv, { type: 'flatten' }, { type: 'dense', units: 3, activation: 'softmax' }],
+      { loss: 'meanSquaredError' },
+    ],
+  ] satisfies readonly (readonly [string, readonly object[], object?])[]
+).map(([name, layers, training = {}]) => [name, layers, training]);
 
 function open(loaded: LoadedTensorFlow, layers: readonly object[], given: object = {}): Engine {
   const training = TrainingSpec.parse({ epochs: 1, batchSize: 8, optimizer: { name: 'rmsprop' }, ...given });

@@ -65,7 +65,7 @@ export async function engine(patient) {
   const obstacles = setup?.tensorflow.obstacles?.(setup.contextOf(root, env)) ?? [];
   return {
     status: 'warn',
-    found: `${found}: the fallback, ten to twenty times slower than TensorFlow`,
+    found: `${found}: the fallback, about 25 times slower than TensorFlow`,
     remedy: [...obstacles.flatMap(({ remedy }) => remedy), 'then npm run setup'],
   };
 }

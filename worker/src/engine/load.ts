@@ -10,7 +10,7 @@ export type EngineChoice = (typeof choices)[number];
 /**
  * Loads what computes into this thread: TensorFlow, or, where set-up could not provide it, the WebAssembly engine.
  * `CROSSFOLD_ENGINE` decides otherwise. A TensorFlow that is there and does not load is an error, not a reason to train
- * twenty times slower in silence.
+ * 25 times slower in silence.
  *
  * @throws ConfigError where the variable is something else; ExperimentFailedError where the engine does not load
  */
@@ -40,4 +40,4 @@ function provided(): boolean {
 export const engineNotice = (backend: 'tensorflow' | 'wasm'): string | undefined =>
   backend === 'tensorflow'
     ? undefined
-    : 'training on the WebAssembly engine, which is ten to twenty times slower than TensorFlow; `crossfold doctor` says what TensorFlow lacks here';
+    : 'training on the WebAssembly engine, which is about 25 times slower than TensorFlow; `crossfold doctor` says what TensorFlow lacks here';
