@@ -41,50 +41,61 @@ export function plainEngine(options: PlainEngineOptions): EngineSession {
     vector.set([samples * Math.abs(random.normal()), random.below(samples + 1), samples], options.weights);
     return vector;
   };
+  // Calls are carried out one after another, in the order in which they are made.
+  let last: Promise<unknown> = Promise.resolve();
+  const inOrder = <T>(call: () => Promise<T>): Promise<T> => {
+    const mine = last.then(call);
+    last = mine.catch(() => undefined);
+    return mine;
+  };
   return {
     vectorLength,
     validationLength: validationLength(validationSamples, slices),
     maxStateBytes: 2 ** 24,
     validationLabels: Int32Array.from({ length: validationSamples }, (_, i) => i % 3),
-    async gradient({ update }, range) {
-      await before('gradient', update);
-      const nodes = completeSubtrees(slices, range).map(({ from, to }) => {
-        const sum = new NodeSum();
-        for (let slice = from; slice < to; slice++) sum.add(sliceVector(update, slice));
-        return { from, to, vector: sum.total() };
-      });
-      return { nodes, dataMs: 0 };
-    },
-    async update(total, learningRate) {
-      await before('update', step);
-      const [loss = 0, correct = 0, samples = 0] = total.subarray(options.weights);
-      for (let i = 0; i < options.weights; i++) {
-        const mean = (total[i] ?? 0) / samples;
-        optimizer[i] = 0.9 * (optimizer[i] ?? 0) + mean;
-        weights[i] = error((weights[i] ?? 0) - learningRate * Math.tanh(optimizer[i] ?? 0));
-      }
-      step++;
-      return { loss: loss / samples, correct, samples };
-    },
-    async validate(range) {
-      await before('validate', step);
-      return validationNodes(range, slices, validationSamples, weights, ({ from, to }) =>
-        Float32Array.from({ length: (to - from) * outputsPerSample }, (_, i) => {
-          const sample = from + Math.floor(i / outputsPerSample);
-          const w = weights[sample % weights.length] ?? 0;
-          return i % outputsPerSample === 1 ? Math.abs(Math.trunc(w * 100)) % 3 : Math.abs(w);
-        }),
-      );
-    },
+    gradient: ({ update }, range) =>
+      inOrder(async () => {
+        await before('gradient', update);
+        const nodes = completeSubtrees(slices, range).map(({ from, to }) => {
+          const sum = new NodeSum();
+          for (let slice = from; slice < to; slice++) sum.add(sliceVector(update, slice));
+          return { from, to, vector: sum.total() };
+        });
+        return { nodes, dataMs: 0 };
+      }),
+    update: (total, learningRate) =>
+      inOrder(async () => {
+        await before('update', step);
+        const [loss = 0, correct = 0, samples = 0] = total.subarray(options.weights);
+        for (let i = 0; i < options.weights; i++) {
+          const mean = (total[i] ?? 0) / samples;
+          optimizer[i] = 0.9 * (optimizer[i] ?? 0) + mean;
+          weights[i] = error((weights[i] ?? 0) - learningRate * Math.tanh(optimizer[i] ?? 0));
+        }
+        step++;
+        return { loss: loss / samples, correct, samples };
+      }),
+    validate: (range) =>
+      inOrder(async () => {
+        await before('validate', step);
+        return validationNodes(range, slices, validationSamples, weights, ({ from, to }) =>
+          Float32Array.from({ length: (to - from) * outputsPerSample }, (_, i) => {
+            const sample = from + Math.floor(i / outputsPerSample);
+            const w = weights[sample % weights.length] ?? 0;
+            return i % outputsPerSample === 1 ? Math.abs(Math.trunc(w * 100)) % 3 : Math.abs(w);
+          }),
+        );
+      }),
     readValidation: (total) => readValidation(total, slices),
     outputs: async () => new Float32Array(0),
-    reset: async () => reset(),
-    async load(state) {
-      weights = state.weights.slice();
-      optimizer = state.optimizer.slice();
-      step = state.step;
-    },
-    state: async () => ({ weights: weights.slice(), optimizer: optimizer.slice(), step }),
+    reset: () => inOrder(async () => reset()),
+    load: (state) =>
+      inOrder(async () => {
+        weights = state.weights.slice();
+        optimizer = state.optimizer.slice();
+        step = state.step;
+      }),
+    state: () => inOrder(async () => ({ weights: weights.slice(), optimizer: optimizer.slice(), step })),
     close: async () => undefined,
   };
 }
