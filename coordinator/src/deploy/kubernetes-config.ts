@@ -13,7 +13,7 @@ listen: "0.0.0.0:4222"
 http: "0.0.0.0:8222"
 pid_file: "/run/nats/nats.pid"
 lame_duck_grace_period: "5s"
-lame_duck_duration: "20s"
+lame_duck_duration: "30s"
 jetstream: { store_dir: "/data" }
 cluster: {
   name: crossfold
