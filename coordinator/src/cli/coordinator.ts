@@ -1,11 +1,13 @@
 import type { Replicas } from '@crossfold/shared/broker/streams';
 import { ConfigError } from '@crossfold/shared/errors';
 import { createLogger } from '@crossfold/shared/logger';
+import type { ServiceHandles } from '@crossfold/shared/service';
 import { runService } from '@crossfold/shared/service';
 import { version } from '../version.ts';
 import type { CommandContext } from './context.ts';
 import type { Register } from './options.ts';
 import { brokerUrl, defaultHttp, examples, httpEndpoint, httpOption, natsOption, wholeNumber } from './options.ts';
+import { waitForBroker } from './wait-for-broker.ts';
 
 /** `auto`, or how many. */
 const replicasOf = (text: string): Replicas => (text.trim() === 'auto' ? 'auto' : wholeNumber(1, 5)(text));
@@ -51,6 +53,10 @@ export const registerCoordinator: Register = (program, context) => {
         replicas: options.replicas ?? replicasFromEnv(context),
       };
       const http = listen === undefined ? {} : { http: { listen, metrics } };
-      await runService((handles) => runCoordinator({ nats, metrics, ...rest }, handles), { logger, ...http });
+      const run = async (handles: ServiceHandles): Promise<void> => {
+        await waitForBroker(nats, context.env, handles);
+        await runCoordinator({ nats, metrics, ...rest }, handles);
+      };
+      await runService(run, { logger, ...http });
     });
 };

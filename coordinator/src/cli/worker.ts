@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { parseEndpoint } from '@crossfold/shared/endpoint';
 import { faultsFrom } from '@crossfold/shared/faults';
 import { createLogger } from '@crossfold/shared/logger';
+import type { ServiceHandles } from '@crossfold/shared/service';
 import { runService } from '@crossfold/shared/service';
 import { version } from '../version.ts';
 import type { Register } from './options.ts';
@@ -16,6 +17,7 @@ import {
   natsOption,
   wholeNumber,
 } from './options.ts';
+import { waitForBroker } from './wait-for-broker.ts';
 
 interface WorkerVerbOptions {
   readonly nats?: string;
@@ -70,14 +72,11 @@ export const registerWorker: Register = (program, context) => {
       };
       const metrics = createMetrics('worker');
       const faults = faultsFrom(context.env, logger);
-      await runService(
-        (handles) =>
-          runWorker({ nats, threads, exchange, cache, metrics, faults, version: version(), ...rest }, handles),
-        {
-          logger,
-          ...(http === undefined ? {} : { http: { listen: http, metrics } }),
-        },
-      );
+      const run = async (handles: ServiceHandles): Promise<void> => {
+        await waitForBroker(nats, context.env, handles);
+        await runWorker({ nats, threads, exchange, cache, metrics, faults, version: version(), ...rest }, handles);
+      };
+      await runService(run, { logger, ...(http === undefined ? {} : { http: { listen: http, metrics } }) });
     });
 };
 
