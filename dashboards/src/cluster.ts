@@ -7,8 +7,9 @@ const workers = 'job="crossfold-worker", instance=~"$instance"';
 const services = 'job=~"crossfold-.+"';
 /** Over the last minute: short enough to see a change, long enough for a few steps. */
 const rate = (metric: string, by: string): string => `sum by (${by}) (rate(${metric}{${workers}}[1m]))`;
+/** Of nothing there is no quantile, rather than one that is no number. */
 const quantile = (q: number, metric: string, by: string): string =>
-  `histogram_quantile(${q}, sum by (le, ${by}) (rate(${metric}_bucket{${workers}}[1m])))`;
+  `histogram_quantile(${q}, sum by (le, ${by}) (rate(${metric}_bucket{${workers}}[1m]))) and on (${by}) ${rate(`${metric}_count`, by)} > 0`;
 const half = { width: 12, height: 8 };
 const third = { width: 8, height: 8 };
 
