@@ -49,7 +49,7 @@ async function variables(): Promise<Readonly<Record<string, string>>> {
   };
 }
 
-const escape = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
+const escaped = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 const named = (target: Target, metric: Answer['metric']): string =>
   (target.legendFormat ?? '').replaceAll(/\{\{(\w+)\}\}/g, (_, label: string) => metric[label] ?? '');
 
@@ -76,7 +76,7 @@ function chart(series: readonly Series[], unit: string | undefined, height: numb
   );
   const legend = series.map(
     ({ name, values }, index) =>
-      `<span style="color:${colours[index % colours.length]}">■</span> ${escape(name)} <b>${shown(values.at(-1)?.[1] ?? Number.NaN, unit)}</b>`,
+      `<span style="color:${colours[index % colours.length]}">■</span> ${escaped(name)} <b>${shown(values.at(-1)?.[1] ?? Number.NaN, unit)}</b>`,
   );
   return `<svg width="${width}" height="${height}"><text x="2" y="14">${shown(high, unit)}</text><text x="2" y="${height - 18}">${shown(low, unit)}</text>${lines.join('')}</svg><div class="legend">${legend.join(' &nbsp; ')}</div>`;
 }
@@ -86,7 +86,7 @@ async function draw(panel: Panel, values: Readonly<Record<string, string>>): Pro
     text.replaceAll(/\$\{?(\w+)\}?/g, (whole, name: string) => values[name] ?? whole);
   const targets = (panel.targets ?? []) as unknown as readonly Target[];
   const unit = panel.fieldConfig?.defaults?.unit;
-  const head = `<h3>${escape(fill(panel.title ?? ''))}</h3>`;
+  const head = `<h3>${escaped(fill(panel.title ?? ''))}</h3>`;
   const size = `style="grid-column:span ${panel.gridPos?.w ?? 12}"`;
   if (panel.type === 'timeseries') {
     const answers = await Promise.all(
@@ -121,12 +121,14 @@ async function draw(panel: Panel, values: Readonly<Record<string, string>>): Pro
       }
     const columns = [...new Set([...rows.values()].flatMap((row) => Object.keys(row)))];
     const cells = [...rows.values()].map(
-      (row) => `<tr>${columns.map((c) => `<td>${escape(row[c] ?? '')}</td>`).join('')}</tr>`,
+      (row) => `<tr>${columns.map((c) => `<td>${escaped(row[c] ?? '')}</td>`).join('')}</tr>`,
     );
     return `<section ${size}>${head}<table><tr>${columns.map((c) => `<th>${c}</th>`).join('')}</tr>${cells.join('')}</table></section>`;
   }
   const numbers = answers.flatMap(({ target, result }) =>
-    result.map(({ metric, value }) => `<big>${shown(Number(value?.[1]), unit)}</big> ${escape(named(target, metric))}`),
+    result.map(
+      ({ metric, value }) => `<big>${shown(Number(value?.[1]), unit)}</big> ${escaped(named(target, metric))}`,
+    ),
   );
   return `<section ${size}>${head}${numbers.length === 0 ? (panel.fieldConfig?.defaults?.noValue ?? '<i>no data</i>') : numbers.join('<br>')}</section>`;
 }

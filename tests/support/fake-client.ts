@@ -140,6 +140,15 @@ export function fakeWorld(behaviour: FakeBehaviour = {}): FakeWorld {
       world.records.set(id, resume(known(id), selection));
       return known(id);
     },
+    async recordTimeline(id, file) {
+      world.done.push(`record ${id} to ${file}`);
+      return {
+        async stop() {
+          world.done.push('stop recording');
+          return { events: 3, left: 0, uncertaintyMs: 0.5 };
+        },
+      };
+    },
     async close() {
       world.done.push('close');
     },

@@ -316,3 +316,20 @@ it('resolved experiments read like the file', async () => {
   await crossfold(['run', file, '--out', run]);
   expect(await readFile(join(run, 'experiment.yaml'), 'utf8')).toContain('threadsPerWorker: 2\n');
 });
+
+describe('--timeline', () => {
+  it.each([[[]], [['--nats', 'nats://x']]])(
+    'records from before the submission until the end, with %j',
+    async (more) => {
+      const words = ['run', file, '--out', run, '--timeline', 'trace.json', ...more];
+      const { code, done, err } = await crossfold(words);
+      expect(code).toBe(0);
+      const steps = done
+        .filter((step) => /^(record|submit|stop recording)/.test(step))
+        .map((step) => step.split(' ')[0]);
+      expect(steps).toEqual(['record', 'submit', 'stop']);
+      expect(done).toContain(`record ${id} to trace.json`);
+      expect(err()).toContain('timeline: trace.json (3 entries; clocks agree to 0.5 ms)');
+    },
+  );
+});

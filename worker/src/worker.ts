@@ -24,7 +24,9 @@ import { EngineThread } from './engine/remote.ts';
 import { DirectListener } from './exchange/listener.ts';
 import { Fitness } from './fitness.ts';
 import { waitsFor } from './job/guard.ts';
+import type { JobObserver } from './observe/observer.ts';
 import { observers } from './observe/observer.ts';
+import { TimelineReporter } from './observe/timeline.ts';
 import { WorkerMetrics } from './observe/worker-metrics.ts';
 import type { SeatParts } from './seat.ts';
 import { sit } from './seat.ts';
@@ -48,6 +50,8 @@ export interface WorkerOptions {
   readonly metrics: ServiceMetrics<'worker'>;
   /** Version of Crossfold. */
   readonly version: string;
+  /** Others to be told what the worker does. */
+  readonly observers?: readonly JobObserver[];
 }
 
 /** Pixels that a worker keeps in memory, for jobs on the same data; one data set may have more. */
@@ -80,13 +84,17 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
     ),
   );
   const waits = new Waits(now);
-  const observer = observers([new WorkerMetrics(options.metrics, waits, now)]);
+  const ended = new AbortController();
+  const observer = observers([
+    new WorkerMetrics(options.metrics, waits, now),
+    new TimelineReporter(broker.nats, worker, now, ended.signal),
+    ...(options.observers ?? []),
+  ]);
   const slow = engineNotice(engine.identity.backend);
   if (slow !== undefined) logger.warn(slow);
   exposeBuild(options, engine.identity);
   exposeConnection(broker.nats, options.metrics.instruments, waits, logger, health);
   const identity = createHash('sha256').update(JSON.stringify(engine.identity)).digest('hex').slice(0, 16);
-  const ended = new AbortController();
   let doing: Pick<Presence, 'state' | 'job' | 'pace'> = { state: 'idle', job: null, pace: null };
   const fitness = new Fitness({
     now,

@@ -10,6 +10,7 @@ import type { EmbeddedCluster } from '../cluster/embedded.ts';
 import type { CommandContext } from './context.ts';
 import { concludeRun, interruptible, showUntilOver } from './follow-run.ts';
 import { createDisplay, type Display } from './progress/display.ts';
+import { withTimeline } from './timeline.ts';
 
 export interface LocalRun {
   readonly id: string;
@@ -20,6 +21,8 @@ export interface LocalRun {
   readonly json: boolean;
   /** What is to be tried again, where the run was over already. */
   readonly again?: Selection;
+  /** File for a trace of what workers do. */
+  readonly timeline?: string | undefined;
 }
 
 /**
@@ -82,18 +85,20 @@ const hasFailed = ({ record, results }: Outcome): boolean =>
 async function submitAndFollow(
   context: CommandContext,
   url: string,
-  { id, experiment, baseDir, again = {} }: LocalRun,
+  { id, experiment, baseDir, timeline, again = {} }: LocalRun,
   display: Display,
   signal: AbortSignal,
 ): Promise<Outcome> {
   const client = await context.connect(url);
   try {
-    const known = (await client.list()).find((record) => record.id === id);
-    if (known === undefined)
-      await client.submit(experiment, baseDir, id, { onProgress: (message) => display.say(message) });
-    else if (isFinal(known.state) || Object.keys(again).length > 0) await client.resume(id, again);
-    signal.throwIfAborted();
-    await showUntilOver(client, id, display, signal);
+    await withTimeline(client, id, timeline, display, async () => {
+      const known = (await client.list()).find((record) => record.id === id);
+      if (known === undefined)
+        await client.submit(experiment, baseDir, id, { onProgress: (message) => display.say(message) });
+      else if (isFinal(known.state) || Object.keys(again).length > 0) await client.resume(id, again);
+      signal.throwIfAborted();
+      await showUntilOver(client, id, display, signal);
+    });
     return await client.outcome(id);
   } finally {
     await client.close();

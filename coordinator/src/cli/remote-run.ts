@@ -3,6 +3,7 @@ import type { Selection } from '@crossfold/shared/jobs/records';
 import type { CommandContext } from './context.ts';
 import { concludeRun, interruptible, showUntilOver } from './follow-run.ts';
 import { createDisplay } from './progress/display.ts';
+import { withTimeline } from './timeline.ts';
 
 export interface RemoteRun {
   readonly nats: string;
@@ -11,6 +12,8 @@ export interface RemoteRun {
   readonly json: boolean;
   /** What is to be tried again, where the experiment is not new. */
   readonly again?: Selection;
+  /** File for a trace of what workers do. */
+  readonly timeline?: string | undefined;
   /** What to submit first, where the experiment is new. */
   readonly submit?: { readonly experiment: Experiment; readonly baseDir: string; readonly fresh: boolean };
 }
@@ -26,13 +29,15 @@ export async function followRemotely(context: CommandContext, run: RemoteRun): P
   );
   const display = createDisplay(context.err, context.now);
   try {
-    if (run.submit !== undefined) {
-      const { experiment, baseDir, fresh } = run.submit;
-      await client.submit(experiment, baseDir, run.id, { fresh, onProgress: (message) => display.say(message) });
-      display.say(`submitted ${run.id}`);
-    } else await client.resume(run.id, run.again);
-    controller.signal.throwIfAborted();
-    await showUntilOver(client, run.id, display, controller.signal);
+    await withTimeline(client, run.id, run.timeline, display, async () => {
+      if (run.submit !== undefined) {
+        const { experiment, baseDir, fresh } = run.submit;
+        await client.submit(experiment, baseDir, run.id, { fresh, onProgress: (message) => display.say(message) });
+        display.say(`submitted ${run.id}`);
+      } else await client.resume(run.id, run.again);
+      controller.signal.throwIfAborted();
+      await showUntilOver(client, run.id, display, controller.signal);
+    });
     display.stop();
     return await concludeRun(context, await client.outcome(run.id), run.folder, run.json);
   } finally {

@@ -9,6 +9,7 @@ import type { Register } from './options.ts';
 import { examples, freshOption, jsonOption, natsOption, remoteUrl, setOption, workersOption } from './options.ts';
 import { followRemotely } from './remote-run.ts';
 import { claimRunFolder, defaultRunFolder, tidyRunFolder, writeRunNote } from './run-folder.ts';
+import { timelineOption } from './timeline.ts';
 
 interface RunOptions {
   readonly workers?: number;
@@ -17,6 +18,7 @@ interface RunOptions {
   readonly set: readonly string[];
   readonly fresh?: boolean;
   readonly json?: boolean;
+  readonly timeline?: string;
 }
 
 /** `run FILE`: runs and follows an experiment, on an embedded cluster unless a broker is named. */
@@ -34,11 +36,13 @@ export const registerRun: Register = (program, context, end) => {
     .addOption(setOption())
     .addOption(freshOption())
     .addOption(jsonOption())
+    .addOption(timelineOption())
     .addHelpText(
       'after',
       examples(
         'run examples/mnist-kfold.yaml --workers 2',
         'run examples/mnist-kfold.yaml --set training.epochs=1 --set dataset.limit=2000 --out /tmp/quick',
+        'run examples/mnist-kfold.yaml --workers 2 --timeline trace.json',
         'run examples/mnist-kfold.yaml --nats nats://cluster.example:4222 --json > results.json',
       ),
     )
@@ -53,6 +57,7 @@ export const registerRun: Register = (program, context, end) => {
       const id = newExperimentId(experiment.name, context.date(), context.suffix());
       const folder = options.out ?? defaultRunFolder(id);
       const json = options.json === true;
+      const { timeline } = options;
       const made = await claimRunFolder(folder);
       const go = async (): Promise<number> => {
         if (nats !== undefined)
@@ -61,11 +66,12 @@ export const registerRun: Register = (program, context, end) => {
             id,
             folder,
             json,
+            timeline,
             submit: { experiment, baseDir, fresh: options.fresh === true },
           });
         const workers = options.workers ?? defaultWorkers(experiment.threadsPerWorker);
         await writeRunNote(folder, experiment, { id, baseDir: resolve(baseDir), workers });
-        return runLocally(context, { id, experiment, baseDir, folder, workers, json });
+        return runLocally(context, { id, experiment, baseDir, folder, workers, json, timeline });
       };
       let code: number | undefined;
       try {

@@ -4,6 +4,7 @@ import type { Register } from './options.ts';
 import { examples, natsOption } from './options.ts';
 import { createDisplay } from './progress/display.ts';
 import { ask } from './queries.ts';
+import { timelineOption, withTimeline } from './timeline.ts';
 
 /** `watch ID`: shows an experiment's progress until it is over. */
 export const registerWatch: Register = (program, context, end) => {
@@ -13,8 +14,9 @@ export const registerWatch: Register = (program, context, end) => {
     .description("Shows an experiment's progress until it is over. The exit code is that of the experiment.")
     .argument('<id>', "the experiment's id")
     .addOption(natsOption())
+    .addOption(timelineOption())
     .addHelpText('after', examples('watch mnist-kfold-20260101-120000-1a2b'))
-    .action(async (id: string, options: { nats?: string }) => {
+    .action(async (id: string, options: { nats?: string; timeline?: string }) => {
       await ask(context, options.nats, async (client) => {
         const { controller, dispose } = interruptible(
           context,
@@ -23,7 +25,9 @@ export const registerWatch: Register = (program, context, end) => {
         );
         const display = createDisplay(context.err, context.now);
         try {
-          await showUntilOver(client, id, display, controller.signal);
+          await withTimeline(client, id, options.timeline, display, () =>
+            showUntilOver(client, id, display, controller.signal),
+          );
         } finally {
           display.stop();
           dispose();

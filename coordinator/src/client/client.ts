@@ -14,6 +14,8 @@ import { ProgressEvent as ProgressEventSchema } from '@crossfold/shared/progress
 import { Results } from '@crossfold/shared/results';
 import { uploadSource } from '../data/upload.ts';
 import { uploadStart } from '../models/start-model.ts';
+import { recordTimeline } from '../timeline/recorder.ts';
+import { TraceFile } from '../timeline/trace-file.ts';
 import { cancel, resume } from './control.ts';
 import type { ExperimentClient, Outcome } from './types.ts';
 
@@ -114,6 +116,10 @@ function brokerClient(broker: Broker): ExperimentClient {
       if (record.state === 'completed' && !states.some((state) => state === 'failed' || state === 'cancelled'))
         return record;
       return (await broker.experiments.transition(id, (current) => resume(current, selection))) ?? recordOf(id);
+    },
+    async recordTimeline(id, file) {
+      const now = (): number => performance.timeOrigin + performance.now();
+      return recordTimeline(broker.nats, id, await TraceFile.create(file), now);
     },
     close: () => broker.close(),
   };

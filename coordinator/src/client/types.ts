@@ -3,6 +3,7 @@ import type { FoldsDocument } from '@crossfold/shared/folds/folds';
 import type { ExperimentRecord, JobRecord, Selection } from '@crossfold/shared/jobs/records';
 import type { ProgressEvent } from '@crossfold/shared/progress';
 import type { Results } from '@crossfold/shared/results';
+import type { TimelineRecording } from '../timeline/recorder.ts';
 
 /** What a finished experiment leaves, for the run folder and the report. */
 export interface Outcome {
@@ -61,5 +62,10 @@ export interface ExperimentClient {
    * @throws ConfigError where there is no such experiment, trial or fold
    */
   resume(id: string, selection?: Selection): Promise<ExperimentRecord>;
+  /**
+   * Records what workers do for an experiment, which need not be submitted yet, to a file in Chrome's trace format.
+   * @throws ConfigError where the file cannot be written
+   */
+  recordTimeline(id: string, file: string): Promise<TimelineRecording>;
   close(): Promise<void>;
 }

@@ -1,4 +1,13 @@
-import { allPresence, allSeats, Buckets, blobStream, recordStream, SeatStream, Stores } from './subjects.ts';
+import {
+  allPresence,
+  allSeats,
+  Buckets,
+  blobStream,
+  recordStream,
+  SeatStream,
+  Stores,
+  timelineSubject,
+} from './subjects.ts';
 
 /** What a connection is for; each has credentials and permissions of its own. */
 export const roles = ['coordinator', 'worker', 'client'] as const;
@@ -79,7 +88,7 @@ const publishes: Readonly<Record<Role, readonly (readonly string[])[]>> = {
       `$JS.API.CONSUMER.MSG.NEXT.${SeatStream}.*`,
       `$JS.ACK.${SeatStream}.>`,
     ],
-    [allPresence, jobSubjects, progressSubjects],
+    [allPresence, jobSubjects, progressSubjects, timelineSubject('*', 'clock'), timelineSubject('*', 'events')],
   ],
   client: [
     writeRecords(Buckets.experiments),
@@ -89,13 +98,14 @@ const publishes: Readonly<Record<Role, readonly (readonly string[])[]>> = {
     writeBlobs(Stores.artifacts),
     readBlobs(Stores.checkpoints),
     [`$JS.API.STREAM.INFO.${SeatStream}`],
+    [timelineSubject('*', 'wanted')],
   ],
 };
 
 const subscribes: Readonly<Record<Role, readonly string[]>> = {
   coordinator: [allPresence, progressSubjects],
-  worker: [allPresence, jobSubjects],
-  client: [allPresence, progressSubjects],
+  worker: [allPresence, jobSubjects, timelineSubject('*', 'wanted')],
+  client: [allPresence, progressSubjects, timelineSubject('*', 'clock'), timelineSubject('*', 'events')],
 };
 
 /** Streams that NATS keeps for Crossfold, for whoever checks, backs up or removes them. */
