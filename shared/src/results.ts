@@ -21,6 +21,50 @@ export const Scores = z
   .readonly();
 export type Scores = z.infer<typeof Scores>;
 
+/** How often predictions are right, by how sure they are. */
+export const Reliability = z
+  .strictObject({
+    /** Expected calibration error: mean distance of confidence and accuracy over the bins, weighted by their samples. */
+    error: ratio,
+    /** Equally wide ranges of the predicted class's probability that have samples in them. */
+    bins: z
+      .array(
+        z
+          .strictObject({
+            from: ratio,
+            to: ratio,
+            samples: count,
+            /** Mean probability of the predicted class. */
+            confidence: z.number(),
+            accuracy: ratio,
+          })
+          .readonly(),
+      )
+      .readonly(),
+  })
+  .readonly();
+export type Reliability = z.infer<typeof Reliability>;
+
+/** A test sample that was taken for another class. */
+export const Mistake = z
+  .strictObject({
+    /** Index in the test set, and the file it is of, if any. */
+    sample: count,
+    name: z.string().max(4096).exactOptional(),
+    label: count,
+    predicted: count,
+    /** Probability of the predicted class. */
+    confidence: z.number(),
+    loss: z.number(),
+    /** The picture as the net saw it, small: a `data:` address. */
+    picture: z
+      .string()
+      .regex(/^data:image\/(png|jpeg);base64,[A-Za-z0-9+/=]+$/)
+      .max(100_000),
+  })
+  .readonly();
+export type Mistake = z.infer<typeof Mistake>;
+
 /** What computed: bits are promised within one of these, closeness across them. */
 export const EngineIdentity = z
   .strictObject({
@@ -262,6 +306,9 @@ export const Results = z
         fold: count.exactOptional(),
         repeat: count.exactOptional(),
         samples: count,
+        reliability: Reliability.exactOptional(),
+        /** The most confident mistakes, those first. */
+        mistakes: z.array(Mistake).max(100).readonly().exactOptional(),
       })
       .readonly()
       .exactOptional(),

@@ -124,6 +124,11 @@ export function finishedExperiment(story: Story = {}): Finished & { readonly exp
             schema: 1 as const,
             samples: testSamples,
             scores: scoresOf(testLabels, classes.length, trials[planned]?.accuracy ?? 0, 'test', 0),
+            reliability: {
+              error: 0.05,
+              bins: [{ from: 0.9, to: 1, samples: testSamples, confidence: 0.95, accuracy: 0.9 }],
+            },
+            mistakes: [],
           },
         };
   const id = `${experiment.name}-20260102-030405-beef`;

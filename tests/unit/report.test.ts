@@ -186,7 +186,7 @@ describe('the page', () => {
 
   it('forbids everything but its own style and script', () => {
     expect(page({ samples: 100 })).toMatch(
-      /Content-Security-Policy" content="default-src &#39;none&#39;; style-src &#39;sha256-[\w+/=]+&#39;; script-src &#39;sha256-[\w+/=]+&#39;; base-uri &#39;none&#39;/,
+      /Content-Security-Policy" content="default-src &#39;none&#39;; img-src data:; style-src &#39;sha256-[\w+/=]+&#39;; script-src &#39;sha256-[\w+/=]+&#39;; base-uri &#39;none&#39;/,
     );
   });
 

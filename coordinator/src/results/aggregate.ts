@@ -80,6 +80,8 @@ export function aggregate(all: Finished): Results {
             repeat: test.job.repeat,
             samples: test.result.samples,
             ...test.result.scores,
+            reliability: test.result.reliability,
+            mistakes: test.result.mistakes,
           },
         }),
   };

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { CompletedFold, Scores } from '../results.ts';
+import { CompletedFold, Mistake, Reliability, Scores } from '../results.ts';
 import { BlobRef } from './records.ts';
 
 /** What a finished `train` job leaves: its fold's entry in the results, and the model as a tensor file. */
@@ -8,6 +8,12 @@ export type TrainJobResult = z.infer<typeof TrainJobResult>;
 
 /** What a finished `test` job leaves. */
 export const TestJobResult = z
-  .strictObject({ schema: z.literal(1), scores: Scores, samples: z.int().min(1) })
+  .strictObject({
+    schema: z.literal(1),
+    scores: Scores,
+    samples: z.int().min(1),
+    reliability: Reliability,
+    mistakes: z.array(Mistake).max(100).readonly(),
+  })
   .readonly();
 export type TestJobResult = z.infer<typeof TestJobResult>;

@@ -1,62 +1,71 @@
+import type { Reliability } from '../results.ts';
+
 /** How far a net's probabilities can be taken at their word. */
-export interface Calibration {
-  /** Expected calibration error: mean distance of confidence and accuracy over the bins, weighted by their samples. */
-  readonly error: number;
+export interface Calibration extends Reliability {
   /** Mean over the samples of the summed squared distance of probabilities from the truth, halved: 0 is perfect. */
   readonly brier: number;
-  /** Equally wide ranges of the predicted class's probability that have samples in them. */
-  readonly bins: readonly {
-    readonly from: number;
-    readonly to: number;
-    readonly samples: number;
-    /** Mean probability of the predicted class. */
-    readonly confidence: number;
-    readonly accuracy: number;
-  }[];
 }
 
 const binCount = 10;
 
 /**
- * Guo et al., "On calibration of modern neural networks", ICML 2017; Brier, 1950, in the form that for two classes is
+ * How often predictions are right, by how sure they are. Guo et al., "On calibration of modern neural networks", ICML
+ * 2017.
+ *
+ * @param confidences probability of the predicted class of each sample
+ * @param isRight whether it is the true one
+ */
+export function reliabilityOf(confidences: ArrayLike<number>, isRight: (sample: number) => boolean): Reliability {
+  const bins = Array.from({ length: binCount }, () => ({ samples: 0, confidence: 0, right: 0 }));
+  for (let i = 0; i < confidences.length; i++) {
+    const confidence = confidences[i] ?? 0;
+    const bin = bins[Math.min(binCount - 1, Math.floor(confidence * binCount))];
+    if (bin === undefined) continue;
+    bin.samples++;
+    bin.confidence += confidence;
+    if (isRight(i)) bin.right++;
+  }
+  return {
+    error: bins.reduce((sum, bin) => sum + Math.abs(bin.confidence - bin.right), 0) / confidences.length,
+    bins: bins.flatMap(({ samples, confidence, right }, i) =>
+      samples === 0
+        ? []
+        : [
+            {
+              from: i / binCount,
+              to: (i + 1) / binCount,
+              samples,
+              confidence: confidence / samples,
+              accuracy: right / samples,
+            },
+          ],
+    ),
+  };
+}
+
+/**
+ * The same for the whole of a net's outputs, and the Brier score (1950), in the form that for two classes is
  * scikit-learn's `brier_score_loss`.
  *
  * @param probabilities [samples, classes]
  */
 export function calibrationOf(probabilities: Float32Array, labels: ArrayLike<number>, classes: number): Calibration {
   const samples = labels.length;
-  const bins = Array.from({ length: binCount }, () => ({ samples: 0, confidence: 0, right: 0 }));
+  const predicted = new Int32Array(samples);
   let squares = 0;
-  for (let i = 0; i < samples; i++) {
+  const confidences = Float32Array.from({ length: samples }, (_, i) => {
     const row = probabilities.subarray(i * classes, (i + 1) * classes);
     let best = 0;
     row.forEach((p, k) => {
       if (p > (row[best] ?? 0)) best = k;
       squares += (p - (k === labels[i] ? 1 : 0)) ** 2;
     });
-    const confidence = row[best] ?? 0;
-    const bin = bins[Math.min(binCount - 1, Math.floor(confidence * binCount))];
-    if (bin === undefined) continue;
-    bin.samples++;
-    bin.confidence += confidence;
-    if (best === labels[i]) bin.right++;
-  }
+    predicted[i] = best;
+    return row[best] ?? 0;
+  });
   return {
-    error: bins.reduce((sum, bin) => sum + Math.abs(bin.confidence - bin.right), 0) / samples,
+    ...reliabilityOf(confidences, (i) => predicted[i] === labels[i]),
     brier: squares / (2 * samples),
-    bins: bins.flatMap((bin, i) =>
-      bin.samples === 0
-        ? []
-        : [
-            {
-              from: i / binCount,
-              to: (i + 1) / binCount,
-              samples: bin.samples,
-              confidence: bin.confidence / bin.samples,
-              accuracy: bin.right / bin.samples,
-            },
-          ],
-    ),
   };
 }
 

@@ -67,8 +67,7 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
   if (record.kind === 'test') {
     const store = await parts.datasets.test(manifest);
     const engine = await parts.engine.open({ ...open, data: { ...store, train: noSamples, validation: store.all } });
-    const facts = { labels: store.labels, samples: store.all, classes: manifest.classes.length };
-    return testRunner({ broker, plan, engine, ...facts });
+    return testRunner({ broker, plan, engine, manifest, store });
   }
 
   const folds = await getJson(broker.artifacts, plan.folds, FoldsDocument);

@@ -1,13 +1,16 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { putJson } from '@crossfold/shared/broker/json-blobs';
+import type { Manifest } from '@crossfold/shared/data/manifest';
 import { DamagedDataError } from '@crossfold/shared/errors';
 import type { TestJobResult } from '@crossfold/shared/jobs/job-result';
 import type { TrialPlan } from '@crossfold/shared/jobs/plan';
 import { scoreOutputs } from '@crossfold/shared/metrics/scores';
 import { decodeModel } from '@crossfold/shared/model/model-file';
 import { aborted } from '@crossfold/shared/wait';
+import type { DatasetStore } from '../data/dataset-store.ts';
 import type { EngineSession } from '../engine/session.ts';
 import type { JobRunner } from './run-job.ts';
+import { testFindings } from './test-findings.ts';
 
 const maxModelBytes = 2 ** 31;
 
@@ -15,10 +18,8 @@ export interface TestParts {
   readonly broker: Broker;
   readonly plan: TrialPlan;
   readonly engine: EngineSession;
-  /** Class of each test sample, and the samples' places in the store. */
-  readonly labels: Int32Array;
-  readonly samples: Uint32Array;
-  readonly classes: number;
+  readonly manifest: Manifest;
+  readonly store: DatasetStore;
 }
 
 /** Scores a finished model on the held-out test set; a job for one worker. */
@@ -35,9 +36,11 @@ export function testRunner(parts: TestParts): JobRunner {
       await engine.reset();
       const fresh = await engine.state();
       await engine.load({ ...fresh, weights });
-      const outputs = await engine.outputs(parts.samples);
-      const scores = scoreOutputs(outputs, parts.labels, parts.classes);
-      const result: TestJobResult = { schema: 1, scores, samples: parts.labels.length };
+      const { all, labels } = parts.store;
+      const outputs = await engine.outputs(all);
+      const scores = scoreOutputs(outputs, labels, parts.manifest.classes.length);
+      const findings = await testFindings(outputs, parts.store, parts.manifest, broker.data);
+      const result: TestJobResult = { schema: 1, scores, samples: labels.length, ...findings };
       const { accuracy, loss } = scores;
       return { ...(await putJson(broker.artifacts, result)), epochs: 0, final: true, accuracy, loss, seconds: 0 };
     },

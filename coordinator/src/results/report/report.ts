@@ -8,6 +8,7 @@ import { againSection } from './sections/again.ts';
 import { classesSection } from './sections/classes.ts';
 import { courseSection } from './sections/course.ts';
 import { foldsSection } from './sections/folds.ts';
+import { mistakesSection } from './sections/mistakes.ts';
 import { overview } from './sections/overview.ts';
 import { otherTrialsSection, trialsSection } from './sections/trials.ts';
 
@@ -28,7 +29,7 @@ export function reportHtml({ results, yaml }: ReportInput): string {
   const of = headingOf(results, trial);
   const style = asset('report.css');
   const script = asset('report.js');
-  const policy = `default-src 'none'; style-src '${hash(style)}'; script-src '${hash(script)}'; base-uri 'none'; form-action 'none'`;
+  const policy = `default-src 'none'; img-src data:; style-src '${hash(style)}'; script-src '${hash(script)}'; base-uri 'none'; form-action 'none'`;
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -46,6 +47,7 @@ ${trialsSection(results)}
 ${trial === undefined ? undefined : foldsSection(results, trial, of)}
 ${courseSection(folds, of)}
 ${classesSection(folds, results, of)}
+${mistakesSection(results)}
 ${otherTrialsSection(results)}
 ${againSection(results, trial, yaml)}
 </main>

@@ -1,0 +1,60 @@
+import { getJson } from '@crossfold/shared/broker/json-blobs';
+import type { BlobStore } from '@crossfold/shared/data/blob-store';
+import type { ImageShape, Manifest } from '@crossfold/shared/data/manifest';
+import { SampleNames } from '@crossfold/shared/data/manifest';
+import type { TestJobResult } from '@crossfold/shared/jobs/job-result';
+import { reliabilityOf } from '@crossfold/shared/metrics/calibration';
+import { outputsPerSample } from '@crossfold/shared/metrics/scores';
+import sharp from 'sharp';
+import type { DatasetStore } from '../data/dataset-store.ts';
+
+/** Mistakes that are kept with their pictures. */
+const shownMistakes = 12;
+/** Larger pictures are made smaller for the report. */
+const shownPixels = 128;
+
+/** What a test tells beyond its scores: how sure the net is when it is right, and its worst mistakes as pictures. */
+export async function testFindings(
+  outputs: Float32Array,
+  store: DatasetStore,
+  manifest: Manifest,
+  blobs: BlobStore,
+): Promise<Pick<TestJobResult, 'reliability' | 'mistakes'>> {
+  const { labels } = store;
+  const of = (sample: number, what: number): number => outputs[sample * outputsPerSample + what] ?? Number.NaN;
+  // The score is the probability of class 1 where there are two, else that of the predicted class.
+  const confidences = Float32Array.from({ length: labels.length }, (_, sample) => {
+    const score = of(sample, 2);
+    const confidence = manifest.classes.length === 2 && of(sample, 1) === 0 ? 1 - score : score;
+    // A net with a squared error may give any number.
+    return Math.min(1, Math.max(0, confidence));
+  });
+  const wrong = [...store.all].filter((sample) => of(sample, 1) !== labels[sample]);
+  const worst = wrong.sort((a, b) => (confidences[b] ?? 0) - (confidences[a] ?? 0) || a - b).slice(0, shownMistakes);
+  const names = manifest.test?.names === undefined ? [] : await getJson(blobs, manifest.test.names, SampleNames);
+  const mistakes: TestJobResult['mistakes'][number][] = [];
+  for (const sample of worst) {
+    const name = names[sample];
+    mistakes.push({
+      sample,
+      ...(name === undefined ? {} : { name }),
+      label: labels[sample] ?? 0,
+      predicted: of(sample, 1),
+      confidence: confidences[sample] ?? 0,
+      loss: of(sample, 0),
+      picture: await pictureOf(store, sample, manifest.imageShape),
+    });
+  }
+  return { reliability: reliabilityOf(confidences, (sample) => of(sample, 1) === labels[sample]), mistakes };
+}
+
+/** A sample as an address that holds all of it. */
+async function pictureOf({ pixels, sampleBytes }: DatasetStore, sample: number, shape: ImageShape): Promise<string> {
+  const { height, width, channels } = shape;
+  const own = new Uint8Array(pixels, sample * sampleBytes, sampleBytes).slice();
+  const raw = sharp(own, { raw: { width, height, channels: channels === 1 || channels === 3 ? channels : 4 } });
+  const picture = raw.resize({ width: shownPixels, height: shownPixels, fit: 'inside', withoutEnlargement: true });
+  if (Math.max(height, width) <= 32)
+    return `data:image/png;base64,${(await picture.png().toBuffer()).toString('base64')}`;
+  return `data:image/jpeg;base64,${(await picture.jpeg({ quality: 80 }).toBuffer()).toString('base64')}`;
+}
