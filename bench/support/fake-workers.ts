@@ -93,7 +93,7 @@ async function store(broker: Broker, job: JobRecord, accuracy: number, model: Bl
   const { experiment } = await getJson(broker.artifacts, { digest: job.plan }, TrialPlan);
   const scores = scoresOf(accuracy);
   if (job.kind === 'test') {
-    const result: TestJobResult = { schema: 1, scores, samples: 10 };
+    const result: TestJobResult = { schema: 1, scores, samples: 10, reliability: { error: 0, bins: [] }, mistakes: [] };
     return {
       ...(await putJson(broker.artifacts, result)),
       epochs: 0,
