@@ -22,8 +22,12 @@ const vectors = [
 ] as const;
 const pieces = [64, 128, 256, 512, 1000].map((kilobytes) => kilobytes * 1024);
 
+/** `direct` is what peers on one machine use, a socket in the file system; `direct, TCP` what others do. */
+const ways = ['direct', 'direct, TCP', 'nats'] as const;
+type Way = (typeof ways)[number];
+
 type Task =
-  | { readonly role: 'member'; readonly mode: 'nats' | 'direct'; readonly length: number; readonly rounds: number }
+  | { readonly role: 'member'; readonly way: Way; readonly length: number; readonly rounds: number }
   | { readonly role: 'tcp'; readonly bytes: number; readonly rounds: number; readonly port: number | undefined }
   | {
       readonly role: 'nats';
@@ -70,13 +74,13 @@ async function main(): Promise<void> {
         `\n${name}: ping-pong over TCP ${tcp.toFixed(2)}, over the broker ${best.ms.toFixed(2)} (in pieces of ${best.piece / 1024} KB)`,
       );
       const rows: string[][] = [];
-      for (const mode of (['direct', 'nats'] as const).filter((m) => m === (option('transport') ?? m)))
+      for (const way of ways.filter((w) => w.startsWith(option('transport') ?? '')))
         for (const size of [2, 3, 4].filter((n) => n === Number(option('members') ?? n))) {
-          const ms = await group(url, size, { role: 'member', mode, length, rounds });
-          const ratio = ms / (mode === 'direct' ? tcp : best.ms);
+          const ms = await group(url, size, { role: 'member', way, length, rounds });
+          const ratio = ms / (way === 'nats' ? best.ms : tcp);
           const megabytesPerSecond = bytes / 1e6 / (ms / 1e3);
-          report.push({ vector: name, members: size, transport: mode, ms, ratio, megabytesPerSecond });
-          rows.push([String(size), mode, ms.toFixed(2), ratio.toFixed(2), megabytesPerSecond.toFixed(0)]);
+          report.push({ vector: name, members: size, transport: way, ms, ratio, megabytesPerSecond });
+          rows.push([String(size), way, ms.toFixed(2), ratio.toFixed(2), megabytesPerSecond.toFixed(0)]);
         }
       console.log(table(['members', 'transport', 'all-reduce', '/ ping-pong', 'MB/s a member'], rows));
     }
@@ -123,13 +127,13 @@ async function member(): Promise<void> {
     return task.port === undefined ? tcpPong(task.bytes) : tcpPing(task.port, task.bytes, task.rounds);
   const nats = await connectBroker(task.url, 'bench');
   if (task.role === 'nats') return natsPingPong(nats, task);
-  const listener = await DirectListener.open();
+  const listener = await DirectListener.open({ local: task.way === 'direct' });
   say(listener.address);
   const place = (await told.next()).value;
   if (!('view' in place)) throw new Error('a member is told its place in the group');
   const { view } = place;
   const { signal } = new AbortController();
-  const exchange = await openExchange(view, { nats, mode: task.mode, listener }, signal);
+  const exchange = await openExchange(view, { nats, mode: task.way === 'nats' ? 'nats' : 'direct', listener }, signal);
   const [node] = completeSubtrees(view.slices, rankRange(view.rank, view.members.length, view.slices));
   let vector: Float32Array = new Float32Array(task.length);
   const ms = await timed(task.rounds, async (i) => {

@@ -59,7 +59,7 @@ const nets: Readonly<Record<string, Net>> = {
 };
 const slices = 4;
 const warmUp = 1;
-const course = { epochs: 1000, stepsPerEpoch: 1_000_000 };
+const course = { epochs: 1000, until: 1000, stepsPerEpoch: 1_000_000 };
 
 type Way = 'alone' | 'side by side' | 'direct' | 'nats';
 const ways: readonly Way[] = ['alone', 'side by side', 'direct', 'nats'];

@@ -33,9 +33,12 @@ export interface Layout {
   readonly nodes: readonly RankNode[];
 }
 
+/** A segment that would fit in fewer blocks is cut into so many, so that one is summed while others travel. */
+const fewestBlocks = 3;
+
 /**
  * Cuts a vector of `length` elements into one segment a rank, as equal as possible, and each into equal blocks of at
- * most `blockLength` elements.
+ * most `blockLength` elements, and no less than a quarter of that where there are few.
  */
 export function layoutOf(size: number, slices: number, length: number, blockLength: number): Layout {
   const blocks: Block[] = [];
@@ -43,7 +46,8 @@ export function layoutOf(size: number, slices: number, length: number, blockLeng
   for (let owner = 0; owner < size; owner++) {
     const start = Math.floor((owner * length) / size);
     const end = Math.floor(((owner + 1) * length) / size);
-    const chunks = Math.ceil((end - start) / blockLength);
+    const overlapping = Math.min(fewestBlocks, Math.floor((4 * (end - start)) / blockLength));
+    const chunks = Math.max(Math.ceil((end - start) / blockLength), overlapping);
     firstBlock.push(blocks.length);
     for (let chunk = 0; chunk < chunks; chunk++) {
       const from = start + Math.floor((chunk * (end - start)) / chunks);
