@@ -6,17 +6,18 @@ import { dilation } from './dilation.ts';
 import type { Stage } from './stage.ts';
 import { at } from './stage.ts';
 
-/** y = x * kernel (+ bias), a cross-correlation over height and width. */
+/** y = x * kernel, a cross-correlation over height and width; a bias is a stage of its own. */
 export function conv2d(plan: LayerPlan, spec: Extract<LayerSpec, { type: 'conv2d' }>): Stage {
   const kernelShape = plan.parameters[0]?.shape ?? [];
   const dilated = dilation(plan.inputShape, both(spec.kernelSize), both(spec.dilation), windowOf(spec));
   const { window } = dilated;
   return {
     ...plan,
+    parameters: plan.parameters.slice(0, 1),
     forward({ ops }, x, parameters) {
       const dealt = dilated.deal(ops, x);
-      const linear = dilated.collect(ops, ops.conv2d(dealt, at(parameters, 0), window));
-      return { x, parameters, saved: [dealt], y: spec.useBias ? ops.biasAdd(linear, at(parameters, 1)) : linear };
+      const y = dilated.collect(ops, ops.conv2d(dealt, at(parameters, 0), window));
+      return { x, parameters, saved: [dealt], y };
     },
     backward({ ops, samples }, dy, { parameters, saved }, wantsDx) {
       const dLinear = dilated.collectGrad(ops, dy);
@@ -25,13 +26,13 @@ export function conv2d(plan: LayerPlan, spec: Extract<LayerSpec, { type: 'conv2d
         ops.conv2dBackpropInput(dilated.dealtShape(samples), at(parameters, 0), dLinear, window);
       return {
         dx: wantsDx ? dilated.dealGrad(ops, dDealt()) : undefined,
-        parameters: spec.useBias ? [dKernel, ops.biasAddGrad(dy)] : [dKernel],
+        parameters: [dKernel],
       };
     },
   };
 }
 
-/** Each channel convolved by itself, then a 1 x 1 convolution over all of them (+ bias). */
+/** Each channel convolved by itself, then a 1 x 1 convolution over all of them; a bias is a stage of its own. */
 export function separableConv2d(plan: LayerPlan, spec: Extract<LayerSpec, { type: 'separableConv2d' }>): Stage {
   const [depthwiseShape = [], pointwiseShape = []] = plan.parameters.map(({ shape }) => shape);
   const dilated = dilation(plan.inputShape, both(spec.kernelSize), both(spec.dilation), windowOf(spec));
@@ -40,11 +41,11 @@ export function separableConv2d(plan: LayerPlan, spec: Extract<LayerSpec, { type
   const middleShape = [height, width, pointwiseShape[2] ?? 1];
   return {
     ...plan,
+    parameters: plan.parameters.slice(0, 2),
     forward({ ops }, x, parameters) {
       const dealt = dilated.deal(ops, x);
       const middle = dilated.collect(ops, ops.depthwiseConv2d(dealt, at(parameters, 0), window));
-      const linear = ops.conv2d(middle, at(parameters, 1), pointwise);
-      const y = spec.useBias ? ops.biasAdd(linear, at(parameters, 2)) : linear;
+      const y = ops.conv2d(middle, at(parameters, 1), pointwise);
       return { x, parameters, saved: [dealt, middle], y };
     },
     backward({ ops, samples }, dy, { parameters, saved }, wantsDx) {
@@ -58,7 +59,7 @@ export function separableConv2d(plan: LayerPlan, spec: Extract<LayerSpec, { type
         ops.depthwiseConv2dBackpropInput(dilated.dealtShape(samples), at(parameters, 0), dDepth, window);
       return {
         dx: wantsDx ? dilated.dealGrad(ops, dDealt()) : undefined,
-        parameters: spec.useBias ? [...kernels, ops.biasAddGrad(dy)] : kernels,
+        parameters: kernels,
       };
     },
   };

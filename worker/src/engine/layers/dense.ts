@@ -1,23 +1,30 @@
-import type { LayerSpec } from '@crossfold/shared/config/layers';
 import type { LayerPlan } from '@crossfold/shared/model/plan';
 import type { Stage } from './stage.ts';
 import { at } from './stage.ts';
 
-/** y = x kernel (+ bias). */
-export function dense(plan: LayerPlan, spec: Extract<LayerSpec, { type: 'dense' }>): Stage {
+/** y = x kernel; a bias is a stage of its own. */
+export function dense(plan: LayerPlan): Stage {
   return {
     ...plan,
-    forward({ ops }, x, parameters) {
-      const linear = ops.matMul(x, at(parameters, 0));
-      return { x, parameters, y: spec.useBias ? ops.biasAdd(linear, at(parameters, 1)) : linear };
-    },
-    backward({ ops }, dy, { x, parameters }, wantsDx) {
-      const dKernel = ops.matMul(x, dy, { transposeA: true });
-      return {
-        dx: wantsDx ? ops.matMul(dy, at(parameters, 0), { transposeB: true }) : undefined,
-        parameters: spec.useBias ? [dKernel, ops.biasAddGrad(dy)] : [dKernel],
-      };
-    },
+    parameters: plan.parameters.slice(0, 1),
+    forward: ({ ops }, x, parameters) => ({ x, parameters, y: ops.matMul(x, at(parameters, 0)) }),
+    backward: ({ ops }, dy, { x, parameters }, wantsDx) => ({
+      dx: wantsDx ? ops.matMul(dy, at(parameters, 0), { transposeB: true }) : undefined,
+      parameters: [ops.matMul(x, dy, { transposeA: true })],
+    }),
+  };
+}
+
+/** y = x + bias, channel by channel: the second half of a layer that has one. */
+export function bias(plan: LayerPlan): Stage {
+  return {
+    name: `${plan.name}/bias`,
+    parameters: plan.parameters.slice(-1),
+    inputShape: plan.outputShape,
+    outputShape: plan.outputShape,
+    monotone: true,
+    forward: ({ ops }, x, parameters) => ({ x, parameters, y: ops.biasAdd(x, at(parameters, 0)) }),
+    backward: ({ ops }, dy) => ({ dx: dy, parameters: [ops.biasAddGrad(dy)] }),
   };
 }
 

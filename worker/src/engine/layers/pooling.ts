@@ -24,6 +24,7 @@ export function maxPooling2d(plan: LayerPlan, spec: PoolingSpec): Stage {
   if (overlap) {
     return {
       ...plan,
+      takesMaxima: true,
       forward({ ops, device }, x, parameters) {
         if (device === 'gpu') return { x, parameters, y: ops.maxPool(x, window) };
         const [y, places] = ops.maxPoolWithArgmax(x, window);
@@ -37,6 +38,7 @@ export function maxPooling2d(plan: LayerPlan, spec: PoolingSpec): Stage {
   }
   return {
     ...plan,
+    takesMaxima: true,
     forward: ({ ops }, x, parameters) => ({ x, parameters, y: ops.maxPool(x, window) }),
     backward: ({ ops }, dy, { x, y }) => ({ dx: ops.maxPoolGrad(x, y, dy, window), parameters: [] }),
   };
