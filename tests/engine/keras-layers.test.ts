@@ -13,7 +13,7 @@ function fullGradient(given: KerasCase, sums: Float32Array): Float32Array {
   const gradient = sums.slice(0, weights.length);
   divide(gradient, given.labels.length);
   addRegularizers(given.model, weights, gradient);
-  moveStatistics(given.model, weights, gradient);
+  moveStatistics(given.model, weights, gradient, 1);
   for (const { trainable, offset, length } of given.model.parameters)
     if (!trainable) gradient.set(weights.subarray(offset, offset + length), offset);
   return gradient;

@@ -15,7 +15,10 @@ describe('ten updates, as in Keras', () => {
       gradients.forEach((given, i) => {
         const gradient = Float32Array.from(given);
         if (clip !== undefined) clipGradient(gradient, [everything], clip);
-        optimizer.apply({ weights, gradient, state, learningRate: spec.learningRate, step: i + 1 }, everything);
+        optimizer.apply(
+          { weights, gradient, divisor: 1, state, learningRate: spec.learningRate, step: i + 1 },
+          everything,
+        );
         // Keras rounds to float32 after every operation, ours once an update.
         expect(relativeError(weights, steps[i] ?? [])).toBeLessThan(2e-6);
       });

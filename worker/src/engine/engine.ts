@@ -127,14 +127,11 @@ export class Engine {
     const sums = total.subarray(plan.weightCount);
     const samples = sums[trailing.samples] ?? 0;
     const loss = (sums[trailing.loss] ?? 0) / samples + penalty(plan, weights);
-    divide(gradient, samples);
-    addRegularizers(plan, weights, gradient);
-    if (this.#training.clip !== undefined) clipGradient(gradient, this.#trainable, this.#training.clip);
+    const divisor = this.#meanOf(gradient, samples);
     this.#step++;
-    const state = this.#optimizerState;
-    for (const range of this.#trainable)
-      this.#optimizer.apply({ weights, gradient, state, learningRate, step: this.#step }, range);
-    moveStatistics(plan, weights, gradient);
+    const update = { weights, gradient, divisor, state: this.#optimizerState, learningRate, step: this.#step };
+    for (const range of this.#trainable) this.#optimizer.apply(update, range);
+    moveStatistics(plan, weights, gradient, divisor);
     return { loss, correct: sums[trailing.correct] ?? 0, samples };
   }
 
@@ -211,6 +208,21 @@ export class Engine {
       labels: labels.id(),
       ...Object.fromEntries(Object.entries(others).map(([name, tensor]) => [name, tensor.id()])),
     });
+  }
+
+  /**
+   * Makes a summed gradient the regularised and clipped mean.
+   *
+   * @returns what it still is to be divided by: where nothing else is to be done to it, the optimizer divides as it goes
+   */
+  #meanOf(gradient: Float32Array, samples: number): number {
+    const { clip } = this.#training;
+    if (clip === undefined && this.#plan.parameters.every(({ regularizer }) => regularizer === undefined))
+      return samples;
+    divide(gradient, samples);
+    addRegularizers(this.#plan, this.#weights.values, gradient);
+    if (clip !== undefined) clipGradient(gradient, this.#trainable, clip);
+    return 1;
   }
 
   #drawMask(

@@ -10,6 +10,8 @@ export interface Range {
 export interface Update {
   readonly weights: Float32Array;
   readonly gradient: Float32Array;
+  /** What the gradient is to be divided by: the batch's samples where it is a sum, 1 where it is a mean. */
+  readonly divisor: number;
   readonly state: Float32Array;
   readonly learningRate: number;
   /** Number of this update, from 1. */
@@ -49,17 +51,17 @@ function sgd({ momentum, nesterov }: Extract<OptimizerSpec, { name: 'sgd' }>): O
     return {
       slots: 0,
       initial: 0,
-      apply({ weights, gradient, learningRate }, { from, to }) {
-        for (let i = from; i < to; i++) weights[i] = num(weights, i) - learningRate * num(gradient, i);
+      apply({ weights, gradient, divisor, learningRate }, { from, to }) {
+        for (let i = from; i < to; i++) weights[i] = num(weights, i) - learningRate * (num(gradient, i) / divisor);
       },
     };
   }
   return {
     slots: 1,
     initial: 0,
-    apply({ weights, gradient, state, learningRate }, { from, to }) {
+    apply({ weights, gradient, divisor, state, learningRate }, { from, to }) {
       for (let i = from; i < to; i++) {
-        const step = learningRate * num(gradient, i);
+        const step = learningRate * (num(gradient, i) / divisor);
         const velocity = Math.fround(momentum * num(state, i) - step);
         state[i] = velocity;
         weights[i] = num(weights, i) + (nesterov ? momentum * velocity - step : velocity);
@@ -74,10 +76,10 @@ function rmsprop({ rho, momentum, epsilon, centered }: Extract<OptimizerSpec, { 
   return {
     slots: 1 + (centered ? 1 : 0) + (momentum > 0 ? 1 : 0),
     initial: 0,
-    apply({ weights, gradient, state, learningRate }, { from, to }) {
+    apply({ weights, gradient, divisor, state, learningRate }, { from, to }) {
       const n = weights.length;
       for (let i = from; i < to; i++) {
-        const g = num(gradient, i);
+        const g = num(gradient, i) / divisor;
         const square = Math.fround(rho * num(state, i) + (1 - rho) * g * g);
         state[i] = square;
         let variance = square;
@@ -109,11 +111,11 @@ function adam(
   return {
     slots: amsgrad ? 3 : 2,
     initial: 0,
-    apply({ weights, gradient, state, learningRate, step }, { from, to }) {
+    apply({ weights, gradient, divisor, state, learningRate, step }, { from, to }) {
       const n = weights.length;
       const rate = (learningRate * Math.sqrt(1 - power(beta2, step))) / (1 - power(beta1, step));
       for (let i = from; i < to; i++) {
-        const g = num(gradient, i);
+        const g = num(gradient, i) / divisor;
         let w = num(weights, i);
         w -= w * weightDecay * learningRate;
         const m = Math.fround(num(state, i) + (g - num(state, i)) * (1 - beta1));
@@ -136,9 +138,9 @@ function adagrad({ initialAccumulator, epsilon }: Extract<OptimizerSpec, { name:
   return {
     slots: 1,
     initial: initialAccumulator,
-    apply({ weights, gradient, state, learningRate }, { from, to }) {
+    apply({ weights, gradient, divisor, state, learningRate }, { from, to }) {
       for (let i = from; i < to; i++) {
-        const g = num(gradient, i);
+        const g = num(gradient, i) / divisor;
         const sum = Math.fround(num(state, i) + g * g);
         state[i] = sum;
         weights[i] = num(weights, i) - (learningRate * g) / Math.sqrt(sum + epsilon);

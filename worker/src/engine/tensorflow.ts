@@ -65,6 +65,8 @@ export const tensorFlowEnvironment = (threads: number): Readonly<Record<string, 
   TF_NUM_INTEROP_THREADS: String(threads),
   // Off by default on CPUs without AVX512-VNNI, where it is faster as well.
   TF_ENABLE_ONEDNN_OPTS: process.env.TF_ENABLE_ONEDNN_OPTS ?? '1',
+  // Keeps oneDNN's prepared kernels for batches of more than 32 as well, which TensorFlow otherwise prepares every time.
+  TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE: '0',
   TF_DETERMINISTIC_OPS: '1',
   TF_FORCE_GPU_ALLOW_GROWTH: 'true',
   // Errors only: each loaded graph would be announced otherwise.

@@ -69,14 +69,14 @@ export function clipGradient(gradient: Float32Array, ranges: readonly Range[], {
   for (const { from, to } of ranges) for (let i = from; i < to; i++) gradient[i] = (gradient[i] as number) * factor;
 }
 
-/** BatchNorm's moving statistics follow those of the batch: m = momentum m + (1 - momentum) batch. */
-export function moveStatistics(plan: ModelPlan, weights: Float32Array, batch: Float32Array): void {
+/** BatchNorm's moving statistics follow those of the batch, which are sums / divisor: m = momentum m + (1 - momentum) batch. */
+export function moveStatistics(plan: ModelPlan, weights: Float32Array, sums: Float32Array, divisor: number): void {
   for (const { spec, parameters } of plan.layers) {
     if (spec.type !== 'batchNormalization') continue;
     for (const { offset, length, trainable } of parameters) {
       if (trainable) continue;
       for (let i = offset; i < offset + length; i++)
-        weights[i] = spec.momentum * (weights[i] as number) + (1 - spec.momentum) * (batch[i] as number);
+        weights[i] = spec.momentum * (weights[i] as number) + (1 - spec.momentum) * ((sums[i] as number) / divisor);
     }
   }
 }
