@@ -8,7 +8,7 @@ import { bias, dense, flatten } from './layers/dense.ts';
 import { dropout } from './layers/dropout.ts';
 import type { LossHead } from './layers/loss.ts';
 import { lossHead } from './layers/loss.ts';
-import { averagePooling2d, globalAveragePooling2d, maxPooling2d } from './layers/pooling.ts';
+import { averagePooling2d, globalAveragePooling2d, pooledStages } from './layers/pooling.ts';
 import type { Context, Gradients, Pass, Stage } from './layers/stage.ts';
 import type { Ops } from './ops/ops.ts';
 
@@ -24,16 +24,28 @@ export function buildNetwork(plan: ModelPlan, loss: Loss, device: 'cpu' | 'gpu')
   const head = lossHead(loss, plan.layers.at(-1)?.outputShape[0] ?? 1);
   const stages: Stage[] = [];
   plan.layers.forEach((layer, index) => {
-    stages.push(...stagesOf(layer));
+    const before = layer.spec.type === 'maxPooling2d' ? poolableTail(stages) : [];
+    stages.push(...stagesOf(layer, before));
     const kind: Activation = 'activation' in layer.spec ? layer.spec.activation : 'linear';
     const fused = index === plan.layers.length - 1 && kind === head.fused;
     if (kind !== 'linear' && !fused) stages.push(activation(`${layer.name}/${kind}`, layer.outputShape, kind));
   });
-  return { plan, device, stages: poolEarly(stages), head };
+  return { plan, device, stages, head };
 }
 
-/** A layer's computation without its activation. */
-function stagesOf(layer: LayerPlan): Stage[] {
+/** Takes the relu and the bias at the end of a row of stages off it. */
+function poolableTail(stages: Stage[]): Stage[] {
+  const relu = stages.at(-1)?.poolable === 'relu' ? stages.splice(-1) : [];
+  const bias = stages.at(-1)?.poolable === 'bias' ? stages.splice(-1) : [];
+  return [...bias, ...relu];
+}
+
+/**
+ * A layer's computation without its activation.
+ *
+ * @param before stages that a max pooling takes into its own
+ */
+function stagesOf(layer: LayerPlan, before: readonly Stage[]): Stage[] {
   const { spec } = layer;
   switch (spec.type) {
     case 'conv2d':
@@ -41,7 +53,7 @@ function stagesOf(layer: LayerPlan): Stage[] {
     case 'separableConv2d':
       return [separableConv2d(layer, spec), ...(spec.useBias ? [bias(layer)] : [])];
     case 'maxPooling2d':
-      return [maxPooling2d(layer, spec)];
+      return [pooledStages(before, layer, spec)];
     case 'averagePooling2d':
       return [averagePooling2d(layer, spec)];
     case 'globalAveragePooling2d':
@@ -57,23 +69,6 @@ function stagesOf(layer: LayerPlan): Stage[] {
     case 'activation':
       return [];
   }
-}
-
-/**
- * Max pooling before the bias and the relu that precede it: the largest of some numbers stays the largest when all are
- * raised alike, or cut off at 0, so that the results are the same to the bit, and there is less to compute them on. (A
- * bias' gradient is summed over fewer numbers, the others being 0.)
- */
-function poolEarly(stages: readonly Stage[]): Stage[] {
-  const ordered: Stage[] = [];
-  for (const stage of stages) {
-    let place = ordered.length;
-    while (stage.takesMaxima && ordered[place - 1]?.monotone) place--;
-    const shape = stage.outputShape;
-    const later = ordered.splice(place).map((moved) => ({ ...moved, inputShape: shape, outputShape: shape }));
-    ordered.push(stage, ...later);
-  }
-  return ordered;
 }
 
 /** Each stage's parameters, as views into the flat vector of all weights. */

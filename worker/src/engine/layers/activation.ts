@@ -71,8 +71,7 @@ export function activation(name: string, shape: readonly number[], kind: Exclude
     parameters: [],
     inputShape: shape,
     outputShape: shape,
-    // Others are as well, but may round two numbers to one, of which max pooling would then take the other.
-    ...(kind === 'relu' ? { monotone: true } : {}),
+    ...(kind === 'relu' ? { poolable: 'relu' as const } : {}),
     forward: ({ ops }, x, parameters) => ({ x, parameters, y: curve.forward(ops, x) }),
     backward: ({ ops }, dy, { x, y }) => ({ dx: curve.backward(ops, dy, x, y), parameters: [] }),
   };

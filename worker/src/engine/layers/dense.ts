@@ -22,7 +22,7 @@ export function bias(plan: LayerPlan): Stage {
     parameters: plan.parameters.slice(-1),
     inputShape: plan.outputShape,
     outputShape: plan.outputShape,
-    monotone: true,
+    poolable: 'bias',
     forward: ({ ops }, x, parameters) => ({ x, parameters, y: ops.biasAdd(x, at(parameters, 0)) }),
     backward: ({ ops }, dy) => ({ dx: dy, parameters: [ops.biasAddGrad(dy)] }),
   };

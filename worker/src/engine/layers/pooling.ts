@@ -14,33 +14,47 @@ const windowOf = (spec: PoolingSpec): PoolWindow => ({
 });
 
 /**
- * The largest number of each window; its gradient goes to the first place that holds it. Where windows overlap on a CPU,
- * places add up several gradients: by the recorded places, because MaxPoolGrad adds in another order in a graph than by
- * itself. (On a GPU that way is not deterministic, and the other is.)
+ * The largest number of each window, whose gradient goes to the first place that holds it; with the bias and the relu
+ * before it, if any, as one stage. Forward in the usual order; back in another:
+ * through the relu by the pooled numbers, then the bias' gradient, and only then through the pooling. The gradients are
+ * the same, as all that pooling has left out is 0, and there are a quarter as many numbers to go through.
+ *
+ * Where windows overlap on a CPU, places add up several gradients: by the recorded places, because MaxPoolGrad adds in
+ * another order in a graph than by itself. (On a GPU that way is not deterministic, and the other is.)
  */
-export function maxPooling2d(plan: LayerPlan, spec: PoolingSpec): Stage {
+export function pooledStages(before: readonly Stage[], plan: LayerPlan, spec: PoolingSpec): Stage {
   const window = windowOf(spec);
   const overlap = window.strides[0] < window.size[0] || window.strides[1] < window.size[1];
-  if (overlap) {
-    return {
-      ...plan,
-      takesMaxima: true,
-      forward({ ops, device }, x, parameters) {
-        if (device === 'gpu') return { x, parameters, y: ops.maxPool(x, window) };
-        const [y, places] = ops.maxPoolWithArgmax(x, window);
-        return { x, parameters, y, saved: [places] };
-      },
-      backward({ ops, device }, dy, { x, y, saved }) {
-        if (device === 'gpu') return { dx: ops.maxPoolGrad(x, y, dy, window), parameters: [] };
-        return { dx: ops.maxPoolGradWithArgmax(x, dy, at(saved, 0), window), parameters: [] };
-      },
-    };
-  }
   return {
     ...plan,
-    takesMaxima: true,
-    forward: ({ ops }, x, parameters) => ({ x, parameters, y: ops.maxPool(x, window) }),
-    backward: ({ ops }, dy, { x, y }) => ({ dx: ops.maxPoolGrad(x, y, dy, window), parameters: [] }),
+    parameters: before.flatMap((stage) => stage.parameters),
+    inputShape: before[0]?.inputShape ?? plan.inputShape,
+    forward(context, x, parameters) {
+      const { ops, device } = context;
+      let input = x;
+      for (const stage of before)
+        input = stage.forward(context, input, stage.parameters.length > 0 ? parameters : []).y;
+      if (!overlap || device === 'gpu') return { x, parameters, y: ops.maxPool(input, window), saved: [input] };
+      const [y, places] = ops.maxPoolWithArgmax(input, window);
+      return { x, parameters, y, saved: [input, places] };
+    },
+    backward(context, dy, { y, parameters, saved }, wantsDx) {
+      const { ops, device } = context;
+      let derivative = dy;
+      const gradients: (typeof dy)[] = [];
+      for (const stage of before.toReversed()) {
+        // Of a bias or a relu only what comes out matters on the way back.
+        const back = stage.backward(context, derivative, { x: y, y, parameters }, true);
+        gradients.unshift(...back.parameters);
+        derivative = back.dx ?? derivative;
+      }
+      if (!wantsDx) return { dx: undefined, parameters: gradients };
+      const dx =
+        !overlap || device === 'gpu'
+          ? ops.maxPoolGrad(at(saved, 0), y, derivative, window)
+          : ops.maxPoolGradWithArgmax(at(saved, 0), derivative, at(saved, 1), window);
+      return { dx, parameters: gradients };
+    },
   };
 }
 

@@ -43,10 +43,8 @@ export interface Stage {
   readonly outputShape: readonly number[];
   /** Set where training needs a mask of the input's shape: the share of elements that are dropped. */
   readonly dropRate?: number;
-  /** Set where no element of y falls as an element of x rises, and each depends on its own channel only. */
-  readonly monotone?: boolean;
-  /** Set where y has the largest of some elements of x. */
-  readonly takesMaxima?: boolean;
+  /** Set where max pooling after this stage may take its gradients first: see `pooledStages`. */
+  readonly poolable?: 'bias' | 'relu';
   forward<T>(context: Context<T>, x: T, parameters: readonly T[]): Pass<T>;
   backward<T>(context: Context<T>, dy: T, pass: Pass<T>, wantsDx: boolean): Gradients<T>;
 }
