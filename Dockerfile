@@ -42,6 +42,7 @@ COPY package.json package-lock.json .npmrc ./
 COPY shared/package.json shared/
 COPY worker/package.json worker/
 COPY coordinator/package.json coordinator/
+COPY library/package.json library/
 
 FROM manifests AS packages
 RUN npm ci --ignore-scripts --no-audit --no-fund
@@ -63,8 +64,9 @@ COPY tsconfig.json tsconfig.base.json ./
 COPY shared/ shared/
 COPY worker/ worker/
 COPY coordinator/ coordinator/
+COPY library/ library/
 RUN node_modules/.bin/tsc -b \
- && for part in shared worker coordinator; do \
+ && for part in shared worker coordinator library; do \
       mkdir -p /out/${part} && cp -r ${part}/package.json ${part}/dist /out/${part}/; \
     done \
  && cp -r coordinator/bin coordinator/assets /out/coordinator/ \

@@ -7,7 +7,7 @@ import { BuildError, timed } from './say.mjs';
 
 /** @typedef {import('./context.mjs').Context} Context */
 
-const WORKSPACES = ['shared', 'worker', 'coordinator'];
+const WORKSPACES = ['shared', 'worker', 'coordinator', 'library'];
 
 /** @type {import('./context.mjs').Step} */
 export const build = {

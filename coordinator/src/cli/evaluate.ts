@@ -1,8 +1,6 @@
-import { ConfigError } from '@crossfold/shared/errors';
-import type { TrainedModel } from '@crossfold/shared/model/model-file';
 import { Option } from 'commander';
 import { evaluationText } from '../models/evaluation-text.ts';
-import type { Labelled, PartName } from '../models/labelled.ts';
+import type { PartName } from '../models/labelled.ts';
 import { partNames } from '../models/labelled.ts';
 import type { Register } from './options.ts';
 import { examples, foldOption, jsonOption, natsOption, wholeNumber } from './options.ts';
@@ -47,17 +45,14 @@ export const registerEvaluate: Register = (program, context) => {
     .action(async (which: string, dataset: string, options: EvaluateOptions) => {
       const { findModel } = await import('../models/find-model.ts');
       const model = await findModel(which, options, context, options.nats);
-      const { openLabelled } = await import('../models/labelled.ts');
-      const { decodingOf, shapeOf, openPredictor } = await import('../models/open-predictor.ts');
-      const data = await openLabelled(dataset, options.part, shapeOf(model), decodingOf(model));
-      const classOf = matchClasses(model, data);
-      const { evaluate } = await import('../models/evaluation.ts');
+      const { evaluateOn } = await import('../models/evaluate-on.ts');
+      const { openPredictor, shapeOf } = await import('../models/open-predictor.ts');
       const predictor = await openPredictor(model);
       let said = context.now();
-      const result = await evaluate(predictor, data, model.classes.length, classOf, (done) => {
+      const { data, ...result } = await evaluateOn(predictor, model, dataset, options.part, (done, samples) => {
         if (context.now() - said < 5000) return;
         said = context.now();
-        context.err.write(`evaluated ${done} of ${data.labels.length} pictures\n`);
+        context.err.write(`evaluated ${done} of ${samples} pictures\n`);
       });
       predictor.dispose();
       if (options.mistakes !== undefined) {
@@ -76,13 +71,3 @@ export const registerEvaluate: Register = (program, context) => {
       context.out.write(options.json === true ? `${JSON.stringify(document)}\n` : evaluationText(document));
     });
 };
-
-/** The net's class for each of the data set's: by name where the names are the same, else by number. */
-function matchClasses(model: TrainedModel, data: Labelled): number[] {
-  const byName = data.classes.map((name) => model.classes.indexOf(name));
-  if (!byName.includes(-1)) return byName;
-  if (data.classes.length === model.classes.length) return data.classes.map((_, i) => i);
-  throw new ConfigError(
-    `${data.name} has the classes ${data.classes.join(', ')}, and the net tells ${model.classes.join(', ')} apart`,
-  );
-}

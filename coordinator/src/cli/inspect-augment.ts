@@ -3,7 +3,6 @@ import { join, resolve } from 'node:path';
 import { AugmentSpec } from '@crossfold/shared/config/augment';
 import type { DatasetSpec } from '@crossfold/shared/config/dataset';
 import { ConfigError } from '@crossfold/shared/errors';
-import { keyedRandom } from '@crossfold/shared/rng';
 import { loadExperiment } from '../config/load.ts';
 import type { Register } from './options.ts';
 import { examples, setOption, wholeNumber } from './options.ts';
@@ -58,14 +57,10 @@ export const registerAugment: Register = (program, context) => {
       const decoding = dataset.image ?? { fit: 'fill', kernel: 'linear', maxPixels: 100_000_000 };
       const [pixels] = await readPictures([join(folder, file.path)], shape, decoding);
       if (pixels === undefined) throw new Error('a picture was read, and is not there');
-      const { applyTransform, drawTransform } = await import('@crossfold/worker/data/augment');
-      // Those that the first fold is trained on, in its first passes.
-      const varied = Array.from({ length: options.count }, (_, pass) => {
-        const out = new Float32Array(pixels.length);
-        const transform = drawTransform(augment, keyedRandom(seed, 0, 0, 'augment', pass, sample), shape);
-        applyTransform(transform, augment, shape, pixels, 0, out, 0);
-        return { pixels: Uint8Array.from(out, (value) => Math.round(value * 255)), lines: [`pass ${pass + 1}`] };
-      });
+      const { variedPictures } = await import('../models/varied.ts');
+      const varied = variedPictures(pixels, shape, augment, { seed, sample, count: options.count }).map(
+        (picture, pass) => ({ pixels: picture, lines: [`pass ${pass + 1}`] }),
+      );
       const { drawSheet } = await import('../pictures/sheet.ts');
       const name = file.path.split('/').at(-1) ?? file.path;
       const sheet = drawSheet([{ pixels, lines: [name] }, ...varied], shape, 5);

@@ -93,7 +93,7 @@ export function httpEndpoint(
 }
 
 /** The broker that a command is for, where it needs one. */
-export function brokerUrl(given: string | undefined, context: CommandContext): string {
+export function brokerUrl(given: string | undefined, context: Pick<CommandContext, 'env'>): string {
   const url = remoteUrl(given, context);
   if (url === undefined)
     throw new ConfigError(
@@ -103,7 +103,7 @@ export function brokerUrl(given: string | undefined, context: CommandContext): s
 }
 
 /** The broker that was named, if any, with the files that the environment names for it. */
-export function remoteUrl(given: string | undefined, { env }: CommandContext): string | undefined {
+export function remoteUrl(given: string | undefined, { env }: Pick<CommandContext, 'env'>): string | undefined {
   const url = given ?? env.CROSSFOLD_NATS_URL;
   return url === undefined || url === '' ? undefined : withAccess(url, env);
 }

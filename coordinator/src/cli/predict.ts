@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ConfigError } from '@crossfold/shared/errors';
+import type { Prediction } from '../models/predictions.ts';
 import type { Register } from './options.ts';
 import { examples, foldOption, jsonOption, natsOption, wholeNumber } from './options.ts';
 
@@ -10,8 +11,6 @@ interface PredictOptions {
   readonly json?: boolean;
   readonly nats?: string;
 }
-
-const batch = 64;
 
 /** `predict MODEL IMAGE...`: what a trained net takes pictures for. */
 export const registerPredict: Register = (program, context) => {
@@ -36,22 +35,10 @@ export const registerPredict: Register = (program, context) => {
       const { findModel } = await import('../models/find-model.ts');
       const model = await findModel(which, options, context, options.nats);
       const files = await filesOf(images);
-      const { openPredictor, decodingOf, shapeOf } = await import('../models/open-predictor.ts');
-      const { readPictures } = await import('../models/labelled.ts');
-      const { rescaled } = await import('../models/evaluation.ts');
-      const { probabilitiesOf } = await import('@crossfold/shared/metrics/calibration');
+      const { openPredictor } = await import('../models/open-predictor.ts');
+      const { predictFiles } = await import('../models/predictions.ts');
       const predictor = await openPredictor(model);
-      const predictions: Prediction[] = [];
-      for (let from = 0; from < files.length; from += batch) {
-        const own = files.slice(from, from + batch);
-        const pictures = await readPictures(own, shapeOf(model), decodingOf(model));
-        const outputs = predictor.predict(rescaled(Buffer.concat(pictures)));
-        const probabilities = probabilitiesOf(outputs, predictor.outputs);
-        own.forEach((image, i) => {
-          const classes = model.classes.length;
-          predictions.push(predictionOf(image, model.classes, probabilities.subarray(i * classes, (i + 1) * classes)));
-        });
-      }
+      const predictions = await predictFiles(predictor, model, files);
       predictor.dispose();
       context.out.write(
         options.json === true
@@ -60,25 +47,6 @@ export const registerPredict: Register = (program, context) => {
       );
     });
 };
-
-interface Prediction {
-  readonly image: string;
-  /** Name of the class. */
-  readonly class: string;
-  readonly probability: number;
-  /** Of each class by its name. */
-  readonly probabilities: Readonly<Record<string, number>>;
-}
-
-function predictionOf(image: string, classes: readonly string[], probabilities: Float32Array): Prediction {
-  const best = probabilities.indexOf(probabilities.reduce((most, p) => Math.max(most, p), Number.NEGATIVE_INFINITY));
-  return {
-    image,
-    class: classes[best] ?? String(best),
-    probability: probabilities[best] ?? 0,
-    probabilities: Object.fromEntries(classes.map((name, i) => [name, probabilities[i] ?? 0])),
-  };
-}
 
 function predictionsText(predictions: readonly Prediction[]): string {
   const width = Math.max(...predictions.map(({ image }) => image.length));

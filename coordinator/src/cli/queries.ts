@@ -7,7 +7,7 @@ import { duration } from './progress/text.ts';
 
 /** Asks the cluster something, and lets go of it. */
 export async function ask<T>(
-  context: CommandContext,
+  context: Pick<CommandContext, 'env' | 'connect'>,
   nats: string | undefined,
   question: (client: ExperimentClient) => Promise<T>,
 ): Promise<T> {

@@ -35,6 +35,22 @@ export async function loadExperiment(file: string, overrides: readonly string[] 
   return { experiment: await withStart(experiment, baseDir), baseDir };
 }
 
+/**
+ * Checks an experiment that is there as a value, as `loadExperiment` checks a file.
+ * @param baseDir what relative paths in the experiment are relative to
+ * @param overrides as of `loadExperiment`
+ * @throws ConfigError for the first thing that is wrong
+ */
+export async function checkExperiment(
+  value: unknown,
+  baseDir: string,
+  overrides: readonly string[] = [],
+): Promise<LoadedExperiment> {
+  const source = { value, lineOf: () => undefined };
+  const experiment = checked(Experiment, source, 'the experiment', overrides.map(parseOverride), problemOfTrials);
+  return { experiment: await withStart(experiment, baseDir), baseDir };
+}
+
 function problemOfTrials(experiment: Experiment): Problem | undefined {
   // The layers of a net of Keras' are not known yet; with the data set's images they are looked at later.
   if ('h5' in experiment.model && experiment.model.layers === undefined) return undefined;

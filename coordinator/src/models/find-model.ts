@@ -30,7 +30,7 @@ const maxModelBytes = 2 ** 31;
 export async function findModel(
   which: string,
   choice: ModelChoice,
-  context: CommandContext,
+  context: Pick<CommandContext, 'env' | 'connect'>,
   nats?: string,
 ): Promise<TrainedModel> {
   if (nats === undefined && (await isFile(which))) return readModelFile(which);
@@ -63,7 +63,10 @@ interface Place {
   readonly fold: number;
 }
 
-function chosen({ trials, best }: Results, choice: ModelChoice, which: string): Place {
+/** Where the net that is meant lies.
+ *
+ * @throws ConfigError where there is none such */
+export function chosen({ trials, best }: Results, choice: ModelChoice, which: string): Place {
   const number = choice.trial ?? best?.trial;
   const trial = trials.find((t) => t.trial === number);
   if (trial === undefined)
@@ -94,7 +97,8 @@ function chosen({ trials, best }: Results, choice: ModelChoice, which: string): 
   return { trial: trial.trial, repeat: fold.repeat, fold: fold.fold };
 }
 
-async function readModelFile(file: string): Promise<TrainedModel> {
+/** A net of a file: .safetensors of a run's folder, or Keras' .h5. */
+export async function readModelFile(file: string): Promise<TrainedModel> {
   // Brings a library that is of no use for other files.
   if (/\.(h5|hdf5|keras)$/i.test(file)) return (await import('@crossfold/worker/keras/h5')).readKerasH5(file);
   try {

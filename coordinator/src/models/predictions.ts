@@ -1,0 +1,64 @@
+import { probabilitiesOf } from '@crossfold/shared/metrics/calibration';
+import type { TrainedModel } from '@crossfold/shared/model/model-file';
+import type { Predictor } from '@crossfold/worker/engine/predictor';
+import { rescaled } from './evaluation.ts';
+import { readPictures } from './labelled.ts';
+import { decodingOf, shapeOf } from './open-predictor.ts';
+
+const batch = 64;
+
+/** What a net takes a picture for. */
+export interface Prediction {
+  readonly image: string;
+  /** Name of the class. */
+  readonly class: string;
+  readonly probability: number;
+  /** Of each class by its name. */
+  readonly probabilities: Readonly<Record<string, number>>;
+}
+
+/**
+ * What a net takes picture files for, a batch at a time.
+ *
+ * @throws ConfigError naming every file that cannot be read or used
+ */
+export async function predictFiles(
+  predictor: Predictor,
+  model: TrainedModel,
+  files: readonly string[],
+): Promise<Prediction[]> {
+  const predictions: Prediction[] = [];
+  for (let from = 0; from < files.length; from += batch) {
+    const own = files.slice(from, from + batch);
+    const pictures = await readPictures(own, shapeOf(model), decodingOf(model));
+    predictions.push(...predictPixels(predictor, model, Buffer.concat(pictures), own));
+  }
+  return predictions;
+}
+
+/**
+ * What a net takes pictures for.
+ *
+ * @param pixels uint8, [pictures, height, width, channels] as the net takes them
+ * @param names of the pictures
+ */
+export function predictPixels(
+  predictor: Predictor,
+  { classes }: TrainedModel,
+  pixels: Uint8Array,
+  names: readonly string[],
+): Prediction[] {
+  const probabilities = probabilitiesOf(predictor.predict(rescaled(pixels)), predictor.outputs);
+  const count = classes.length;
+  return names.map((name, i) => predictionOf(name, classes, probabilities.subarray(i * count, (i + 1) * count)));
+}
+
+function predictionOf(image: string, classes: readonly string[], probabilities: Float32Array): Prediction {
+  const best = probabilities.indexOf(probabilities.reduce((most, p) => Math.max(most, p), Number.NEGATIVE_INFINITY));
+  return {
+    image,
+    class: classes[best] ?? String(best),
+    probability: probabilities[best] ?? 0,
+    probabilities: Object.fromEntries(classes.map((name, i) => [name, probabilities[i] ?? 0])),
+  };
+}

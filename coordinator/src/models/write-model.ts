@@ -1,0 +1,31 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { ConfigError } from '@crossfold/shared/errors';
+import type { TrainedModel } from '@crossfold/shared/model/model-file';
+
+export const modelFormats = ['h5', 'tfjs', 'savedmodel'] as const;
+export type ModelFormat = (typeof modelFormats)[number];
+
+/**
+ * Writes a net for another library.
+ *
+ * @param out the file (h5), or the folder (tfjs, savedmodel)
+ * @throws ConfigError where it cannot be written
+ */
+export async function writeModel(format: ModelFormat, out: string, model: TrainedModel): Promise<void> {
+  try {
+    await mkdir(dirname(out), { recursive: true });
+    // Each of these brings a library that the other commands do without.
+    if (format === 'h5') return await (await import('@crossfold/worker/keras/h5')).writeKerasH5(out, model);
+    if (format === 'tfjs') return await (await import('@crossfold/worker/export/tfjs')).writeTfjs(out, model);
+    return await (await import('@crossfold/worker/export/saved-model')).writeSavedModel(out, model);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === undefined || error instanceof ConfigError) throw error;
+    throw new ConfigError({
+      field: '--out',
+      value: out,
+      allowed: code === 'EISDIR' ? 'is a folder' : `cannot be written (${code})`,
+    });
+  }
+}

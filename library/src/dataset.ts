@@ -1,0 +1,42 @@
+import { mnistShape } from '@crossfold/coordinator/data/describe';
+import type { Labelled, PartName } from '@crossfold/coordinator/models/labelled';
+import { openLabelled } from '@crossfold/coordinator/models/labelled';
+import { variedPictures } from '@crossfold/coordinator/models/varied';
+import { AugmentSpec } from '@crossfold/shared/config/augment';
+import { ImageSpec } from '@crossfold/shared/config/dataset';
+import type { ImageShape } from '@crossfold/shared/data/manifest';
+import type { z } from 'zod';
+
+export interface DatasetOptions {
+  /** The test part where there is one, else everything, where not given. */
+  readonly part?: PartName;
+  /** What to make of pictures, as `dataset.image` of an experiment; digits are 28 x 28 x 1. */
+  readonly image?: z.input<typeof ImageSpec>;
+}
+
+/**
+ * Opens a data set to look at its samples: `mnist`, a folder of pictures (one folder a class), or a folder of IDX files.
+ *
+ * @throws ConfigError where it is none of these
+ */
+export function openDataset(path: string, { part, image }: DatasetOptions = {}): Promise<Labelled> {
+  const spec = ImageSpec.parse(image ?? mnistShape.image);
+  return openLabelled(path, part, spec, spec);
+}
+
+/**
+ * A training picture as the first passes over the data would vary it.
+ *
+ * @param pixels uint8, [height, width, channels]
+ * @param augment as `augment` of an experiment
+ */
+export const variedSamples = (
+  pixels: Uint8Array,
+  shape: ImageShape,
+  augment: z.input<typeof AugmentSpec>,
+  {
+    seed = 42,
+    sample = 0,
+    count = 4,
+  }: { readonly seed?: number; readonly sample?: number; readonly count?: number } = {},
+): Uint8Array[] => variedPictures(pixels, shape, AugmentSpec.parse(augment), { seed, sample, count });
