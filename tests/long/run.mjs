@@ -21,7 +21,7 @@ if (first === 'chaos') {
     process.exit(2);
   }
   Object.assign(env, { CROSSFOLD_CHAOS_MINUTES: values.minutes, CROSSFOLD_CHAOS_SEED: values.seed });
-  vitest.push('--disable-console-intercept', 'tests/long/chaos.test.ts');
+  vitest.push('tests/long/chaos.test.ts', '--disable-console-intercept');
 } else {
   vitest.push('--exclude', 'tests/long/chaos.test.ts', ...process.argv.slice(2));
 }

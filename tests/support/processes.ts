@@ -21,6 +21,7 @@ export class Service {
   readonly #child: ChildProcess;
   readonly #exited: Promise<unknown>;
   readonly #listeners = new Set<() => void>();
+  #onLine: (line: Line) => void = () => undefined;
   #errors = '';
 
   constructor(name: string, child: ChildProcess, logFile: string) {
@@ -37,7 +38,9 @@ export class Service {
       log.write(`${text}\n`);
       const line = Line.safeParse(parse(text));
       if (!line.success) return;
-      this.lines.push(line.data);
+      // Steps are many, and for whoever listens alone.
+      if (line.data.level !== 'trace') this.lines.push(line.data);
+      this.#onLine(line.data);
       this.#wake();
     });
   }
@@ -48,6 +51,10 @@ export class Service {
 
   get running(): boolean {
     return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  onLine(listener: (line: Line) => void): void {
+    this.#onLine = listener;
   }
 
   /** The first line with this message, from the `from`th on, that fits; waits for it. */
@@ -132,7 +139,8 @@ export class Services {
 
   #start(name: string, parameters: readonly string[], options: ServiceOptions): Service {
     const child = spawn(process.execPath, [command, ...parameters, '--http', 'off', ...(options.parameters ?? [])], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      // The channel is for the end: should the test be killed, its services go with it.
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: {
         ...process.env,
         CROSSFOLD_NATS_URL: this.#url(),

@@ -1,5 +1,8 @@
 import { connectClient } from '@crossfold/coordinator/client/client';
+import type { ExperimentClient } from '@crossfold/coordinator/client/types';
+import { connectTimeoutMs } from '@crossfold/shared/broker/connection';
 import { Experiment, newExperimentId } from '@crossfold/shared/config/experiment';
+import { isBrokerTrouble } from '@crossfold/shared/errors';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import type { ProgressEvent } from '@crossfold/shared/progress';
 import { Results } from '@crossfold/shared/results';
@@ -15,6 +18,17 @@ export interface FinishedRun {
 
 let runs = 0;
 
+/** The broker may be away at this very moment. */
+async function connect(url: string, patienceMs: number): Promise<ExperimentClient> {
+  for (const until = performance.now() + patienceMs; ; ) {
+    try {
+      return await connectClient(url, patienceMs);
+    } catch (error) {
+      if (!isBrokerTrouble(error) || performance.now() > until) throw error;
+    }
+  }
+}
+
 /** Submits an experiment and follows it to its end; `onEvent` may do things meanwhile. */
 export async function runExperiment(
   url: string,
@@ -22,9 +36,10 @@ export async function runExperiment(
   signal: AbortSignal,
   onEvent: (event: ProgressEvent) => void = () => undefined,
   baseDir = '.',
+  patienceMs = connectTimeoutMs,
 ): Promise<FinishedRun> {
   const experiment = Experiment.parse(input);
-  const client = await connectClient(url);
+  const client = await connect(url, patienceMs);
   const events: ProgressEvent[] = [];
   try {
     const id = newExperimentId(experiment.name, new Date(), runs++);

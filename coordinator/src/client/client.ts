@@ -1,5 +1,6 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker } from '@crossfold/shared/broker/broker';
+import { connectTimeoutMs } from '@crossfold/shared/broker/connection';
 import { getJson, putJson } from '@crossfold/shared/broker/json-blobs';
 import { experimentProgress } from '@crossfold/shared/broker/subjects';
 import { Experiment } from '@crossfold/shared/config/experiment';
@@ -26,8 +27,8 @@ const maxModelBytes = 2 ** 31;
  *
  * @throws UnreachableError where the broker does not answer.
  */
-export async function connectClient(url: string): Promise<ExperimentClient> {
-  return brokerClient(await openBroker(url, 'client', { role: 'client' }));
+export async function connectClient(url: string, patienceMs = connectTimeoutMs): Promise<ExperimentClient> {
+  return brokerClient(await openBroker(url, 'client', { role: 'client', patienceMs }));
 }
 
 function brokerClient(broker: Broker): ExperimentClient {

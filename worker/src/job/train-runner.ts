@@ -84,6 +84,7 @@ export function trainRunner(parts: TrainParts): JobRunner {
             state = await validate(state, action.epoch, parts.engine, training, place, seconds);
             epochStartedAt = parts.now();
           }
+          logger.trace({ position: state.position, rank }, 'stepped');
           if (rank !== 0) continue;
           parts.report(record, state, meter.perSecond());
           parts.onPace(parts.meter.pace(lastPosition(parts.course) - state.position));

@@ -1,0 +1,97 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { openBroker } from '@crossfold/shared/broker/broker';
+import { expect, it } from 'vitest';
+import { startBroker } from '../support/broker.ts';
+import { ChaosCluster, draw } from '../support/chaos.ts';
+import type { ExperimentInput } from '../support/group-experiments.ts';
+import { bitsOf, longer } from '../support/group-experiments.ts';
+import { checkRecords } from '../support/record-check.ts';
+import { runExperiment } from '../support/run-experiment.ts';
+
+const minutes = Number(process.env.CROSSFOLD_CHAOS_MINUTES ?? '1');
+const seed = Number(process.env.CROSSFOLD_CHAOS_SEED ?? '1');
+/** An experiment that is disturbed all the time has to come to its end within this. */
+const patienceMs = 10 * 60_000;
+
+const experiment: ExperimentInput = { ...longer, name: 'chaos', evaluation: { method: 'kfold', folds: 3 } };
+/** None of them changes a bit. */
+const ways: Partial<ExperimentInput>[] = [
+  { workersPerJob: 'auto', exchange: 'auto' },
+  { workersPerJob: 2, exchange: 'nats' },
+  { workersPerJob: 2, exchange: 'direct' },
+  { workersPerJob: 1 },
+  { workersPerJob: 3, exchange: 'auto' },
+];
+
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`;
+const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
+
+it(
+  `comes to the same bits through ${minutes} minutes of random faults, seed ${seed}`,
+  async () => {
+    const server = await startBroker();
+    const broker = await openBroker(server.url, 'test', { patienceMs: 60_000 });
+    const cluster = await ChaosCluster.start(server, 3, 2);
+    const differences: string[] = [];
+    let finished = 0;
+    try {
+      const quiet = await runExperiment(server.url, experiment, AbortSignal.timeout(patienceMs));
+      const check = await checkRecords(broker);
+      const until = performance.now() + minutes * 60_000;
+      const over = new AbortController();
+      const next = draw(seed);
+      const striking = (async () => {
+        while (performance.now() < until && !over.signal.aborted) {
+          const drawn = next();
+          await sleep(drawn.pauseMs);
+          await cluster.strike(drawn);
+        }
+      })();
+      striking.catch((error: unknown) => over.abort(error));
+      for (let n = 0; performance.now() < until; n++) {
+        const way = { ...experiment, ...ways[n % ways.length] };
+        const signal = AbortSignal.any([over.signal, AbortSignal.timeout(patienceMs)]);
+        const run = await runExperiment(server.url, way, signal, undefined, '.', 60_000);
+        finished++;
+        const same = JSON.stringify(bitsOf(run.results)) === JSON.stringify(bitsOf(quiet.results));
+        if (!same || run.record.state !== 'completed')
+          differences.push(`${run.record.id} (${run.record.state}): ${run.record.error ?? 'other bits'}`);
+        say(
+          `${run.record.id} ${run.record.state}, ${same ? 'the same bits' : 'OTHER BITS'}; ${cluster.struck.length} faults so far`,
+        );
+      }
+      await striking;
+      differences.push(...(await check.faults()));
+      check.stop();
+    } finally {
+      report(cluster, finished, differences);
+      await broker.close();
+      await cluster.close();
+      await server.stop();
+    }
+    expect(differences).toEqual([]);
+  },
+  minutes * 60_000 + 2 * patienceMs,
+);
+
+function report(cluster: ChaosCluster, finished: number, differences: readonly string[]): void {
+  const recoveries = cluster.recoveries();
+  say(`\nseed ${seed}, ${minutes} minutes: ${finished} experiments of 3 jobs, ${cluster.struck.length} faults`);
+  for (const strike of new Set(cluster.struck.map((s) => s.strike))) {
+    const times = recoveries.filter((r) => r.strike === strike).map((r) => r.ms);
+    const count = cluster.struck.filter((s) => s.strike === strike).length;
+    const recovered =
+      times.length === 0
+        ? ''
+        : `; jobs hit ${times.length}, next step after ${seconds(median(times))} (median), ${seconds(Math.max(...times))} (worst)`;
+    say(`  ${strike}: ${count}${recovered}`);
+  }
+  const all = recoveries.map((r) => r.ms);
+  say(`recoveries: ${all.length}, median ${seconds(median(all))}, worst ${seconds(Math.max(0, ...all))}`);
+  const takeovers = cluster.takeovers();
+  say(
+    `coordinator gone, another leads: ${takeovers.length}, median ${seconds(median(takeovers))}, worst ${seconds(Math.max(0, ...takeovers))}`,
+  );
+  say(`differences: ${differences.length === 0 ? 'none' : differences.join('; ')}`);
+}
