@@ -9,6 +9,7 @@ import { getJson } from '@crossfold/shared/broker/json-blobs';
 import { DatasetSpec } from '@crossfold/shared/config/dataset';
 import { Manifest, readLabels, SampleNames } from '@crossfold/shared/data/manifest';
 import { ConfigError, DamagedDataError } from '@crossfold/shared/errors';
+import { SampleColumns } from '@crossfold/shared/folds/samples';
 import { DatasetCache } from '@crossfold/worker/data/dataset-cache';
 import { decodeImage, UnusableImageError } from '@crossfold/worker/data/decode-image';
 import { ShardCache } from '@crossfold/worker/data/shard-cache';
@@ -301,5 +302,43 @@ describe('a picture', () => {
     const off = pixels.map((value, i) => Math.abs(value - (expected[i] ?? 0)));
     expect(off.reduce((sum, d) => sum + d, 0) / off.length).toBeLessThan(1);
     expect(Math.max(...off)).toBeLessThanOrEqual(6);
+  });
+});
+
+describe('a table beside a data set', () => {
+  const columnsOf = async (spec: Record<string, unknown>): Promise<unknown> => {
+    const blobs = memoryBlobs();
+    const { manifest } = await made(blobs, spec);
+    if (manifest.train.columns === undefined) throw new Error('there are no columns');
+    return getJson(blobs, manifest.train.columns, SampleColumns);
+  };
+
+  it('says of each picture that is kept what its row says, in whatever order the rows are', async () => {
+    await writeFiles(folder, {
+      'a/1.png': { rgb: [1, 1, 1] },
+      'a/2.png': 'broken',
+      'a/ä.png': { rgb: [2, 2, 2] },
+      'b/1.png': { rgb: [3, 3, 3] },
+      'table.csv':
+        '\ufefffile,patient,note\nb/1.png,"Smith, J.",x\na/1.png,Doe,y\na/2.png,Roe,z\na\\ä.png,Doe,\nc/9.png,Poe,q\n',
+    });
+    const table = join(folder, 'table.csv');
+    expect(await columnsOf({ table, onError: 'skip' })).toEqual({
+      file: ['a/1.png', 'a\\ä.png', 'b/1.png'],
+      patient: ['Doe', 'Doe', 'Smith, J.'],
+      note: ['y', '', 'x'],
+    });
+  });
+
+  it.each([
+    ['file,x\na/1.png,1\n', /has no row for b\/1\.png/],
+    ['name,x\na/1.png,1\n', /must have a column `file`.*and has name, x/],
+    ['file,x,x\n', /has two columns "x"/],
+    ['file,x\na/1.png,1\na/1.png,2\n', /has two rows for a\/1\.png/],
+    ['file,x\na/1.png\n', /is no table: Invalid Record Length/],
+  ])('must be one, and say something of every picture: %j', async (text, message) => {
+    await writeFiles(folder, { 'a/1.png': { rgb: [1, 1, 1] }, 'b/1.png': { rgb: [3, 3, 3] }, 'table.csv': text });
+    await expect(columnsOf({ table: join(folder, 'table.csv') })).rejects.toThrow(message);
+    await expect(columnsOf({ table: join(folder, 'none.csv') })).rejects.toThrow(/dataset\.table is .*is not there/);
   });
 });

@@ -10,6 +10,7 @@ import { getJson } from '@crossfold/shared/broker/json-blobs';
 import { sha256 } from '@crossfold/shared/data/digest';
 import type { Manifest, Shard } from '@crossfold/shared/data/manifest';
 import { DamagedDataError } from '@crossfold/shared/errors';
+import { SampleColumns } from '@crossfold/shared/folds/samples';
 import { DatasetCache } from '@crossfold/worker/data/dataset-cache';
 import { ShardCache } from '@crossfold/worker/data/shard-cache';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -242,5 +243,21 @@ describe('data sets in memory', () => {
     await expect(datasets.train(manifest)).rejects.toThrow('no route');
     blobs.get = get;
     expect((await datasets.train(manifest)).labels).toHaveLength(10);
+  });
+});
+
+describe('a table beside IDX files', () => {
+  it('has a row for each sample, in order', async () => {
+    const labels = Uint8Array.of(0, 1, 0, 1);
+    await writeFile(join(folder, 'train-labels-idx1-ubyte'), idxBytes([4], labels));
+    await writeFile(join(folder, 'train-images-idx3-ubyte'), idxBytes([4, 2, 2], new Uint8Array(16)));
+    await writeFile(join(folder, 'who.csv'), 'who\nann\nbob\ncal\ndan\n');
+    const blobs = memoryBlobs();
+    const spec = { path: folder, table: 'who.csv', limit: 3 } as const;
+    const bundle = await getJson(blobs, await uploadSource(spec, folder, blobs), SourceBundle);
+    const { columns } = (await cut(bundle, spec, blobs)).manifest.train;
+    expect(await getJson(blobs, columns ?? { digest: '' }, SampleColumns)).toEqual({ who: ['ann', 'bob', 'cal'] });
+    await writeFile(join(folder, 'who.csv'), 'who\nann\n');
+    await expect(uploadSource(spec, folder, blobs)).rejects.toThrow(/a row for each of the 3 samples, and has 1/);
   });
 });

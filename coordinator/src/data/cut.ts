@@ -24,9 +24,12 @@ export async function cut(
   const manifest =
     bundle.kind === 'images'
       ? await cutImages(bundle, spec, blobs, onProgress)
-      : await cutSource(await openIdxSource(bundle, spec.limit, blobs), blobs);
+      : withColumns(await cutSource(await openIdxSource(bundle, spec.limit, blobs), blobs), bundle.columns);
   return { manifest, reference: await putManifest(blobs, manifest) };
 }
+
+const withColumns = (manifest: Manifest, columns: BlobRef | undefined): Manifest =>
+  columns === undefined ? manifest : { ...manifest, train: { ...manifest.train, columns } };
 
 async function cutSource(source: DatasetSource, blobs: BlobStore): Promise<Manifest> {
   const { name, imageShape, classes } = source;

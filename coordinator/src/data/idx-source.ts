@@ -11,6 +11,9 @@ import type { DatasetSource, SampleSource, SourceBundle, SourceFile } from './so
 export const labelRanks = [1];
 export const imageRanks = [3, 4];
 
+/** Bytes of an IDX file of labels before the first of them. */
+export const labelsHeaderBytes = 8;
+
 interface Pair {
   readonly imageShape: ImageShape;
   readonly labels: Uint8Array;

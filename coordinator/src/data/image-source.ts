@@ -6,6 +6,7 @@ import { sampleDigests } from '@crossfold/shared/data/digest';
 import type { Manifest, Samples } from '@crossfold/shared/data/manifest';
 import { encodeFileBytes, encodeLabels } from '@crossfold/shared/data/manifest';
 import { ConfigError, DamagedDataError } from '@crossfold/shared/errors';
+import { SampleColumns } from '@crossfold/shared/folds/samples';
 import type { BlobRef } from '@crossfold/shared/jobs/records';
 import { decodeImage, UnusableImageError } from '@crossfold/worker/data/decode-image';
 import { z } from 'zod';
@@ -41,17 +42,18 @@ export async function cutImages(
   const problems: Problem[] = [];
   const total = bundle.train.count + (bundle.test?.count ?? 0);
   const progress = countProgress('decoded', total, 'pictures', onProgress);
-  const cutPart = (part: ImageBundle['train'], validationFrom?: number): Promise<CutPart> =>
+  const cutPart = (part: ImageBundle['train'], validationFrom?: number, columns?: BlobRef): Promise<CutPart> =>
     cutFiles(part, {
       image,
       classes: bundle.classes.length,
       validationFrom,
+      columns,
       problems,
       keep: onError === 'skip',
       blobs,
       progress,
     });
-  const train = await cutPart(bundle.train, bundle.validationFrom);
+  const train = await cutPart(bundle.train, bundle.validationFrom, bundle.columns);
   const test = bundle.test === null ? null : await cutPart(bundle.test);
   if (problems.length > 0 && onError === 'fail') throw unusable(problems, total);
   bundle.classes.forEach((name, label) => {
@@ -95,6 +97,8 @@ interface CutOptions {
   readonly image: ImageSpec;
   readonly classes: number;
   readonly validationFrom: number | undefined;
+  /** What a table says of the files. */
+  readonly columns: BlobRef | undefined;
   /** Where problems are added. */
   readonly problems: Problem[];
   /** Whether the others are stored where some files have problems. */
@@ -139,8 +143,26 @@ async function cutFiles(part: ImageBundle['train'], options: CutOptions): Promis
       blobs,
       kept.map(({ path }) => path),
     ),
+    ...(options.columns === undefined ? {} : { columns: await keptColumns(options.columns, files, kept, blobs) }),
   };
   return { labels, samples, validationFrom: before && kept.filter((file) => before.has(file)).length };
+}
+
+/** What a table says of the files that are kept, which are some of all. */
+async function keptColumns(
+  reference: BlobRef,
+  files: readonly ImageFile[],
+  kept: readonly ImageFile[],
+  blobs: BlobStore,
+): Promise<BlobRef> {
+  const columns = await getJson(blobs, reference, SampleColumns);
+  const isKept = new Set(kept);
+  const own = (values: readonly string[]): string[] =>
+    values.filter((_, i) => {
+      const file = files[i];
+      return file !== undefined && isKept.has(file);
+    });
+  return putJson(blobs, Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, own(values)])));
 }
 
 async function decode(image: ImageSpec, { path }: ImageFile, bytes: Uint8Array): Promise<Uint8Array | Problem> {

@@ -36,6 +36,9 @@ const ImagePart = z
   })
   .readonly();
 
+/** Blob of what a table says of the training samples, a `SampleColumns`, where there is a table. */
+const Columns = BlobRef.exactOptional();
+
 const IdxPair = z.strictObject({ images: SourceFile, labels: SourceFile }).readonly();
 
 /**
@@ -49,6 +52,7 @@ export const SourceBundle = z.discriminatedUnion('kind', [
       name: z.string().min(1).max(200),
       train: IdxPair,
       test: IdxPair.nullable(),
+      columns: Columns,
     })
     .readonly(),
   z
@@ -58,6 +62,7 @@ export const SourceBundle = z.discriminatedUnion('kind', [
       classes: z.array(z.string().min(1).max(200)).min(2).max(65_536).readonly(),
       train: ImagePart,
       test: ImagePart.nullable(),
+      columns: Columns,
       /** The first file of `train` that belongs to the folder's own validation part, where it has one. */
       validationFrom: z.int().min(1).exactOptional(),
     })

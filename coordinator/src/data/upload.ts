@@ -1,19 +1,22 @@
 import { readdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join, resolve } from 'node:path';
-import { putJson } from '@crossfold/shared/broker/json-blobs';
+import { getJson, putJson } from '@crossfold/shared/broker/json-blobs';
 import type { DatasetSpec } from '@crossfold/shared/config/dataset';
 import type { BlobStore } from '@crossfold/shared/data/blob-store';
 import { sha256 } from '@crossfold/shared/data/digest';
 import { ConfigError, DamagedDataError } from '@crossfold/shared/errors';
 import type { BlobRef } from '@crossfold/shared/jobs/records';
+import { z } from 'zod';
 import type { OnProgress } from './count-progress.ts';
 import type { IdxFile } from './idx-file.ts';
 import { readIdxFile } from './idx-file.ts';
-import { checkCounts, checkLimit, imageRanks, labelRanks } from './idx-source.ts';
+import { checkCounts, checkLimit, imageRanks, labelRanks, labelsHeaderBytes } from './idx-source.ts';
 import { uploadImages } from './image-upload.ts';
 import { samplesPerShard } from './shard-writer.ts';
 import type { SourceBundle, SourceFile } from './source.ts';
+import { ImageFile } from './source.ts';
+import { readColumns } from './table.ts';
 
 /** Names of the files, as they have been called since 1998. */
 const canonical = {
@@ -46,7 +49,22 @@ export async function uploadSource(
   blobs: BlobStore,
   onProgress: OnProgress = () => undefined,
 ): Promise<BlobRef> {
-  return putJson(blobs, await uploadBundle(spec, baseDir, blobs, onProgress));
+  const bundle = await uploadBundle(spec, baseDir, blobs, onProgress);
+  if (spec.table === undefined) return putJson(blobs, bundle);
+  const columns = await readColumns(resolve(baseDir, spec.table), await samplesOf(bundle, spec.limit, blobs));
+  return putJson(blobs, { ...bundle, columns: await putJson(blobs, columns) });
+}
+
+/** The training samples of a bundle, for a table: their files, or how many there are. */
+async function samplesOf(
+  bundle: SourceBundle,
+  limit: number | undefined,
+  blobs: BlobStore,
+): Promise<readonly string[] | number> {
+  if (bundle.kind === 'images')
+    return (await getJson(blobs, bundle.train.files, z.array(ImageFile))).map(({ path }) => path);
+  const labels = bundle.train.labels.parts.reduce((sum, part) => sum + part.bytes, 0) - labelsHeaderBytes;
+  return limit ?? labels;
 }
 
 function uploadBundle(

@@ -36,16 +36,23 @@ export const DatasetSpec = z
     limit: z.int().min(1).optional(),
     /** With a folder of pictures: take the first N of each class in each part but the test set. Without it, all. */
     perClass: z.int().min(1).exactOptional(),
+    /**
+     * With a folder: a CSV file with a heading, relative to the experiment file, that says more about the training samples:
+     * of which group each is, in which fold it is validated. For pictures, a column `file` names the picture that a row
+     * is about, relative to the folder; otherwise a row is a sample, in order.
+     */
+    table: z.string().min(1).max(4096).exactOptional(),
   })
   .readonly()
   .refine(({ name, path }) => (name === undefined) !== (path === undefined), {
     message: 'must have a name (mnist) or a path (a folder of pictures or of IDX files), and not both',
   })
-  .superRefine(({ name, image, onError, perClass, limit }, context) => {
+  .superRefine(({ name, image, onError, perClass, limit, table }, context) => {
     const needs = (field: string, message: string): void =>
       context.addIssue({ code: 'custom', path: [field], message });
     if (image !== undefined && name !== undefined)
       needs('image', `is for folders of pictures; ${name} has its own size`);
+    if (table !== undefined && name !== undefined) needs('table', 'is for folders');
     if (image === undefined && onError !== undefined) needs('onError', 'is for folders of pictures, which need image');
     if (image === undefined && perClass !== undefined)
       needs('perClass', 'is for folders of pictures, which need image');
