@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { openBroker, servicePatienceMs } from '@crossfold/shared/broker/broker';
 import { LeaseKeeper, leaseMs } from '@crossfold/shared/broker/lease';
+import type { LogShipper } from '@crossfold/shared/broker/log-stream';
 import { Roster } from '@crossfold/shared/broker/presence';
 import type { Replicas } from '@crossfold/shared/broker/streams';
 import { exposeConnection } from '@crossfold/shared/metrics/connection';
@@ -16,6 +17,8 @@ export interface CoordinatorOptions {
   /** Address of the broker, credentials included. */
   readonly nats: string;
   readonly metrics: ServiceMetrics<'coordinator'>;
+  /** Takes the log's lines along to the broker. */
+  readonly logs?: LogShipper;
   /** Begins its name in logs and in the lease; host and process where not given. */
   readonly name?: string;
   /** Servers of the broker's cluster that keep a copy of everything: three, or all there are, where not given. */
@@ -41,6 +44,7 @@ export async function runCoordinator(options: CoordinatorOptions, handles: Servi
   });
   const now = (): number => performance.timeOrigin + performance.now();
   const waits = new Waits(now);
+  options.logs?.attach(broker.nats);
   exposeConnection(broker.nats, options.metrics.instruments, waits, logger, health);
   const roster = new Roster(broker.nats, signal, now);
   const exporter = new Exporter({ metrics: options.metrics, broker, roster, waits, logger, now });

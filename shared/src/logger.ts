@@ -1,5 +1,6 @@
 import type { DestinationStream, Logger } from 'pino';
 import { destination, pino, stdSerializers } from 'pino';
+import { prettyLine } from './log-format.ts';
 
 export type { Logger } from 'pino';
 
@@ -10,18 +11,24 @@ export interface LoggerOptions {
   readonly service: string;
   /** Where lines go: a file to append to, or any stream; standard output where not given. */
   readonly to?: string | DestinationStream;
+  /** Fields that every line has as well, asked for at each. */
+  readonly fields?: () => Readonly<Record<string, unknown>>;
+  /** Gets every line as well, as JSON. */
+  readonly tap?: (line: string) => void;
   /** `CROSSFOLD_LOG_LEVEL` sets the level, `info` by default. */
   readonly env?: NodeJS.ProcessEnv;
 }
 
 /**
- * A logger that writes one JSON object a line. Lines are written at once, so that a process that is killed leaves all
+ * A logger that writes one JSON object a line; on a terminal, lines for people, unless `CROSSFOLD_LOG_FORMAT` is json. Lines are written at once, so that a process that is killed leaves all
  * it said. Credentials in addresses never reach the log.
  */
-export function createLogger({ service, to, env = process.env }: LoggerOptions): Logger {
+export function createLogger({ service, to, fields, tap, env = process.env }: LoggerOptions): Logger {
   const asked = env.CROSSFOLD_LOG_LEVEL?.toLowerCase();
   const known = logLevels.find((level) => level === asked);
-  const stream = typeof to === 'object' ? to : destination({ dest: to ?? 1, sync: true, append: true, mkdir: true });
+  const plain = typeof to === 'object' ? to : destination({ dest: to ?? 1, sync: true, append: true, mkdir: true });
+  const written = to === undefined && isForPeople(env) ? readable(plain) : plain;
+  const stream = tap === undefined ? written : tapped(written, tap);
   const logger = pino(
     {
       base: { service, pid: process.pid },
@@ -30,12 +37,30 @@ export function createLogger({ service, to, env = process.env }: LoggerOptions):
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: stdSerializers.err },
       hooks: { streamWrite: redactCredentials },
+      ...(fields === undefined ? {} : { mixin: fields }),
     },
     stream,
   );
   if (asked !== undefined && asked !== '' && known === undefined)
     logger.warn({ asked, known: logLevels }, 'CROSSFOLD_LOG_LEVEL is not a level; using info');
   return logger;
+}
+
+const isForPeople = (env: NodeJS.ProcessEnv): boolean => {
+  const asked = env.CROSSFOLD_LOG_FORMAT?.toLowerCase();
+  return asked === 'pretty' || (asked !== 'json' && process.stdout.isTTY === true);
+};
+
+const tapped = (to: DestinationStream, tap: (line: string) => void): DestinationStream => ({
+  write(line) {
+    to.write(line);
+    tap(line);
+  },
+});
+
+function readable(to: DestinationStream): DestinationStream {
+  const pretty = prettyLine(process.stdout.isTTY === true && process.env.NO_COLOR === undefined);
+  return { write: (line) => to.write(pretty(line)) };
 }
 
 /** Replaces user, password or token in every address in a text. */

@@ -140,6 +140,8 @@ export function fakeWorld(behaviour: FakeBehaviour = {}): FakeWorld {
       world.records.set(id, resume(known(id), selection));
       return known(id);
     },
+    logs: async () => [],
+    async *followLogs() {},
     async recordTimeline(id, file) {
       world.done.push(`record ${id} to ${file}`);
       return {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker, servicePatienceMs } from '@crossfold/shared/broker/broker';
+import type { LogShipper } from '@crossfold/shared/broker/log-stream';
 import { announce, Roster } from '@crossfold/shared/broker/presence';
 import { progressSubject } from '@crossfold/shared/broker/subjects';
 import type { Endpoint } from '@crossfold/shared/endpoint';
@@ -50,6 +51,8 @@ export interface WorkerOptions {
   readonly metrics: ServiceMetrics<'worker'>;
   /** Version of Crossfold. */
   readonly version: string;
+  /** Takes the log's lines along to the broker. */
+  readonly logs?: LogShipper;
   /** Others to be told what the worker does. */
   readonly observers?: readonly JobObserver[];
 }
@@ -92,6 +95,7 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
   ]);
   const slow = engineNotice(engine.identity.backend);
   if (slow !== undefined) logger.warn(slow);
+  options.logs?.attach(broker.nats);
   exposeBuild(options, engine.identity);
   exposeConnection(broker.nats, options.metrics.instruments, waits, logger, health);
   const identity = createHash('sha256').update(JSON.stringify(engine.identity)).digest('hex').slice(0, 16);

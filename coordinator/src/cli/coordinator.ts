@@ -1,12 +1,12 @@
 import type { Replicas } from '@crossfold/shared/broker/streams';
 import { ConfigError } from '@crossfold/shared/errors';
-import { createLogger } from '@crossfold/shared/logger';
 import type { ServiceHandles } from '@crossfold/shared/service';
 import { runService } from '@crossfold/shared/service';
 import { version } from '../version.ts';
 import type { CommandContext } from './context.ts';
 import type { Register } from './options.ts';
 import { brokerUrl, defaultHttp, examples, httpEndpoint, httpOption, natsOption, wholeNumber } from './options.ts';
+import { serviceLogger } from './service-logger.ts';
 import { waitForBroker } from './wait-for-broker.ts';
 
 /** `auto`, or how many. */
@@ -47,7 +47,7 @@ export const registerCoordinator: Register = (program, context) => {
       const metrics = createMetrics('coordinator');
       const build = { version: version(), node: process.version, tensorflow: '', device: '' };
       metrics.instruments.buildInfo.set({ service: 'coordinator', ...build }, 1);
-      const logger = createLogger({ service: options.name ?? 'coordinator', env: context.env });
+      const { logger, logs } = serviceLogger(options.name ?? 'coordinator', context.env);
       const rest = {
         ...(options.name === undefined ? {} : { name: options.name }),
         replicas: options.replicas ?? replicasFromEnv(context),
@@ -55,7 +55,7 @@ export const registerCoordinator: Register = (program, context) => {
       const http = listen === undefined ? {} : { http: { listen, metrics } };
       const run = async (handles: ServiceHandles): Promise<void> => {
         await waitForBroker(nats, context.env, handles);
-        await runCoordinator({ nats, metrics, ...rest }, handles);
+        await runCoordinator({ nats, metrics, logs, ...rest }, handles);
       };
       await runService(run, { logger, ...http });
     });

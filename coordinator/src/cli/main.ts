@@ -11,6 +11,7 @@ import { registerEvaluate } from './evaluate.ts';
 import { registerExport } from './export.ts';
 import { registerInspect } from './inspect.ts';
 import { registerList } from './list.ts';
+import { registerLogs } from './logs.ts';
 import { registerPredict } from './predict.ts';
 import { registerReport } from './report.ts';
 import { registerResume } from './resume.ts';
@@ -29,6 +30,7 @@ const verbs = [
   registerList,
   registerCancel,
   registerResume,
+  registerLogs,
   registerReport,
   registerExport,
   registerEvaluate,

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Experiment } from '@crossfold/shared/config/experiment';
 import { ConfigError, ExitCode } from '@crossfold/shared/errors';
 import { z } from 'zod';
@@ -59,6 +59,21 @@ export async function readRunNote(folder: string): Promise<RunNote | undefined> 
   } catch {
     return undefined;
   }
+}
+
+/** The id of the experiment that a run's folder is of: from its results, or its note; the folder's name otherwise. */
+export async function readRunId(folder: string, otherwise: string): Promise<string> {
+  const note = await readRunNote(folder);
+  if (note !== undefined) return note.id;
+  try {
+    const results = z
+      .object({ id: z.string() })
+      .safeParse(JSON.parse(await readFile(join(folder, 'results.json'), 'utf8')));
+    if (results.success) return results.data.id;
+  } catch {
+    // No results: a run that failed early.
+  }
+  return basename(otherwise);
 }
 
 /** The run's folder that a user means by an id or a path; undefined where there is none. */

@@ -2,7 +2,6 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parseEndpoint } from '@crossfold/shared/endpoint';
 import { faultsFrom } from '@crossfold/shared/faults';
-import { createLogger } from '@crossfold/shared/logger';
 import type { ServiceHandles } from '@crossfold/shared/service';
 import { runService } from '@crossfold/shared/service';
 import { version } from '../version.ts';
@@ -17,6 +16,7 @@ import {
   natsOption,
   wholeNumber,
 } from './options.ts';
+import { serviceLogger } from './service-logger.ts';
 import { waitForBroker } from './wait-for-broker.ts';
 
 interface WorkerVerbOptions {
@@ -63,7 +63,9 @@ export const registerWorker: Register = (program, context) => {
       const http = httpEndpoint(options.http, context, defaultHttp.worker);
       const { createMetrics } = await import('@crossfold/shared/metrics/registry');
       const { runWorker } = await import('@crossfold/worker/worker');
-      const logger = createLogger({ service: options.name ?? 'worker', env: context.env });
+      const { LogPlace } = await import('@crossfold/worker/observe/log-place');
+      const place = new LogPlace();
+      const { logger, logs } = serviceLogger(options.name ?? 'worker', context.env, () => place.fields());
       const { threads, exchange, cache = shardCache(context.env) } = options;
       const rest = {
         ...(options.name === undefined ? {} : { name: options.name }),
@@ -74,7 +76,8 @@ export const registerWorker: Register = (program, context) => {
       const faults = faultsFrom(context.env, logger);
       const run = async (handles: ServiceHandles): Promise<void> => {
         await waitForBroker(nats, context.env, handles);
-        await runWorker({ nats, threads, exchange, cache, metrics, faults, version: version(), ...rest }, handles);
+        const observed = { metrics, logs, observers: [place], version: version() };
+        await runWorker({ nats, threads, exchange, cache, faults, ...observed, ...rest }, handles);
       };
       await runService(run, { logger, ...(http === undefined ? {} : { http: { listen: http, metrics } }) });
     });

@@ -14,6 +14,7 @@ import type { JobProgress, ProgressEvent } from '@crossfold/shared/progress';
 import { ProgressEvent as ProgressEventSchema } from '@crossfold/shared/progress';
 import { Results } from '@crossfold/shared/results';
 import { uploadSource } from '../data/upload.ts';
+import { clusterLogs, followCluster } from '../logs/cluster.ts';
 import { uploadStart } from '../models/start-model.ts';
 import { recordTimeline } from '../timeline/recorder.ts';
 import { TraceFile } from '../timeline/trace-file.ts';
@@ -117,6 +118,14 @@ function brokerClient(broker: Broker): ExperimentClient {
       if (record.state === 'completed' && !states.some((state) => state === 'failed' || state === 'cancelled'))
         return record;
       return (await broker.experiments.transition(id, (current) => resume(current, selection))) ?? recordOf(id);
+    },
+    async logs(filter) {
+      await recordOf(filter.experiment);
+      return clusterLogs(broker, filter);
+    },
+    async *followLogs(filter, signal) {
+      await recordOf(filter.experiment);
+      yield* followCluster(broker, filter, signal);
     },
     async recordTimeline(id, file) {
       const now = (): number => performance.timeOrigin + performance.now();

@@ -3,6 +3,7 @@ import type { FoldsDocument } from '@crossfold/shared/folds/folds';
 import type { ExperimentRecord, JobRecord, Selection } from '@crossfold/shared/jobs/records';
 import type { ProgressEvent } from '@crossfold/shared/progress';
 import type { Results } from '@crossfold/shared/results';
+import type { LogFilter } from '../logs/select.ts';
 import type { TimelineRecording } from '../timeline/recorder.ts';
 
 /** What a finished experiment leaves, for the run folder and the report. */
@@ -62,6 +63,10 @@ export interface ExperimentClient {
    * @throws ConfigError where there is no such experiment, trial or fold
    */
   resume(id: string, selection?: Selection): Promise<ExperimentRecord>;
+  /** What services said about an experiment or a job, one JSON line each, in order of time. */
+  logs(filter: LogFilter): Promise<readonly string[]>;
+  /** The same, and then what they say from now on, until the experiment is over or the signal aborts. */
+  followLogs(filter: LogFilter, signal: AbortSignal): AsyncIterable<readonly string[]>;
   /**
    * Records what workers do for an experiment, which need not be submitted yet, to a file in Chrome's trace format.
    * @throws ConfigError where the file cannot be written

@@ -3,6 +3,8 @@ import {
   allSeats,
   Buckets,
   blobStream,
+  LogStream,
+  logSubject,
   recordStream,
   SeatStream,
   Stores,
@@ -70,6 +72,7 @@ const publishes: Readonly<Record<Role, readonly (readonly string[])[]>> = {
     ...Object.values(Buckets).map((bucket) => [...makeStream(recordStream(bucket)), ...writeRecords(bucket)]),
     ...Object.values(Stores).map((store) => [...makeStream(blobStream(store)), ...writeBlobs(store)]),
     makeStream(SeatStream),
+    [...makeStream(LogStream), `$JS.API.STREAM.INFO.${LogStream}`, logSubject('*')],
     [`$JS.API.STREAM.INFO.${SeatStream}`, `$JS.API.STREAM.PURGE.${SeatStream}`, allSeats],
     [progressSubjects],
   ],
@@ -88,6 +91,7 @@ const publishes: Readonly<Record<Role, readonly (readonly string[])[]>> = {
       `$JS.API.CONSUMER.MSG.NEXT.${SeatStream}.*`,
       `$JS.ACK.${SeatStream}.>`,
     ],
+    [`$JS.API.STREAM.INFO.${LogStream}`, logSubject('*')],
     [allPresence, jobSubjects, progressSubjects, timelineSubject('*', 'clock'), timelineSubject('*', 'events')],
   ],
   client: [
@@ -99,13 +103,20 @@ const publishes: Readonly<Record<Role, readonly (readonly string[])[]>> = {
     readBlobs(Stores.checkpoints),
     [`$JS.API.STREAM.INFO.${SeatStream}`],
     [timelineSubject('*', 'wanted')],
+    readStream(LogStream),
   ],
 };
 
 const subscribes: Readonly<Record<Role, readonly string[]>> = {
   coordinator: [allPresence, progressSubjects],
   worker: [allPresence, jobSubjects, timelineSubject('*', 'wanted')],
-  client: [allPresence, progressSubjects, timelineSubject('*', 'clock'), timelineSubject('*', 'events')],
+  client: [
+    allPresence,
+    progressSubjects,
+    timelineSubject('*', 'clock'),
+    timelineSubject('*', 'events'),
+    logSubject('*'),
+  ],
 };
 
 /** Streams that NATS keeps for Crossfold, for whoever checks, backs up or removes them. */
@@ -113,4 +124,5 @@ export const allStreams: readonly string[] = [
   ...Object.values(Buckets).map(recordStream),
   ...Object.values(Stores).map(blobStream),
   SeatStream,
+  LogStream,
 ];

@@ -1,7 +1,8 @@
 import type { JetStreamClient, JetStreamManager, StreamConfig } from 'nats';
 import { DiscardPolicy, ErrorCode, NatsError, RetentionPolicy, StorageType } from 'nats';
 import { UnreachableError } from '../errors.ts';
-import { allSeats, Buckets, blobStream, recordStream, SeatStream, Stores } from './subjects.ts';
+import { logsKept } from './log-stream.ts';
+import { allSeats, Buckets, blobStream, LogStream, logSubject, recordStream, SeatStream, Stores } from './subjects.ts';
 
 const againMs = 250;
 
@@ -41,15 +42,26 @@ export async function ensureStreams(
     retention: RetentionPolicy.Workqueue,
     storage: StorageType.File,
   };
+  const logs = {
+    name: LogStream,
+    subjects: [logSubject('*')],
+    storage: StorageType.File,
+    discard: DiscardPolicy.Old,
+    max_age: logsKept.days * 86_400 * 1e9,
+    max_bytes: logsKept.bytes,
+    max_msg_size: 2 * logsKept.lineBytes,
+  };
   const makers: [stream: string, make: (copies: number) => Promise<unknown>][] = [
     ...Object.values(Buckets).map((name): [string, (copies: number) => Promise<unknown>] => [
       recordStream(name),
       (copies) => jetstream.views.kv(name, { ...bucket, replicas: copies }),
     ]),
-    ...[...Object.values(Stores).map(store), seats].map((config): [string, (copies: number) => Promise<unknown>] => [
-      config.name ?? '',
-      (copies) => manager.streams.add({ ...config, num_replicas: copies }),
-    ]),
+    ...[...Object.values(Stores).map(store), seats, logs].map(
+      (config): [string, (copies: number) => Promise<unknown>] => [
+        config.name ?? '',
+        (copies) => manager.streams.add({ ...config, num_replicas: copies }),
+      ],
+    ),
   ];
   const ensured = makers.map(async ([stream, make]) => {
     const grown = await settled(`stream ${stream}`, settleMs, () => ensure(manager, stream, make, replicas, grow));

@@ -48,6 +48,10 @@ export const progressSubject = (job: string): string => `crossfold.progress.${jo
 /** What the leader says of an experiment as a whole, for whoever watches. */
 export const leaderProgressSubject = (experiment: string): string => `crossfold.progress.${experiment}.leader`;
 export const allProgress = 'crossfold.progress.>';
+/** Stream of the services' log lines about experiments. */
+export const LogStream = 'CROSSFOLD_LOGS';
+export const logSubject = (experiment: string): string => `crossfold.logs.${experiment}`;
+
 /** Of an experiment whose timeline is recorded: that it is, what workers' clocks show, what they did. */
 export const timelineSubject = (experiment: string, what: 'wanted' | 'clock' | 'events'): string =>
   `crossfold.timeline.${experiment}.${what}`;

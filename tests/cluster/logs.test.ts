@@ -1,0 +1,97 @@
+import { main } from '@crossfold/coordinator/cli/main';
+import { connectClient } from '@crossfold/coordinator/client/client';
+import { Experiment, newExperimentId } from '@crossfold/shared/config/experiment';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { smallExperiment, startTrainingCluster, type TrainingCluster } from '../support/cluster.ts';
+import { fakeWorld } from '../support/fake-client.ts';
+
+interface Line {
+  readonly [field: string]: unknown;
+  readonly msg: string;
+  readonly service: string;
+  readonly time: string;
+}
+
+describe('crossfold logs', () => {
+  let cluster: TrainingCluster;
+  let id: string;
+  let followed: Line[];
+  beforeAll(async () => {
+    cluster = await startTrainingCluster({ workers: 2, env: { CROSSFOLD_LOG_LEVEL: 'info' } });
+    id = newExperimentId('logged', new Date(), 1);
+    const client = await connectClient(cluster.url);
+    await client.submit(Experiment.parse({ ...smallExperiment, workersPerJob: 2 }), cluster.folder, id);
+    followed = [];
+    const filter = { experiment: id, level: 'info' } as const;
+    // Ends with the experiment.
+    for await (const lines of client.followLogs(filter, AbortSignal.timeout(60_000)))
+      followed.push(...lines.map((line) => JSON.parse(line) as Line));
+    await client.close();
+  }, 120_000);
+  afterAll(() => cluster?.stop());
+
+  const logs = async (...words: string[]): Promise<Line[]> => {
+    const world = fakeWorld({ env: { CROSSFOLD_NATS_URL: cluster.url } });
+    const context = { ...world.context, connect: connectClient };
+    expect(await main(['logs', ...words], context)).toBe(0);
+    return world
+      .out()
+      .split('\n')
+      .filter((text) => text.startsWith('{'))
+      .map((text) => JSON.parse(text) as Line);
+  };
+
+  it('shows what all services said, in order of time, with where they were', async () => {
+    const lines = await logs(id, '--json');
+    const services = new Set(lines.map(({ service }) => service));
+    expect([...services].sort()).toEqual(['coordinator', 'worker-0', 'worker-1']);
+    expect(lines.map(({ time }) => time)).toEqual(lines.map(({ time }) => time).sort());
+    expect(lines.some(({ msg }) => msg === 'experiment prepared')).toBe(true);
+    const opened = lines.filter(({ msg }) => msg === 'generation opened');
+    expect(opened.length).toBeGreaterThanOrEqual(4);
+    for (const line of opened) expect(line).toMatchObject({ experiment: id, trial: 0 });
+    const inside = lines.filter((line) => line.rank !== undefined);
+    expect(inside.length).toBeGreaterThan(0);
+    for (const line of inside) expect(line.generation).toEqual(expect.any(Number));
+  });
+
+  it('of a job are its own', async () => {
+    const job = `${id}.train.0.0.1`;
+    const lines = await logs(job, '--json');
+    expect(lines.length).toBeGreaterThan(2);
+    for (const line of lines) expect(line.job).toBe(job);
+  });
+
+  it('followed are the same, until the experiment is over', async () => {
+    const said = (lines: readonly Line[]): string[] =>
+      lines.map(({ service, time, msg }) => `${time} ${service} ${msg}`);
+    const kept = said(await logs(id, '--json'));
+    const live = said(followed);
+    expect(new Set(live).size).toBe(live.length);
+    // What is said after the end of the experiment may be missed, nothing else.
+    expect(kept.filter((line) => !live.includes(line)).length).toBeLessThanOrEqual(2);
+    expect(live.filter((line) => !kept.includes(line))).toEqual([]);
+  });
+
+  it('of a run’s folder need no cluster', async () => {
+    const world = fakeWorld();
+    expect(await main(['logs', cluster.folder, '--json'], world.context)).toBe(0);
+    const lines = world
+      .out()
+      .trim()
+      .split('\n')
+      .map((text) => JSON.parse(text) as Line);
+    // With what the services say of themselves.
+    expect(lines.some(({ msg }) => msg === 'leading')).toBe(true);
+    expect(lines.some(({ msg }) => msg === 'ready for jobs')).toBe(true);
+  });
+
+  it('of nobody known say so', async () => {
+    const world = fakeWorld({ env: { CROSSFOLD_NATS_URL: cluster.url } });
+    expect(await main(['logs', 'nothing'], { ...world.context, connect: connectClient })).toBe(2);
+    expect(world.err()).toContain('there is no experiment "nothing"');
+    const alone = fakeWorld();
+    expect(await main(['logs', 'nothing'], alone.context)).toBe(2);
+    expect(alone.err()).toContain('name it with --nats or CROSSFOLD_NATS_URL');
+  });
+});
