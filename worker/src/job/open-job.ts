@@ -84,6 +84,8 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
   };
   const initialWeights = await startOf(broker, experiment.model, model);
   const engine = await parts.engine.open({ ...open, data, augment: experiment.augment, initialWeights });
+  // The net is made ready for its first slice here, so that members that this worker joins need not wait for that.
+  await engine.gradient({ epoch: 0, step: 0, update: 0 }, { from: 0, to: 1 });
   const { microBatches } = experiment.training;
   const mode = experiment.exchange === 'auto' ? parts.exchange : experiment.exchange;
   const transport = mode === 'nats' || parts.listener === undefined ? 'nats' : 'direct';

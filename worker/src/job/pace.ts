@@ -3,11 +3,11 @@ import type { JobObserver, SteppedFacts } from '../observe/observer.ts';
 
 /**
  * What an exchange with one peer costs, in milliseconds: a fixed part, and one for each megabyte of the vector. Measured
- * by `npm run bench -- exchange` between two processes on two cores, see docs/performance.md.
+ * by `npm run bench -- exchange` between two processes on two cores, and what `-- scaling` adds; see docs/performance.md.
  */
 const exchangeCost = {
-  direct: { fixed: 0.3, perMegabyte: 1.6 },
-  nats: { fixed: 1.3, perMegabyte: 4.4 },
+  direct: { fixed: 0.3, perMegabyte: 0.8 },
+  nats: { fixed: 1, perMegabyte: 3 },
 } as const;
 
 /** Steps that the pace is the median of; the first of a session, in which programs are made ready, does not count. */
