@@ -97,7 +97,7 @@ async function prometheus(query: string): Promise<{ metric: Record<string, strin
 }
 
 async function submit(): Promise<string> {
-  const ended = await stack.cli('submit', 'examples/mnist-kfold.yaml');
+  const ended = await stack.cli('submit', 'examples/mnist-kfold.yaml', '--fresh');
   expect(ended.stderr).not.toContain('crossfold:');
   return ended.stdout.trim().split('\n').at(-1) ?? '';
 }

@@ -1,0 +1,316 @@
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
+import { join, relative, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import { run } from './support/docker.ts';
+
+// Manifests as kubectl renders them, against the schemas of the versions of Kubernetes that are supported.
+const root = resolve(import.meta.dirname, '../..');
+const versions = ['1.30', '1.31', '1.32', '1.33'];
+const validator = '1.37.0';
+
+interface Container {
+  readonly name: string;
+  readonly image: string;
+  readonly imagePullPolicy?: string;
+  readonly args?: readonly string[];
+  readonly env?: readonly { readonly name: string; readonly valueFrom?: unknown; readonly value?: string }[];
+  readonly resources?: {
+    readonly requests?: Record<string, string>;
+    readonly limits?: Record<string, string | number>;
+  };
+  readonly securityContext?: Record<string, unknown>;
+  readonly startupProbe?: unknown;
+  readonly readinessProbe?: { readonly httpGet: { readonly path: string } };
+  readonly livenessProbe?: { readonly httpGet: { readonly path: string }; readonly failureThreshold?: number };
+  readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[];
+}
+interface PodSpec {
+  readonly serviceAccountName?: string;
+  readonly terminationGracePeriodSeconds?: number;
+  readonly securityContext?: Record<string, unknown>;
+  readonly containers: readonly Container[];
+  readonly initContainers?: readonly Container[];
+  readonly volumes?: readonly Record<string, unknown>[];
+  readonly nodeSelector?: Record<string, string>;
+  readonly tolerations?: readonly unknown[];
+}
+interface Resource {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly labels?: Record<string, string>;
+    readonly annotations?: Record<string, string>;
+  };
+  readonly spec?: Record<string, unknown>;
+  readonly data?: Record<string, string>;
+  readonly [field: string]: unknown;
+}
+
+let folder: string;
+let python: string;
+const rendered = new Map<string, { file: string; resources: Resource[] }>();
+
+/** What an overlay is used as with all of its components. */
+const complete = 'complete';
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'crossfold-k8s-'));
+  await mkdir(join(folder, complete));
+  const path = (part: string): string => relative(join(folder, complete), join(root, 'k8s', part));
+  await writeFile(
+    join(folder, complete, 'kustomization.yaml'),
+    `apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: crossfold
+resources: [${path('overlays/cpu')}]
+components: [${path('components/monitoring')}, ${path('components/keda')}]
+`,
+  );
+  const places = ['overlays/cpu', 'overlays/gpu', 'job'].map((part) => [part, join(root, 'k8s', part)] as const);
+  for (const [name, place] of [...places, [complete, join(folder, complete)] as const]) {
+    const { code, stdout, stderr } = await run('kubectl', ['kustomize', place]);
+    if (code !== 0) throw new Error(`kubectl kustomize ${place}: ${stderr}`);
+    const file = join(folder, `${name.replaceAll('/', '-')}.yaml`);
+    await writeFile(file, stdout);
+    const resources = parseAllDocuments(stdout).map((document) => document.toJS() as Resource);
+    rendered.set(name, { file, resources });
+  }
+  python = await provideValidator();
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** kubernetes-validate has the schemas inside; it goes to the user's cache, once. */
+async function provideValidator(): Promise<string> {
+  const cache =
+    process.env.CROSSFOLD_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'crossfold');
+  const home = join(cache, `kubernetes-validate-${validator}`);
+  const program = join(home, 'bin', 'kubernetes-validate');
+  if (existsSync(program)) return program;
+  await mkdir(cache, { recursive: true });
+  for (const [command, ...args] of [
+    ['python3', '-m', 'venv', home],
+    [join(home, 'bin', 'pip'), 'install', '--quiet', `kubernetes-validate==${validator}`],
+  ]) {
+    const { code, stderr } = await run(command ?? '', args);
+    if (code !== 0) throw new Error(`${command} ${args.join(' ')}: ${stderr}`);
+  }
+  return program;
+}
+
+const of = (name: string): Resource[] => rendered.get(name)?.resources ?? [];
+const find = (name: string, kind: string, called: string): Resource => {
+  const found = of(name).find((r) => r.kind === kind && r.metadata.name === called);
+  if (found === undefined) throw new Error(`${name} has no ${kind} ${called}`);
+  return found;
+};
+/** Templates of pods, by the kind and name of what makes them. */
+function pods(name: string): [string, { labels: Record<string, string>; spec: PodSpec }][] {
+  return of(name).flatMap((resource) => {
+    const template = resource.spec?.template as { metadata: Resource['metadata']; spec: PodSpec } | undefined;
+    if (template?.spec?.containers === undefined) return [];
+    return [
+      [`${resource.kind} ${resource.metadata.name}`, { labels: template.metadata.labels ?? {}, spec: template.spec }],
+    ];
+  });
+}
+const everywhere = ['overlays/cpu', 'overlays/gpu', 'job', complete];
+
+describe('schemas', () => {
+  it.each(versions)('of Kubernetes %s take everything, strictly', async (version) => {
+    const files = [...rendered.values()].map(({ file }) => file);
+    const { code, stdout, stderr } = await run(python, ['--strict', '-k', version, ...files]);
+    const said = `${stdout}${stderr}`;
+    // Resources of operators have no schema there.
+    const unknown = [...said.matchAll(/Couldn't find schema for kind (\w+)/g)].map(([, kind]) => kind);
+    expect(new Set(unknown)).toEqual(new Set(['PodMonitor', 'PrometheusRule', 'ScaledObject', 'ServiceMonitor']));
+    expect(code, said).toBe(0);
+    expect(said.match(/ passed for resource /g)?.length).toBeGreaterThan(80);
+  });
+});
+
+describe('the namespace', () => {
+  it('takes restricted pods alone, and all pods are', () => {
+    const { labels } = find('overlays/cpu', 'Namespace', 'crossfold').metadata;
+    expect(labels).toMatchObject({ 'pod-security.kubernetes.io/enforce': 'restricted' });
+    for (const name of everywhere) {
+      for (const [pod, { spec }] of pods(name)) {
+        expect(spec.securityContext, pod).toMatchObject({
+          runAsNonRoot: true,
+          seccompProfile: { type: 'RuntimeDefault' },
+        });
+        for (const container of [...spec.containers, ...(spec.initContainers ?? [])]) {
+          expect(container.securityContext, pod).toEqual({
+            allowPrivilegeEscalation: false,
+            readOnlyRootFilesystem: true,
+            capabilities: { drop: ['ALL'] },
+          });
+          expect(container.imagePullPolicy, pod).toBe('IfNotPresent');
+          expect(Object.keys(container.resources?.requests ?? {}), pod).toEqual(
+            expect.arrayContaining(['cpu', 'memory']),
+          );
+          expect(Object.keys(container.resources?.limits ?? {}), pod).toEqual(
+            expect.arrayContaining(['cpu', 'memory']),
+          );
+        }
+        for (const volume of spec.volumes ?? []) expect(Object.keys(volume), pod).not.toContain('hostPath');
+      }
+    }
+  });
+
+  it('has everything that is not of the whole cluster', () => {
+    for (const name of everywhere)
+      for (const { kind, metadata } of of(name)) if (kind !== 'Namespace') expect(metadata.namespace).toBe('crossfold');
+  });
+});
+
+describe('rights', () => {
+  it('are none in the cluster, but for the job that makes the keys: to create secrets', () => {
+    const accounts = of(complete).filter(({ kind }) => kind === 'ServiceAccount');
+    const bound = new Set(['crossfold-secrets']);
+    for (const { metadata, automountServiceAccountToken } of accounts)
+      if (!bound.has(metadata.name)) expect(automountServiceAccountToken, metadata.name).toBe(false);
+    const roles = of(complete).filter(({ kind }) => /Role$/.test(kind));
+    expect(roles.map(({ rules }) => rules)).toEqual([[{ apiGroups: [''], resources: ['secrets'], verbs: ['create'] }]]);
+    for (const name of everywhere)
+      for (const [pod, { spec }] of pods(name)) expect(spec.serviceAccountName, pod).toMatch(/^crossfold-/);
+  });
+
+  it('on the broker are one key a part: nobody is given the key of another', () => {
+    const given = new Map<string, unknown>();
+    for (const name of ['overlays/cpu', 'job'])
+      for (const [pod, { spec }] of pods(name))
+        for (const volume of spec.volumes ?? []) {
+          const secret = volume.secret as { items?: { key: string }[] } | undefined;
+          if (secret !== undefined)
+            given.set(
+              pod,
+              secret.items?.map(({ key }) => key),
+            );
+        }
+    expect(Object.fromEntries(given)).toEqual({
+      'Deployment crossfold-coordinator': ['coordinator.nk'],
+      'Deployment crossfold-worker': ['worker.nk'],
+      'Job crossfold-run': ['client.nk'],
+    });
+    // The servers know public keys.
+    const [broker] = pods('overlays/cpu').filter(([pod]) => pod === 'StatefulSet crossfold-broker');
+    const environment = JSON.stringify(broker?.[1].spec.containers[0]?.env);
+    expect(environment).not.toContain('.nk');
+  });
+
+  it('and no secret lies in the manifests', () => {
+    for (const name of everywhere) expect(of(name).filter(({ kind }) => kind === 'Secret')).toEqual([]);
+  });
+});
+
+describe('the network', () => {
+  const selects = (policy: Resource, labels: Record<string, string>): boolean => {
+    const selector = policy.spec?.podSelector as {
+      matchLabels?: Record<string, string>;
+      matchExpressions?: { key: string; values: string[] }[];
+    };
+    return (
+      Object.entries(selector.matchLabels ?? {}).every(([key, value]) => labels[key] === value) &&
+      (selector.matchExpressions ?? []).every(({ key, values }) => values.includes(labels[key] ?? ''))
+    );
+  };
+
+  it('is closed, but for what each part needs', () => {
+    const policies = of('overlays/cpu').filter(({ kind }) => kind === 'NetworkPolicy');
+    const closed = policies.find(
+      ({ spec }) => JSON.stringify(spec?.podSelector) === '{}' && spec?.egress === undefined,
+    );
+    expect(closed?.spec?.policyTypes).toEqual(['Ingress', 'Egress']);
+    const ports = (component: string, way: 'ingress' | 'egress'): number[] => {
+      const rules = policies
+        .filter((policy) => selects(policy, { 'app.kubernetes.io/component': component }))
+        .flatMap(({ spec }) => (spec?.[way] ?? []) as { ports: { port: number }[] }[]);
+      return [...new Set(rules.flatMap((rule) => rule.ports.map(({ port }) => port)))].sort((a, b) => a - b);
+    };
+    expect(ports('worker', 'egress')).toEqual([53, 4222, 9472]);
+    expect(ports('worker', 'ingress')).toEqual([9472]);
+    expect(ports('coordinator', 'egress')).toEqual([53, 4222]);
+    expect(ports('coordinator', 'ingress')).toEqual([]);
+    expect(ports('client', 'egress')).toEqual([53, 4222]);
+    expect(ports('broker', 'ingress')).toEqual([4222, 6222]);
+    expect(ports('broker', 'egress')).toEqual([53, 6222]);
+    expect(ports('secrets', 'egress')).toEqual([53, 443, 6443]);
+  });
+});
+
+describe('services', () => {
+  it('are probed for what they are: ready with a broker and an engine, alive as long as they turn', () => {
+    for (const deployment of ['crossfold-coordinator', 'crossfold-worker']) {
+      const spec = pods('overlays/cpu').find(([pod]) => pod === `Deployment ${deployment}`)?.[1].spec;
+      const [container] = spec?.containers ?? [];
+      expect(container?.readinessProbe?.httpGet.path).toBe('/readyz');
+      expect(container?.livenessProbe?.httpGet.path).toBe('/livez');
+      expect(container?.livenessProbe?.failureThreshold).toBeGreaterThanOrEqual(6);
+      expect(container?.startupProbe).toBeDefined();
+      // Longer than a service takes to hand over.
+      expect(spec?.terminationGracePeriodSeconds).toBeGreaterThan(25);
+    }
+  });
+
+  it('are as many as it takes to lose one, and evictions are kept to that', () => {
+    expect(find('overlays/cpu', 'StatefulSet', 'crossfold-broker').spec?.replicas).toBe(3);
+    expect(find('overlays/cpu', 'Deployment', 'crossfold-coordinator').spec?.replicas).toBe(2);
+    const budgets = of('overlays/cpu').filter(({ kind }) => kind === 'PodDisruptionBudget');
+    expect(budgets.map(({ metadata }) => metadata.name).sort()).toEqual([
+      'crossfold-broker',
+      'crossfold-coordinator',
+      'crossfold-worker',
+    ]);
+  });
+
+  it('tell their peers the address that the pod has', () => {
+    const [, worker] = pods('overlays/cpu').find(([pod]) => pod === 'Deployment crossfold-worker') ?? [];
+    const [container] = worker?.spec.containers ?? [];
+    expect(container?.args?.join(' ')).toContain('--advertise $(POD_IP):9472');
+    expect(container?.env).toContainEqual({ name: 'POD_IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } });
+  });
+});
+
+describe('the overlay for GPUs', () => {
+  it('gives each worker one GPU, on nodes that have some, with shared memory', () => {
+    const [, worker] = pods('overlays/gpu').find(([pod]) => pod === 'Deployment crossfold-worker') ?? [];
+    const [container] = worker?.spec.containers ?? [];
+    expect(container?.image).toBe('crossfold:gpu');
+    expect(container?.resources?.limits?.['nvidia.com/gpu']).toBe(1);
+    expect(worker?.spec.nodeSelector).toEqual({ 'nvidia.com/gpu.present': 'true' });
+    expect(worker?.spec.tolerations).toContainEqual({
+      key: 'nvidia.com/gpu',
+      operator: 'Exists',
+      effect: 'NoSchedule',
+    });
+    expect(worker?.spec.volumes).toContainEqual({ name: 'shm', emptyDir: { medium: 'Memory', sizeLimit: '1Gi' } });
+    expect(container?.volumeMounts).toContainEqual({ name: 'shm', mountPath: '/dev/shm' });
+  });
+});
+
+describe('components', () => {
+  it('bring the boards as they are, labelled for Grafana', () => {
+    const boards = of(complete).filter(({ metadata }) => metadata.labels?.grafana_dashboard === '1');
+    expect(boards.length).toBeGreaterThanOrEqual(4);
+    for (const { data } of boards)
+      for (const text of Object.values(data ?? {})) expect(JSON.parse(text)).toHaveProperty('panels');
+  });
+
+  it('scale workers from none by what waits', () => {
+    const scaled = find(complete, 'ScaledObject', 'crossfold-worker');
+    expect(scaled.spec).toMatchObject({ minReplicaCount: 0, scaleTargetRef: { name: 'crossfold-worker' } });
+    expect(JSON.stringify(scaled.spec?.triggers)).toContain('crossfold_jobs');
+  });
+
+  it('read metrics where services have them', () => {
+    for (const kind of ['PodMonitor', 'ServiceMonitor']) {
+      const [monitor] = of(complete).filter((resource) => resource.kind === kind);
+      expect(JSON.stringify(monitor?.spec)).toContain('"port":"http"');
+    }
+  });
+});
