@@ -6,14 +6,14 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findBroker } from '@crossfold/coordinator/cluster/find-broker';
 
-/** Runs `body` beside a nats-server of its own on a free loopback port. */
-export async function withBroker(body: (url: string) => Promise<void>): Promise<void> {
+/** Runs `body` beside a nats-server of its own on a free loopback port; it is told its address and its process's id. */
+export async function withBroker(body: (url: string, pid: number) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'crossfold-bench-'));
-  const broker = spawn(await findBroker(process.env), ['-a', '127.0.0.1', '-p', '-1', '-sd', folder], {
+  const broker = spawn(await findBroker(process.env), ['-a', '127.0.0.1', '-p', '-1', '-js', '-sd', folder], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   try {
-    await body(`nats://127.0.0.1:${await portOf(broker)}`);
+    await body(`nats://127.0.0.1:${await portOf(broker)}`, broker.pid ?? 0);
   } finally {
     broker.kill();
     await once(broker, 'exit');

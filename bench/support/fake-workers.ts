@@ -15,6 +15,8 @@ import type { CompletedFold, Scores } from '@crossfold/shared/results';
 export interface FakeWorkerOptions {
   readonly broker: Broker;
   readonly count: number;
+  /** Begins their names. */
+  readonly prefix?: string;
   readonly threads?: number;
   /** Accuracy of a trial on a fold after so many epochs; `fails` where it never gets there. */
   readonly outcome: (job: JobRecord, epochs: number) => number | 'fails';
@@ -35,9 +37,11 @@ export function startFakeWorkers(options: FakeWorkerOptions): { stop(): Promise<
   const over = new AbortController();
   setMaxListeners(0, over.signal);
   const model = putModel(options.broker);
-  const workers = Array.from({ length: options.count }, (_, i) => work(options, `fake-${i}`, model, over.signal));
+  const workers = Array.from({ length: options.count }, (_, i) =>
+    work(options, `${options.prefix ?? 'fake-'}${i}`, model, over.signal),
+  );
   const all = Promise.all(workers);
-  all.catch(() => undefined);
+  all.catch((error: unknown) => console.error(error));
   return {
     async stop() {
       over.abort();

@@ -1,14 +1,12 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { loadExperiment } from '@crossfold/coordinator/config/load';
 import { Exporter, seriesKeptMs } from '@crossfold/coordinator/metrics/exporter';
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker } from '@crossfold/shared/broker/broker';
 import { putJson } from '@crossfold/shared/broker/json-blobs';
 import { announce, Roster } from '@crossfold/shared/broker/presence';
 import { progressSubject } from '@crossfold/shared/broker/subjects';
-import type { TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import { createLogger } from '@crossfold/shared/logger';
 import { createMetrics } from '@crossfold/shared/metrics/registry';
@@ -18,6 +16,7 @@ import type { TestBroker } from '../support/broker.ts';
 import { startBroker } from '../support/broker.ts';
 import { experimentRecord } from '../support/fake-client.ts';
 import { aJob } from '../support/records.ts';
+import { aPlan } from '../support/sweep-world.ts';
 
 let server: TestBroker;
 let broker: Broker;
@@ -73,7 +72,6 @@ describe('what a coordinator exposes', () => {
     expect((await metrics.read()).text).toMatch(/^crossfold_leader 0$/m);
     exporter.lead({ experiments, jobs }, leading.signal);
 
-    const spec = { digest: 'd'.repeat(64), bytes: 1 };
     experiments.set(
       'exp',
       experimentRecord('exp', {
@@ -84,18 +82,18 @@ describe('what a coordinator exposes', () => {
         finishedAt: null,
       }),
     );
-    const { experiment } = await loadExperiment('examples/mnist-kfold.yaml');
     const parameters = { 'training.optimizer.learningRate': 0.5, optimizer: 'sgd' };
-    const plan: TrialPlan = { schema: 1, trial: 0, parameters, experiment, manifest: spec, folds: spec, model: null };
-    const stored = await putJson(broker.artifacts, plan);
+    const planned = aPlan(null, 1, 2, 2);
+    const trials = planned.trials.map((trial) => ({ ...trial, parameters }));
+    const plan = await putJson(broker.artifacts, { ...planned, trials });
+    experiments.set('exp', { ...(experiments.get('exp') as ExperimentRecord), plan });
     const running = aJob({
       state: 'running',
-      plan: stored.digest,
       members: [{ worker: 'w-1', address: null }],
       generation: 1,
     });
     jobs.set('exp.train.0.0.0', running);
-    jobs.set('exp.train.0.0.1', aJob({ id: 'exp.train.0.0.1', fold: 1, plan: stored.digest, identity: 'other' }));
+    jobs.set('exp.train.0.0.1', aJob({ id: 'exp.train.0.0.1', fold: 1, identity: 'other' }));
     announce(
       broker.nats,
       () => ({

@@ -1,12 +1,11 @@
 import type { JobNews } from '@crossfold/coordinator/metrics/standing';
 import { standingOf } from '@crossfold/coordinator/metrics/standing';
-import type { JobRecord } from '@crossfold/shared/jobs/records';
+import type { JobRecord, ResultRef } from '@crossfold/shared/jobs/records';
 import { foldName } from '@crossfold/shared/jobs/records';
 import type { JobProgress } from '@crossfold/shared/progress';
-import type { CompletedFold } from '@crossfold/shared/results';
 import { describe, expect, it } from 'vitest';
 import { experimentRecord } from '../support/fake-client.ts';
-import { aJob } from '../support/records.ts';
+import { aJob, aResult } from '../support/records.ts';
 
 const job = (fold: number, over: Partial<JobRecord> = {}): JobRecord =>
   aJob({ id: `exp.train.0.0.${fold}`, fold, ...over });
@@ -30,19 +29,10 @@ const said = (over: Partial<JobProgress>): JobNews => ({
     ...over,
   },
   validation: undefined,
-  result: undefined,
 });
-const left = (validation: { loss: number; accuracy: number }): JobNews => ({
-  ...said({}),
-  validation: { loss: 9, accuracy: 0.1 },
-  result: {
-    status: 'completed',
-    epochs: 3,
-    bestEpoch: 1,
-    history: { loss: [3, 2, 1], accuracy: [0.2, 0.4, 0.6], valLoss: [], valAccuracy: [] },
-    validation,
-  } as unknown as CompletedFold,
-});
+/** Of the epoch that the model is of. */
+const left = (scores: { loss: number; accuracy: number }): ResultRef =>
+  aResult({ epochs: 3, ...scores, train: { loss: 2, accuracy: 0.4 } });
 const running = experimentRecord('exp', { state: 'running', jobs: 4, startedAt: 1000, finishedAt: null });
 
 describe('how an experiment stands', () => {
@@ -74,6 +64,14 @@ describe('how an experiment stands', () => {
     expect(standing.remainingSeconds).toBe((15 * (1 - 0.375)) / 0.375);
   });
 
+  it('takes a fold that goes on after a rung of its search from what its group says', () => {
+    const result = left({ loss: 0.7, accuracy: 0.8 });
+    const news = new Map([['exp.train.0.0.0', { ...said({ epoch: 4 }), validation: { loss: 0.5, accuracy: 0.9 } }]]);
+    const at = (state: JobRecord['state']) => standingOf(running, [job(0, { state, result })], news, 2000).folds[0];
+    expect(at('paused')).toMatchObject({ epoch: 3, validation: { accuracy: 0.8 } });
+    expect(at('running')).toMatchObject({ epoch: 4, validation: { accuracy: 0.9 } });
+  });
+
   it('ends with the experiment', () => {
     const over = experimentRecord('exp', { state: 'cancelled', startedAt: 1000, finishedAt: 4000 });
     expect(standingOf(over, [job(0)], new Map(), 99_000)).toMatchObject({
@@ -86,11 +84,12 @@ describe('how an experiment stands', () => {
   it('takes a running fold from what its group says, a finished one from its result', () => {
     const jobs = [
       job(0, { state: 'running', generation: 2, members: [{ worker: 'a', address: null }] }),
-      job(1, { state: 'completed' }),
+      job(1, { state: 'completed', result: left({ loss: 0.7, accuracy: 0.8 }) }),
     ];
+    const late = { ...said({}), validation: { loss: 9, accuracy: 0.1 } };
     const news = new Map([
       ['exp.train.0.0.0', { ...said({}), validation: { loss: 1.5, accuracy: 0.5 } }],
-      ['exp.train.0.0.1', left({ loss: 0.7, accuracy: 0.8 })],
+      ['exp.train.0.0.1', late],
     ]);
     const [first, second] = standingOf(running, jobs, news, 2000).folds;
     expect(first).toMatchObject({
@@ -103,7 +102,6 @@ describe('how an experiment stands', () => {
       train: { loss: 2, accuracy: 0.25 },
       validation: { loss: 1.5, accuracy: 0.5 },
     });
-    // Of the epoch that the model is of.
     expect(second).toMatchObject({
       epoch: 3,
       progress: 1,
@@ -115,14 +113,13 @@ describe('how an experiment stands', () => {
 
   it('has mean and sample standard deviation over the folds of a trial, without those given up', () => {
     const jobs = [
-      job(0, { state: 'completed' }),
+      job(0, { state: 'completed', result: left({ loss: 0, accuracy: 0.9 }) }),
       job(1, { state: 'running' }),
       job(2, { state: 'pruned' }),
       aJob({ id: 'exp.train.1.0.0', trial: 1, state: 'completed' }),
       aJob({ id: 'exp.test.0.0.0', kind: 'test', state: 'running' }),
     ];
     const news = new Map([
-      ['exp.train.0.0.0', left({ loss: 0, accuracy: 0.9 })],
       ['exp.train.0.0.1', { ...said({}), validation: { loss: 1, accuracy: 0.7 } }],
       ['exp.train.0.0.2', { ...said({}), validation: { loss: 1, accuracy: 0.1 } }],
     ]);

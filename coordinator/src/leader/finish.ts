@@ -45,7 +45,8 @@ export async function finish(
     wallSeconds: (now() - record.createdAt) / 1000,
     software: version(),
   };
-  const best = bestJob(aggregate({ ...all, test: undefined }), finished);
+  const untested = aggregate({ ...all, test: undefined });
+  const best = bestJob(untested, finished);
   // After more was tried there may be another best fold than the one that has been tested.
   const test = best === undefined ? undefined : tests.find(({ id }) => id === testOf(best.job));
   if (manifest.test !== null && best !== undefined && (test === undefined || isToRevive(test, record.resumed))) {
@@ -53,7 +54,7 @@ export async function finish(
     return;
   }
   const scored = test?.result == null ? undefined : await getJson(broker.artifacts, test.result, TestJobResult);
-  const results = aggregate({ ...all, test: test === undefined ? undefined : { job: test, result: scored } });
+  const results = test === undefined ? untested : aggregate({ ...all, test: { job: test, result: scored } });
   const reference = await putJson(broker.artifacts, results);
   const failed =
     finished.find(({ job }) => job.state === 'failed')?.job ?? (test?.state === 'failed' ? test : undefined);

@@ -2,8 +2,7 @@ import type { Broker } from '@crossfold/shared/broker/broker';
 import { getJson } from '@crossfold/shared/broker/json-blobs';
 import type { Roster } from '@crossfold/shared/broker/presence';
 import { allProgress } from '@crossfold/shared/broker/subjects';
-import { TrainJobResult } from '@crossfold/shared/jobs/job-result';
-import { TrialPlan } from '@crossfold/shared/jobs/plan';
+import { SweepPlan } from '@crossfold/shared/jobs/plan';
 import type { JobRecord } from '@crossfold/shared/jobs/records';
 import { foldName, isFinal, JobState } from '@crossfold/shared/jobs/records';
 import type { Logger } from '@crossfold/shared/logger';
@@ -14,15 +13,16 @@ import { pause } from '@crossfold/shared/wait';
 import type { Waits } from '@crossfold/shared/waits';
 import type { LeaderObserver, View } from '../leader/leader.ts';
 import { parametersText } from '../results/text.ts';
+import type { Parameters } from '../search/space.ts';
 import type { JobNews } from './standing.ts';
 import { standingOf } from './standing.ts';
 
 /** How long the series of an experiment stay after it is over; its history lives in the run's folder. */
 export const seriesKeptMs = 15 * 60_000;
-const readResultsEveryMs = 500;
+const readPlansEveryMs = 500;
 const readStorageEveryMs = 10_000;
 const maxProgressBytes = 16_384;
-const noNews: JobNews = { progress: undefined, validation: undefined, result: undefined };
+const noNews: JobNews = { progress: undefined, validation: undefined };
 
 /** Gauges that are worked out anew at each reading. */
 const remade = [
@@ -68,8 +68,8 @@ export class Exporter implements LeaderObserver {
   readonly #set: Instruments<'coordinator'>;
   #view: View | undefined;
   readonly #news = new Map<string, JobNews>();
-  /** Parameters of trials, by the digest of their plan. */
-  readonly #plans = new Map<string, TrialPlan['parameters']>();
+  /** Trials of experiments, once they have been read. */
+  readonly #trials = new Map<string, SweepPlan['trials']>();
   readonly #waits: Waits;
   /** Experiments that the leader says wait for a worker. */
   readonly #unserved = new Set<string>();
@@ -103,7 +103,7 @@ export class Exporter implements LeaderObserver {
       { once: true },
     );
     const failed = (error: unknown): void => logger.debug({ err: error }, 'metrics could not be brought up to date');
-    void repeat(readResultsEveryMs, signal, () => this.#readResults(view), failed);
+    void repeat(readPlansEveryMs, signal, () => this.#readPlans(view), failed);
     void repeat(readStorageEveryMs, signal, () => this.#readStorage(), failed);
   }
 
@@ -125,20 +125,17 @@ export class Exporter implements LeaderObserver {
     this.#news.set(event.job, { ...before, progress: event, validation });
   }
 
-  /** Results of finished jobs and parameters of trials lie in the object store: each is read once. */
-  async #readResults(view: View): Promise<void> {
-    const { broker } = this.#parts;
-    for (const job of this.#shownJobs(view)) {
-      if (!this.#plans.has(job.plan)) {
-        const plan = await getJson(broker.artifacts, { digest: job.plan }, TrialPlan);
-        this.#plans.set(job.plan, plan.parameters);
-      }
-      const news = this.#news.get(job.id) ?? noNews;
-      if (job.result === null || news.result !== undefined) continue;
-      const { fold } = await getJson(broker.artifacts, job.result, TrainJobResult);
-      this.#news.set(job.id, { ...news, result: fold });
+  /** The parameters of an experiment's trials lie in the object store: they are read once. */
+  async #readPlans(view: View): Promise<void> {
+    const shown = this.#shownExperiments(view);
+    for (const id of shown) {
+      const plan = view.experiments.get(id)?.plan ?? null;
+      if (plan === null || this.#trials.has(id)) continue;
+      this.#trials.set(id, (await getJson(this.#parts.broker.artifacts, plan, SweepPlan)).trials);
     }
-    this.#forget(view);
+    for (const id of this.#trials.keys()) if (!shown.has(id)) this.#trials.delete(id);
+    // What a group said goes once it has no more to say: the record knows what it came to.
+    for (const id of this.#news.keys()) if (isFinal(view.jobs.get(id)?.state ?? 'failed')) this.#news.delete(id);
   }
 
   async #readStorage(): Promise<void> {
@@ -159,14 +156,6 @@ export class Exporter implements LeaderObserver {
   #shownJobs(view: View): JobRecord[] {
     const experiments = this.#shownExperiments(view);
     return [...view.jobs.values()].filter((job) => job.kind === 'train' && experiments.has(job.experiment));
-  }
-
-  #forget(view: View): void {
-    const jobs = this.#shownJobs(view);
-    const ids = new Set(jobs.map(({ id }) => id));
-    const plans = new Set(jobs.map(({ plan }) => plan));
-    for (const id of this.#news.keys()) if (!ids.has(id)) this.#news.delete(id);
-    for (const plan of this.#plans.keys()) if (!plans.has(plan)) this.#plans.delete(plan);
   }
 
   #update(): void {
@@ -233,7 +222,7 @@ export class Exporter implements LeaderObserver {
         set.trialMean.set({ experiment, trial }, accuracy.mean);
         set.trialStddev.set({ experiment, trial }, accuracy.std);
       }
-      this.#showParameters(experiment, trial, jobs.find((job) => job.trial === number)?.plan);
+      this.#showParameters(experiment, trial, this.#trials.get(experiment)?.[number]?.parameters);
     }
     for (const { fold, trial: number, ...at } of standing.folds) {
       const of = { experiment, trial: `${number}`, fold };
@@ -253,8 +242,7 @@ export class Exporter implements LeaderObserver {
     }
   }
 
-  #showParameters(experiment: string, trial: string, plan: string | undefined): void {
-    const parameters = plan === undefined ? undefined : this.#plans.get(plan);
+  #showParameters(experiment: string, trial: string, parameters: Parameters | undefined): void {
     if (parameters === undefined) return;
     this.#set.trialInfo.set({ experiment, trial, parameters: parametersText(parameters).slice(0, 400) }, 1);
     for (const [parameter, value] of Object.entries(parameters))

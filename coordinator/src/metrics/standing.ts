@@ -2,7 +2,6 @@ import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records
 import { foldName, isFinal } from '@crossfold/shared/jobs/records';
 import { meanOf, sampleStd } from '@crossfold/shared/metrics/summary';
 import type { JobProgress } from '@crossfold/shared/progress';
-import type { CompletedFold, FoldResult } from '@crossfold/shared/results';
 import { fraction } from '../cli/progress/state.ts';
 
 /** What is known of a job beyond its record. */
@@ -11,8 +10,6 @@ export interface JobNews {
   readonly progress: JobProgress | undefined;
   /** Of the epoch that was validated last. */
   readonly validation: Scored | undefined;
-  /** What it left, once that has been read. */
-  readonly result: FoldResult | undefined;
 }
 
 export interface Scored {
@@ -67,7 +64,8 @@ export function standingOf(
 ): ExperimentStanding {
   const train = jobs.filter((job) => job.kind === 'train');
   const folds = train.map((job) => foldStanding(job, news.get(job.id)));
-  const trials = [...new Set(folds.map(({ trial }) => trial))].sort((a, b) => a - b);
+  const trials = new Map<number, FoldStanding[]>();
+  for (const fold of folds) trials.set(fold.trial, [...(trials.get(fold.trial) ?? []), fold]);
   const total = Math.max(record.jobs, folds.length);
   const over = isFinal(record.state);
   const progress = over ? 1 : total === 0 ? 0 : folds.reduce((sum, fold) => sum + fold.progress, 0) / total;
@@ -75,7 +73,7 @@ export function standingOf(
     record.startedAt === null ? undefined : Math.max(0, ((record.finishedAt ?? now) - record.startedAt) / 1000);
   return {
     folds,
-    trials: trials.map((trial) => trialStanding(trial, folds)),
+    trials: [...trials].sort(([a], [b]) => a - b).map(([trial, own]) => trialStanding(trial, own)),
     states: countStates(folds),
     progress,
     elapsedSeconds,
@@ -84,8 +82,7 @@ export function standingOf(
   };
 }
 
-function trialStanding(trial: number, all: readonly FoldStanding[]): TrialStanding {
-  const folds = all.filter((fold) => fold.trial === trial);
+function trialStanding(trial: number, folds: readonly FoldStanding[]): TrialStanding {
   // Folds that were given up would draw the mean to where they were left.
   const counted = folds.filter(({ state }) => state === 'completed' || !isFinal(state));
   const accuracies = counted.flatMap(({ validation }) => (validation === undefined ? [] : [validation.accuracy]));
@@ -97,8 +94,9 @@ function trialStanding(trial: number, all: readonly FoldStanding[]): TrialStandi
 }
 
 function foldStanding(job: JobRecord, news: JobNews | undefined): FoldStanding {
-  const { progress, result } = news ?? {};
-  const done = result?.status === 'completed' ? result : undefined;
+  const { progress } = news ?? {};
+  // Of a job that goes on after a rung of its search, what its group says is newer than its result.
+  const done = isFinal(job.state) || job.state === 'paused' ? job.result : null;
   return {
     trial: job.trial,
     fold: foldName(job.repeat, job.fold),
@@ -109,16 +107,13 @@ function foldStanding(job: JobRecord, news: JobNews | undefined): FoldStanding {
     generation: job.generation,
     members: job.members.length,
     attempts: job.attempts,
-    train: done === undefined ? scored(progress?.loss, progress?.accuracy) : lastEpoch(done),
-    validation: done?.validation ?? news?.validation,
+    train: done === null ? scored(progress?.loss, progress?.accuracy) : done.train,
+    validation: done === null ? news?.validation : { loss: done.loss, accuracy: done.accuracy },
   };
 }
 
 const scored = (loss: number | undefined, accuracy: number | undefined): Scored | undefined =>
   loss === undefined || accuracy === undefined ? undefined : { loss, accuracy };
-
-const lastEpoch = ({ history, bestEpoch }: CompletedFold): Scored | undefined =>
-  scored(history.loss[bestEpoch], history.accuracy[bestEpoch]);
 
 function countStates(folds: readonly FoldStanding[]): Map<JobRecord['state'], number> {
   const counts = new Map<JobRecord['state'], number>();

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import type { ObjectStore } from 'nats';
+import type { ObjectInfo, ObjectStore } from 'nats';
 import { ErrorCode, NatsError } from 'nats';
 import type { BlobStore } from '../data/blob-store.ts';
 import { DamagedDataError } from '../errors.ts';
 import type { Link } from './link.ts';
 import { requestMs } from './link.ts';
+import { blobStream } from './subjects.ts';
 
 /** Bounds on storing a blob: a start of its own and then what a slow link needs for the bytes. */
 const storeMs = (bytes: number): number => 3000 + bytes / 500;
@@ -22,14 +23,14 @@ const headerRoom = 1024;
  * name: the entry that names a blob's pieces is written last.
  */
 export function blobStore(store: ObjectStore, link: Link): BlobStore {
-  const size = async (digest: string): Promise<number | undefined> => {
+  const look = async (digest: string): Promise<ObjectInfo | undefined> => {
     const info = await link.request(`to look up blob ${short(digest)}`, () => store.info(digest));
-    return info === null || info.deleted ? undefined : info.size;
+    return info === null || info.deleted ? undefined : info;
   };
   return {
     async put(bytes) {
       const digest = sha256(bytes);
-      if ((await size(digest)) === bytes.length) return digest;
+      if ((await look(digest))?.size === bytes.length) return digest;
       const boundMs = storeMs(bytes.length);
       await link.request(
         `to store blob ${short(digest)} (${bytes.length} bytes)`,
@@ -43,13 +44,16 @@ export function blobStore(store: ObjectStore, link: Link): BlobStore {
       return digest;
     },
     async has(digest) {
-      return (await size(digest)) !== undefined;
+      return (await look(digest)) !== undefined;
     },
     async get(digest, maxBytes) {
-      const bytes = await size(digest);
-      if (bytes === undefined) throw new DamagedDataError(`blob ${digest} is not in the store`);
+      const info = await look(digest);
+      const bytes = info?.size;
+      if (info === undefined || bytes === undefined) throw new DamagedDataError(`blob ${digest} is not in the store`);
       if (bytes > maxBytes)
         throw new DamagedDataError(`blob ${digest} has ${bytes} bytes where at most ${maxBytes} were expected`);
+      const only = info.chunks === 1 ? await fetchPiece(link, info) : undefined;
+      if (only !== undefined && sha256(only) === digest) return only;
       for (let fetches = 1; ; fetches++) {
         const received = await link.request(
           `to hand out blob ${short(digest)} (${bytes} bytes)`,
@@ -65,6 +69,19 @@ export function blobStore(store: ObjectStore, link: Link): BlobStore {
         await link.request(`to remove blob ${short(digest)}`, () => store.delete(digest), 2 * requestMs);
     },
   };
+}
+
+/**
+ * The piece of a blob that has only one, asked for by its subject: no consumer has to be made for it, which costs the
+ * broker more than the piece itself. Undefined where the server that answers does not have it, or not yet.
+ */
+async function fetchPiece(link: Link, { bucket, nuid, name }: ObjectInfo): Promise<Uint8Array | undefined> {
+  const subject = `$JS.API.DIRECT.GET.${blobStream(bucket)}.$O.${bucket}.C.${nuid}`;
+  const reply = await link.request(`to hand out blob ${short(name)}`, () =>
+    link.nats.request(subject, undefined, { timeout: requestMs }),
+  );
+  // A status instead of a message: there is none.
+  return reply.headers?.hasError === true ? undefined : reply.data;
 }
 
 /**

@@ -60,6 +60,8 @@ export const ResultRef = z
     final: z.boolean(),
     accuracy: z.number(),
     loss: z.number(),
+    /** On the training samples, over the epoch that it is of; a test has none. */
+    train: z.strictObject({ accuracy: z.number(), loss: z.number() }).readonly().exactOptional(),
     /** Wall time of the epochs. */
     seconds: z.number().min(0),
   })

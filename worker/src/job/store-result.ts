@@ -83,7 +83,9 @@ export async function storeTrainResult(
   const { accuracy, loss } = result.fold.validation;
   const epochs = history.loss.length;
   const final = state.ended || epochs >= plan.experiment.training.epochs;
-  return { ...(await putJson(broker.artifacts, result)), epochs, final, accuracy, loss, seconds: state.seconds };
+  const train = { accuracy: history.accuracy[kept.epoch] ?? 0, loss: history.loss[kept.epoch] ?? 0 };
+  const reference = await putJson(broker.artifacts, result);
+  return { ...reference, epochs, final, accuracy, loss, train, seconds: state.seconds };
 }
 
 const bytesOf = (vector: Float32Array): Uint8Array =>
