@@ -17,6 +17,7 @@ export const ExperimentName = z
 /** A whole experiment file. Parsing fills in every default; parsing the result again changes nothing. */
 export const Experiment = z
   .strictObject({
+    /** Begins the id of its runs; the file's name where not given. */
     name: ExperimentName,
     /** All randomness follows from it. */
     seed: z.int().min(0).max(0xffffffff).default(42),
