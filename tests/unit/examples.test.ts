@@ -1,0 +1,29 @@
+import { readdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { loadExperiment } from '@crossfold/coordinator/config/load';
+import { makeTrials } from '@crossfold/coordinator/search/trials';
+import { planModel } from '@crossfold/shared/model/plan';
+import { describe, expect, it } from 'vitest';
+
+const folder = resolve(import.meta.dirname, '../../examples');
+const files = readdirSync(folder).filter((name) => name.endsWith('.yaml'));
+
+describe('examples', () => {
+  it.each(files)('%s can be read, and its nets take its pictures', async (name) => {
+    const { experiment } = await loadExperiment(join(folder, name));
+    expect(name).toBe(`${experiment.name}.yaml`);
+    const isMnist = experiment.dataset.name === 'mnist';
+    const image = isMnist ? { height: 28, width: 28, channels: 1 } : experiment.dataset.image;
+    if (image === undefined) throw new Error('the pictures have no size');
+    const trials = makeTrials(experiment, 2);
+    if (!Array.isArray(trials)) throw new Error('the search has no trials');
+    for (const trial of trials)
+      planModel(trial.experiment.model, image, isMnist ? 10 : 2, trial.experiment.training.loss);
+  });
+
+  it("have the notebook's net, of 3,453,121 parameters", async () => {
+    const { experiment } = await loadExperiment(join(folder, 'cats-dogs-baseline.yaml'));
+    const image = { height: 150, width: 150, channels: 3 };
+    expect(planModel(experiment.model, image, 2, experiment.training.loss).parameterCount).toBe(3_453_121);
+  });
+});
