@@ -62,7 +62,8 @@ export async function trainStep(
     slices: slices.to - slices.from,
     samples: samplesIn(slices, step.samples, training.microBatches),
     transport: exchange.transport,
-    times: { started, dataMs, computed, summed, updated: now() },
+    // Of a gradient that was asked for ahead, what was done before this step began took none of its time.
+    times: { started, dataMs: Math.min(dataMs, computed - started), computed, summed, updated: now() },
   });
   if (!Number.isFinite(step.loss)) {
     observer.diverged();
