@@ -7,8 +7,8 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['source'] } },
   test: {
     include: ['tests/**/*.test.ts'],
-    // Containers and slow proofs have commands of their own: npm run test:e2e, npm run test:long.
-    exclude: [...configDefaults.exclude, 'tests/e2e/**', 'tests/long/**'],
+    // Containers and slow proofs have commands of their own: npm run test:e2e, test:long, test:gpu.
+    exclude: [...configDefaults.exclude, 'tests/e2e/**', 'tests/long/**', 'tests/gpu/**'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: 'forks',

@@ -69,7 +69,7 @@ export const registerRun: Register = (program, context, end) => {
             timeline,
             submit: { experiment, baseDir, fresh: options.fresh === true },
           });
-        const workers = options.workers ?? defaultWorkers(experiment.threadsPerWorker);
+        const workers = options.workers ?? defaultWorkers(experiment.threadsPerWorker, context.env);
         await writeRunNote(folder, experiment, { id, baseDir: resolve(baseDir), workers });
         return runLocally(context, { id, experiment, baseDir, folder, workers, json, timeline });
       };

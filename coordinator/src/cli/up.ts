@@ -39,7 +39,7 @@ export const registerUp: Register = (program, context) => {
     .option('--dir <folder>', 'folder for its state and logs', join('runs', 'up'))
     .addHelpText('after', examples('up --workers 2', 'up --port 4222 --dir /var/tmp/crossfold'))
     .action(async (options: UpOptions) => {
-      const { dir, threads, exchange, workers = defaultWorkers(threads) } = options;
+      const { dir, threads, exchange, workers = defaultWorkers(threads, context.env) } = options;
       const http = httpEndpoint(options.http, context, defaultHttp.coordinator);
       let end: () => void = () => undefined;
       const { controller, dispose } = interruptible(

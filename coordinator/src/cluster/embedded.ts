@@ -8,6 +8,7 @@ import type { Endpoint } from '@crossfold/shared/endpoint';
 import { showEndpoint } from '@crossfold/shared/endpoint';
 import type { CrossfoldError } from '@crossfold/shared/errors';
 import { TimeoutError } from '@crossfold/shared/errors';
+import { usableGpus } from '@crossfold/shared/gpus';
 import type { Logger } from '@crossfold/shared/logger';
 import type { ReadyMessage } from '@crossfold/shared/service';
 import { findBroker } from './find-broker.ts';
@@ -55,8 +56,11 @@ export interface EmbeddedCluster {
   remove(): Promise<void>;
 }
 
-/** One worker a core, or as many as their threads leave room for. */
-export const defaultWorkers = (threads: number): number => Math.max(1, Math.floor(availableParallelism() / threads));
+/** One worker a GPU where there are any, else one a core, or as many as their threads leave room for. */
+export function defaultWorkers(threads: number, env: NodeJS.ProcessEnv): number {
+  const gpus = usableGpus(env).length;
+  return gpus > 0 ? gpus : Math.max(1, Math.floor(availableParallelism() / threads));
+}
 
 /** Beside an embedded cluster's state: where its services serve metrics, as Prometheus' file discovery reads it. */
 export const targetsFile = 'prometheus-targets.json';
@@ -142,9 +146,13 @@ class Embedded implements EmbeddedCluster {
         this.#coordinator = child;
       }),
     ];
+    // Workers take the GPUs in turn, one each, where there are any.
+    const gpus = usableGpus(this.#options.env);
     for (let n = 0; n < workers; n++) {
+      const gpu = gpus[n % gpus.length];
+      const own = gpu === undefined ? {} : { CUDA_VISIBLE_DEVICES: gpu.uuid };
       const parameters = ['worker', '--threads', String(threads), '--exchange', exchange, ...this.#httpOf(n + 1)];
-      services.push(this.#startService(`worker-${n}`, parameters, end, (child) => this.#workers.push(child)));
+      services.push(this.#startService(`worker-${n}`, parameters, end, (child) => this.#workers.push(child), own));
     }
     await Promise.all(services);
     this.#started = true;
@@ -229,10 +237,11 @@ authorization { user: "crossfold", password: "${this.#password}" }
     parameters: readonly string[],
     signal: AbortSignal,
     keep: (child: Supervised) => void,
+    own: NodeJS.ProcessEnv = {},
   ): Promise<void> {
     const ready = new Promise<void>((resolve) => {
       const start = (output: number, errors: number): ChildProcess => {
-        const env = { ...this.#options.env, CROSSFOLD_NATS_URL: this.url };
+        const env = { ...this.#options.env, ...own, CROSSFOLD_NATS_URL: this.url };
         const script = this.#options.script ?? commandScript;
         return this.#fork(script, [...parameters, '--name', name], output, errors, env);
       };

@@ -8,10 +8,7 @@ import { completeSubtrees, NodeSum } from '../exchange/tree.ts';
 import type { EngineState } from '../job/state.ts';
 import type { Engine } from './engine.ts';
 import type { Gradient, NodeVector, SessionFacts, SessionOptions, StepFacts } from './session.ts';
-import { validationLength, validationNodes } from './validation.ts';
-
-/** Samples that are evaluated in one call; fixed, so that a sample's outputs never depend on the group. */
-const evaluationBatch = 256;
+import { evaluationBatch, validationLength, validationNodes } from './validation.ts';
 
 /** One job inside the engine's thread: batches are gathered here and computed on at once. */
 export class JobHost {
@@ -75,8 +72,9 @@ export class JobHost {
 
   outputs(samples: Uint32Array): Float32Array {
     const outputs = new Float32Array(samples.length * outputsPerSample);
-    for (let from = 0; from < samples.length; from += evaluationBatch) {
-      const chunk = samples.subarray(from, from + evaluationBatch);
+    const batch = evaluationBatch(this.#options.model);
+    for (let from = 0; from < samples.length; from += batch) {
+      const chunk = samples.subarray(from, from + batch);
       outputs.set(this.#engine.evaluate(this.#gather(chunk)), from * outputsPerSample);
     }
     return outputs;

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
 import { ExperimentFailedError } from '@crossfold/shared/errors';
+import { usableGpus } from '@crossfold/shared/gpus';
 import type { EngineIdentity } from '@crossfold/shared/results';
 
 /** TensorFlow's types, by their numbers in its C interface and in its protocol buffers. */
@@ -90,11 +91,17 @@ export function loadTensorFlow({ threads }: { readonly threads: number }): Loade
       backend: 'tensorflow',
       version: binding.TF_Version,
       threads,
-      device: binding.isUsingGpuDevice() ? 'gpu' : 'cpu',
+      device: binding.isUsingGpuDevice() ? gpuName() : 'cpu',
       instructions: `${process.arch} ${instructionFamily()}`.trim(),
       oneDnn: process.env.TF_ENABLE_ONEDNN_OPTS !== '0',
     },
   };
+}
+
+/** The GPU that TensorFlow takes, the first that it sees, with the driver that runs it. */
+function gpuName(): string {
+  const [gpu] = usableGpus(process.env);
+  return gpu === undefined ? 'gpu' : `${gpu.name}, driver ${gpu.driver}`.slice(0, 200);
 }
 
 /** Where set-up puts the binding. */

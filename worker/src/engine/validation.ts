@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { outputsPerSample } from '@crossfold/shared/metrics/scores';
+import type { ModelPlan } from '@crossfold/shared/model/plan';
 import type { SliceRange } from '../exchange/tree.ts';
 import { completeSubtrees } from '../exchange/tree.ts';
 import type { NodeVector } from './session.ts';
@@ -13,6 +14,18 @@ const digestsPerSlice = 2;
 
 export const validationLength = (samples: number, slices: number): number =>
   samples * outputsPerSample + slices * digestsPerSlice;
+
+/**
+ * Samples that are evaluated in one call: as many as keep what the layers give for them within 128 MiB, 256 at most. It
+ * follows from the model alone, so that a sample's outputs never depend on the group.
+ */
+export function evaluationBatch({ layers }: ModelPlan): number {
+  const perSample = layers.reduce(
+    (sum, { outputShape }) => sum + outputShape.reduce((product, n) => product * n, 1),
+    0,
+  );
+  return Math.min(256, Math.max(1, Math.floor(2 ** 25 / perSample)));
+}
 
 /** The validation samples [from, to) that belong to a slice: contiguous, as equal as possible. */
 export const validationSlice = (slice: number, slices: number, samples: number): SliceRange => ({
