@@ -57,7 +57,7 @@ export interface EmbeddedCluster {
 }
 
 /** One worker a GPU where there are any, else one a core, or as many as their threads leave room for. */
-export function defaultWorkers(threads: number, env: NodeJS.ProcessEnv): number {
+export function defaultWorkers(threads: number, env: NodeJS.ProcessEnv = process.env): number {
   const gpus = usableGpus(env).length;
   return gpus > 0 ? gpus : Math.max(1, Math.floor(availableParallelism() / threads));
 }
