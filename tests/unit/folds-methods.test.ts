@@ -103,7 +103,7 @@ describe('group k-fold', () => {
 
   it('says what is missing', () => {
     expect(message(groupKFold(), { labels: [0, 1] })).toMatch(
-      /^evaluation\.groupBy\.column is "patient": needs a table/,
+      /^evaluation\.groupBy\.column is "patient": needs a data set that comes with a table/,
     );
     expect(message(groupKFold(), { labels: [0, 1], columns: { age: ['1', '2'] } })).toMatch(/which has age$/);
     expect(message(groupKFold({ groupBy: { folder: 1 } }), { labels: [0, 1] })).toMatch(/needs a data set of pictures/);

@@ -3,7 +3,7 @@ import { z } from 'zod';
 /** Whether every fold has the classes in the data set's proportions. */
 const stratified = z.boolean().default(true);
 const folds = (count: number, most = 10_000) => z.int().min(2).max(most).default(count);
-/** A column of the data set's table (`dataset.table`), by its heading. */
+/** A column of the table that the data set comes with, by its heading. */
 const column = z.string().min(1).max(200);
 
 const kFoldSpec = (count: number) =>

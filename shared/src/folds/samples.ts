@@ -41,7 +41,8 @@ export function columnOf({ columns, labels }: SplitSamples, name: string, field:
     throw new ConfigError({
       field,
       value: JSON.stringify(name),
-      allowed: 'needs a table with that column beside the data set: name the CSV file in dataset.table',
+      allowed:
+        'needs a data set that comes with a table, and this one has none; pictures can be grouped by folder: groupBy: { folder: 1 }',
     });
   const values = Object.hasOwn(columns, name) ? columns[name] : undefined;
   if (values === undefined)
