@@ -10,7 +10,7 @@ type Tf = typeof Tfjs;
 
 /**
  * TensorFlow.js' WebAssembly backend in the place of TensorFlow, for machines where TensorFlow cannot be had: the same
- * operations, one by one, on one thread, some about 25 times slower. Its bits are not TensorFlow's, but its own are
+ * operations, one by one, on one thread, some 25 times slower. Its bits are not TensorFlow's, but its own are
  * the same for any group, as TensorFlow's are.
  *
  * @param threads what an experiment asks of its workers; results do not depend on it here
