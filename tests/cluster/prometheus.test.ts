@@ -64,7 +64,7 @@ describe.skipIf(withoutPrometheus)('Prometheus beside a cluster that trains', ()
 
   it('has data for every query of every board and rule, or it is on the list of those that need a failure', async () => {
     // Long enough for a few scrapes, whatever else the machine does.
-    const dataset = { name: 'mnist', limit: 1200 } as const;
+    const dataset = { name: 'mnist', limit: 5000 } as const;
     const search = { method: 'grid', parameters: { [parameter]: [0.001, 0.0001] } } as const;
     const model = { preset: 'mnist-convnet' } as const;
     const experiment = { ...smallExperiment, name: 'watched', dataset, model, search, workersPerJob: 2 } as const;

@@ -15,10 +15,10 @@ describe('examples', () => {
     const isMnist = experiment.dataset.name === 'mnist';
     const image = isMnist ? { height: 28, width: 28, channels: 1 } : experiment.dataset.image;
     if (image === undefined) throw new Error('the pictures have no size');
-    const trials = makeTrials(experiment, 2);
+    const classes = isMnist ? 10 : 2;
+    const trials = makeTrials(experiment, classes);
     if (!Array.isArray(trials)) throw new Error('the search has no trials');
-    for (const trial of trials)
-      planModel(trial.experiment.model, image, isMnist ? 10 : 2, trial.experiment.training.loss);
+    for (const trial of trials) planModel(trial.experiment.model, image, classes, trial.experiment.training.loss);
   });
 
   it("have the notebook's net, of 3,453,121 parameters", async () => {
