@@ -5,8 +5,8 @@ import type { z } from 'zod';
 export type ExperimentInput = z.input<typeof Experiment>;
 
 /**
- * Everything that could differ between groups in one small job: dropout, L2, a last batch of 3 samples for four slices,
- * 101 validation samples, an optimizer with state.
+ * Everything that could differ between groups in one small job: augmentation, dropout, batch normalisation, L2, a last
+ * batch of 3 samples for four slices, 101 validation samples, an optimizer with state.
  */
 export const everything: ExperimentInput = {
   name: 'everything',
@@ -16,6 +16,7 @@ export const everything: ExperimentInput = {
   model: {
     layers: [
       { type: 'conv2d', filters: 6, kernelSize: 3, strides: 2, activation: 'relu', kernelRegularizer: { l2: 0.001 } },
+      { type: 'batchNormalization', momentum: 0.9 },
       { type: 'maxPooling2d' },
       { type: 'flatten' },
       { type: 'dropout', rate: 0.3 },
@@ -23,6 +24,7 @@ export const everything: ExperimentInput = {
     ],
   },
   training: { epochs: 2, batchSize: 30, microBatches: 4, optimizer: { name: 'adam' } },
+  augment: { rotation: 15, widthShift: 0.1, zoom: 0.1 },
 };
 
 /** A job whose steps are long enough that more workers pay: some seconds of the MNIST net. */
