@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openBroker } from '@crossfold/shared/broker/broker';
 import { expect, it } from 'vitest';
 import { startBroker } from '../support/broker.ts';
+import type { Recovery } from '../support/chaos.ts';
 import { ChaosCluster, draw } from '../support/chaos.ts';
 import type { ExperimentInput } from '../support/group-experiments.ts';
 import { bitsOf, longer } from '../support/group-experiments.ts';
@@ -12,6 +13,9 @@ const minutes = Number(process.env.CROSSFOLD_CHAOS_MINUTES ?? '1');
 const seed = Number(process.env.CROSSFOLD_CHAOS_SEED ?? '1');
 /** An experiment that is disturbed all the time has to come to its end within this. */
 const patienceMs = 10 * 60_000;
+
+/** A recovery that took longer is named in the report. */
+const slowMs = 8000;
 
 const experiment: ExperimentInput = { ...longer, name: 'chaos', evaluation: { method: 'kfold', folds: 3 } };
 /** None of them changes a bit. */
@@ -79,19 +83,28 @@ function report(cluster: ChaosCluster, finished: number, differences: readonly s
   const recoveries = cluster.recoveries();
   say(`\nseed ${seed}, ${minutes} minutes: ${finished} experiments of 3 jobs, ${cluster.struck.length} faults`);
   for (const strike of new Set(cluster.struck.map((s) => s.strike))) {
-    const times = recoveries.filter((r) => r.strike === strike).map((r) => r.ms);
+    const hit = recoveries.filter((r) => r.strike === strike);
     const count = cluster.struck.filter((s) => s.strike === strike).length;
-    const recovered =
-      times.length === 0
-        ? ''
-        : `; jobs hit ${times.length}, next step after ${seconds(median(times))} (median), ${seconds(Math.max(...times))} (worst)`;
-    say(`  ${strike}: ${count}${recovered}`);
+    say(`  ${strike}: ${count}${hit.length === 0 ? '' : `; jobs hit ${hit.length}, next step after ${spread(hit)}`}`);
   }
-  const all = recoveries.map((r) => r.ms);
-  say(`recoveries: ${all.length}, median ${seconds(median(all))}, worst ${seconds(Math.max(0, ...all))}`);
+  say(`recoveries: ${recoveries.length}, ${spread(recoveries)}`);
+  for (const { strike, job, at, ms, freeMs } of recoveries.filter((r) => r.ms > slowMs))
+    say(
+      `  ${new Date(at).toISOString()} ${strike}, ${job}: ${seconds(ms)}, ${seconds(freeMs)} of it with a worker free`,
+    );
   const takeovers = cluster.takeovers();
   say(
-    `coordinator gone, another leads: ${takeovers.length}, median ${seconds(median(takeovers))}, worst ${seconds(Math.max(0, ...takeovers))}`,
+    `the leader killed, a standby leads: ${takeovers.length}, median ${seconds(median(takeovers))}, worst ${seconds(Math.max(0, ...takeovers))}`,
   );
+  const reasons = [...new Set(cluster.ended.map(({ reason }) => reason))];
+  say(`ended by themselves, and started again: ${[cluster.ended.length, ...reasons].join('; ')}`);
   say(`differences: ${differences.length === 0 ? 'none' : differences.join('; ')}`);
+}
+
+/** Of all the time until the next step, and of the part of it in which a worker was free. */
+function spread(recoveries: readonly Recovery[]): string {
+  const all = recoveries.map((r) => r.ms);
+  const free = recoveries.map((r) => r.freeMs);
+  const [worst, worstFree] = [Math.max(0, ...all), Math.max(0, ...free)];
+  return `median ${seconds(median(all))}, worst ${seconds(worst)}; with a worker free ${seconds(median(free))}, ${seconds(worstFree)}`;
 }

@@ -41,15 +41,41 @@ export function draw(seed: number): () => Drawn {
   });
 }
 
-/** A strike that was carried out, and how long it was until the job that was hit went on. */
+/** A strike that was carried out. */
 export interface Struck {
   readonly strike: Strike;
   readonly victims: readonly string[];
   /** When, epoch milliseconds. */
   readonly at: number;
+  /** When a victim that was stopped is woken. */
+  readonly until: number;
   /** Of each job that a victim was at work on. */
   readonly jobs: readonly string[];
 }
+
+/** How a job that was hit by a strike went on. */
+export interface Recovery {
+  readonly strike: Strike;
+  readonly job: string;
+  /** When it was hit, epoch milliseconds. */
+  readonly at: number;
+  /** Until a step of it was done again, by whichever worker. */
+  readonly ms: number;
+  /** For how long of that a worker was there that did nothing else: while there is none a job can only wait. */
+  readonly freeMs: number;
+}
+
+/** A service that ended though nobody had struck it. */
+export interface Ended {
+  readonly name: string;
+  readonly reason: string;
+}
+
+/** As a supervisor would (compose, Kubernetes, `crossfold up`): what ends by itself is started again after this long. */
+const restartMs = 500;
+/** A worker that did a step of another job this long ago, or will, is at work on that. */
+const atWorkMs = 1000;
+const sampleMs = 100;
 
 /** A step of a job on a worker, as the workers' logs tell it. */
 interface Step {
@@ -62,12 +88,14 @@ interface Step {
 export class ChaosCluster {
   readonly services: Services;
   readonly struck: Struck[] = [];
+  readonly ended: Ended[] = [];
   readonly #server: TestBroker;
   readonly #steps: Step[] = [];
   readonly #workers: Service[] = [];
   readonly #coordinators: Service[] = [];
   readonly #returning = new Set<Promise<void>>();
   #named = 0;
+  #closing = false;
 
   private constructor(server: TestBroker, services: Services) {
     this.#server = server;
@@ -99,7 +127,8 @@ export class ChaosCluster {
     if (victims.length === 0 && !strike.endsWith('broker')) return;
     const at = Date.now();
     const jobs = victims.map((victim) => this.#jobOf(victim)).filter((job) => job !== undefined);
-    this.struck.push({ strike, victims: victims.map((v) => v.name), at, jobs: [...new Set(jobs)] });
+    const until = at + 2 * awayMs;
+    this.struck.push({ strike, victims: victims.map((v) => v.name), at, until, jobs: [...new Set(jobs)] });
     switch (strike) {
       case 'kill a worker':
       case 'kill all workers':
@@ -143,33 +172,77 @@ export class ChaosCluster {
   }
 
   /**
-   * How long after each strike the jobs that were hit went on, in milliseconds: on whichever worker a step of them is
-   * done next. A worker that is killed a second before its job would have ended has nothing to recover.
+   * How the jobs that were hit went on: on whichever worker a step of them is done next, or on the victim itself where it
+   * was stopped, and woken, before anybody missed it. A worker that is killed a second before its job would have ended has
+   * nothing to recover.
    */
-  recoveries(): { readonly strike: Strike; readonly ms: number }[] {
-    return this.struck.flatMap(({ strike, victims, at, jobs }) =>
+  recoveries(): Recovery[] {
+    return this.struck.flatMap(({ strike, victims, at, until, jobs }) =>
       jobs.flatMap((job) => {
-        const next = this.#steps.find((step) => step.job === job && step.at > at && !victims.includes(step.worker));
-        return next === undefined ? [] : [{ strike, ms: next.at - at }];
+        const from = strike === 'stop a worker' ? until : Number.POSITIVE_INFINITY;
+        const goesOn = (step: Step): boolean =>
+          step.job === job && step.at > at && (!victims.includes(step.worker) || step.at > from);
+        const next = this.#steps.find(goesOn);
+        if (next === undefined) return [];
+        return [{ strike, job, at, ms: next.at - at, freeMs: this.#freeMs(job, at, next.at) }];
       }),
     );
   }
 
-  /** How long it took until somebody led after each loss of all coordinators, or of the one that led. */
+  /** For how long, between two moments, a worker was up that was not at work on another job. */
+  #freeMs(job: string, from: number, to: number): number {
+    const workers = this.services.all.flatMap((service) => {
+      const ready = service.lines.find((line) => line.msg === 'ready for jobs');
+      if (ready === undefined) return [];
+      const strikes = this.struck.filter(({ victims }) => victims.includes(service.name));
+      const gone = strikes.find(({ strike }) => strike !== 'stop a worker')?.at ?? Number.POSITIVE_INFINITY;
+      const asleep = strikes.filter(({ strike }) => strike === 'stop a worker');
+      const elsewhere = this.#steps.filter(
+        (step) =>
+          step.worker === service.name && step.job !== job && step.at > from - atWorkMs && step.at < to + atWorkMs,
+      );
+      return [{ ready: Date.parse(ready.time), gone, asleep, elsewhere }];
+    });
+    const isFree = (t: number): boolean =>
+      workers.some(
+        ({ ready, gone, asleep, elsewhere }) =>
+          ready <= t &&
+          t < gone &&
+          !asleep.some(({ at, until }) => at <= t && t < until) &&
+          !elsewhere.some((step) => Math.abs(step.at - t) < atWorkMs),
+      );
+    let free = 0;
+    for (let t = from; t < to; t += sampleMs) if (isFree(t)) free += Math.min(sampleMs, to - t);
+    return free;
+  }
+
+  /** How long it took until a standby led after the one that led was killed, where one was there, and left alone. */
   takeovers(): number[] {
-    const terms = this.services.all
-      .flatMap((service) => service.lines.filter((line) => line.msg === 'leading').map((line) => Date.parse(line.time)))
-      .sort((a, b) => a - b);
-    return this.struck
-      .filter(({ strike }) => strike.startsWith('kill') && strike.includes('coordinator'))
-      .flatMap(({ at, strike }) => {
-        const next = terms.find((term) => term > at);
-        // Where a standby was killed nobody takes over.
-        return next === undefined || (strike === 'kill a coordinator' && next - at > 10_000) ? [] : [next - at];
-      });
+    const coordinators = this.services.all
+      .filter(({ name }) => name.startsWith('coordinator'))
+      .map(({ name, lines }) => ({ name, ready: timesOf(lines, 'ready')[0], terms: timesOf(lines, 'leading') }));
+    const terms = coordinators
+      .flatMap(({ name, terms: own }) => own.map((at) => ({ name, at })))
+      .sort((a, b) => a.at - b.at);
+    return this.struck.flatMap(({ strike, victims, at }) => {
+      const led = terms.findLast((term) => term.at <= at);
+      if (strike !== 'kill a coordinator' || led === undefined || !victims.includes(led.name)) return [];
+      const next = terms.find((term) => term.at > at);
+      if (next === undefined) return [];
+      const standby = coordinators.find(({ name }) => name === next.name);
+      const wasThere = standby?.ready !== undefined && standby.ready <= at;
+      const disturbed = this.struck.some(
+        (other) =>
+          (other.strike.endsWith('broker') || other.victims.includes(next.name)) &&
+          other.at < next.at &&
+          other.until > at,
+      );
+      return wasThere && !disturbed ? [next.at - at] : [];
+    });
   }
 
   async close(): Promise<void> {
+    this.#closing = true;
     await this.#settled();
     await this.services.close();
   }
@@ -189,11 +262,27 @@ export class ChaosCluster {
     const name = `worker-${this.#named++}`;
     const service = this.services.worker(name, { env: { CROSSFOLD_LOG_LEVEL: 'trace' } });
     service.onLine((line) => this.#note(name, line));
-    this.#workers.push(service);
+    this.#keep(service, this.#workers, () => this.#addWorker());
   }
 
   #addCoordinator(): void {
-    this.#coordinators.push(this.services.coordinator(`coordinator-${this.#named++}`));
+    const service = this.services.coordinator(`coordinator-${this.#named++}`);
+    this.#keep(service, this.#coordinators, () => this.#addCoordinator());
+  }
+
+  /** Has another take its place should it end by itself: one that starts while the broker is away gives up soon. */
+  #keep(service: Service, among: Service[], again: () => void): void {
+    among.push(service);
+    void service.ended().then(({ errors }) => {
+      const place = among.indexOf(service);
+      // Whoever strikes it down takes it off the list, and brings it back.
+      if (place < 0 || this.#closing) return;
+      among.splice(place, 1);
+      this.ended.push({ name: service.name, reason: errors.trim().split('\n').at(-1) ?? '' });
+      this.#later(restartMs, async () => {
+        if (!this.#closing) again();
+      });
+    });
   }
 
   #note(worker: string, line: Line): void {
@@ -213,3 +302,6 @@ const pick = (from: readonly Service[], whom: number): Service[] => {
   const found = from[Math.floor(whom * from.length)];
   return found === undefined ? [] : [found];
 };
+
+const timesOf = (lines: readonly Line[], msg: string): number[] =>
+  lines.filter((line) => line.msg === msg).map((line) => Date.parse(line.time));
