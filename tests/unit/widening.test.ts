@@ -208,7 +208,8 @@ class World {
     const offered = new Map(
       this.open().map((job) => {
         const upTo = job.members.length + coming.filter((w) => w.job === job.id).length;
-        return [job.id, { upTo, members: job.members.length, generation: job.generation }] as const;
+        const { generation, since, members } = job;
+        return [job.id, { upTo, members: members.length, generation, since }] as const;
       }),
     );
     for (const job of planOffers(this.open(), [...this.workers.values()], new Map(), offered)) {

@@ -5,14 +5,15 @@ import { isFinal } from '@crossfold/shared/jobs/records';
 export interface Offered {
   /** How many members the job has once all of them are filled. */
   readonly upTo: number;
-  /** Members and generation of the job when they were given out. */
+  /** Members and generation of the job when they were given out, and since when it had been in its state. */
   readonly members: number;
   readonly generation: number;
+  readonly since: number;
 }
 
 /**
- * The seats to give out now, in order. All seats that one job needs come before the next job's, and what jobs are to be
- * widened by after those. No more are given out than workers can soon take: those that idle, and one beside (not to
+ * The seats to give out now, in order. All seats that one job needs come before the next job's, those of a group first
+ * whose members cannot begin without them, and what jobs are to be widened by after those. No more are given out than workers can soon take: those that idle, and one beside (not to
  * widen a job), so that a worker that ends a job finds the next one waiting.
  *
  * @param jobs in the order of their turns
@@ -43,7 +44,8 @@ export function planOffers(
     .map((job) => {
       const pending = offered.get(job.id);
       return { job, from: pending !== undefined && !isSettled(job, pending) ? pending.upTo : job.members.length };
-    });
+    })
+    .toSorted((a, b) => Number(b.job.state === 'forming') - Number(a.job.state === 'forming'));
   for (const { job, from } of open) offer(job, Math.min(job.minSeats, job.seats) - from, 0);
   for (const { job, from } of open) offer(job, job.seats - Math.max(from, job.minSeats), 1);
   return offers;
@@ -53,4 +55,5 @@ export function planOffers(
 export const isSettled = (job: JobRecord, offer: Offered): boolean =>
   job.members.length >= offer.upTo ||
   job.members.length < offer.members ||
-  (job.members.length === 0 && job.generation !== offer.generation);
+  // A group that was lost while it formed has opened no generation.
+  (job.members.length === 0 && (job.generation !== offer.generation || job.since !== offer.since));

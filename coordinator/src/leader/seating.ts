@@ -108,9 +108,10 @@ export class Seating {
     const offers = planOffers(open, roster.alive(), waiting, this.#offered);
     for (const job of offers) {
       await broker.seats.offer(job.identity, job.id);
+      const { generation, since } = job;
       const members = job.members.length;
       const upTo = Math.max(this.#offered.get(job.id)?.upTo ?? 0, members) + 1;
-      this.#offered.set(job.id, { upTo, members, generation: job.generation, at: now() });
+      this.#offered.set(job.id, { upTo, members, generation, since, at: now() });
       logger.debug({ job: job.id }, 'offered a seat');
     }
   }
