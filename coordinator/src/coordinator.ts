@@ -11,6 +11,7 @@ import { uniqueName } from '@crossfold/shared/unique-name';
 import { pause } from '@crossfold/shared/wait';
 import { Waits } from '@crossfold/shared/waits';
 import { lead } from './leader/leader.ts';
+import type { LiveSite } from './live/site.ts';
 import { Exporter } from './metrics/exporter.ts';
 
 export interface CoordinatorOptions {
@@ -19,6 +20,8 @@ export interface CoordinatorOptions {
   readonly metrics: ServiceMetrics<'coordinator'>;
   /** Takes the log's lines along to the broker. */
   readonly logs?: LogShipper;
+  /** Shows people how experiments stand. */
+  readonly site?: LiveSite;
   /** Begins its name in logs and in the lease; host and process where not given. */
   readonly name?: string;
   /** Servers of the broker's cluster that keep a copy of everything: three, or all there are, where not given. */
@@ -48,6 +51,7 @@ export async function runCoordinator(options: CoordinatorOptions, handles: Servi
   exposeConnection(broker.nats, options.metrics.instruments, waits, logger, health);
   const roster = new Roster(broker.nats, signal, now);
   const exporter = new Exporter({ metrics: options.metrics, broker, roster, waits, logger, now });
+  options.site?.attach({ broker, logger, now, signal });
   const lease = new LeaseKeeper(broker.leases, name, now);
   let leading: AbortController | undefined;
   let rounds: Promise<void> = Promise.resolve();

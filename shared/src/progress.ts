@@ -56,3 +56,15 @@ export type LogProgress = z.infer<typeof LogProgress>;
 /** What whoever follows an experiment is told. Everything in it is for show: the truth is in the records. */
 export const ProgressEvent = z.discriminatedUnion('type', [JobProgress, ExperimentProgress, LogProgress]);
 export type ProgressEvent = z.infer<typeof ProgressEvent>;
+
+const maxProgressBytes = 16_384;
+
+/** The event that a message carries; undefined where it carries none. */
+export function parseProgress(data: Uint8Array): ProgressEvent | undefined {
+  if (data.length > maxProgressBytes) return undefined;
+  try {
+    return ProgressEvent.safeParse(JSON.parse(new TextDecoder().decode(data))).data;
+  } catch {
+    return undefined;
+  }
+}

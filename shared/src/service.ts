@@ -2,6 +2,7 @@ import type { Endpoint } from './endpoint.ts';
 import { Health } from './health.ts';
 import type { HttpServer } from './http/server.ts';
 import { startHttp } from './http/server.ts';
+import type { Site } from './http/site.ts';
 import type { Logger } from './logger.ts';
 
 /** What a service is given by whoever runs it. */
@@ -21,6 +22,7 @@ export interface ServiceOptions {
   readonly http?: {
     readonly listen: Endpoint;
     readonly metrics: { read(): Promise<{ readonly text: string; readonly type: string }> };
+    readonly site?: Site;
   };
   readonly host?: ServiceProcess;
 }

@@ -44,6 +44,7 @@ export const registerCoordinator: Register = (program, context) => {
       const listen = httpEndpoint(options.http, context, defaultHttp.coordinator);
       const { createMetrics } = await import('@crossfold/shared/metrics/registry');
       const { runCoordinator } = await import('../coordinator.ts');
+      const { LiveSite } = await import('../live/site.ts');
       const metrics = createMetrics('coordinator');
       const build = { version: version(), node: process.version, tensorflow: '', device: '' };
       metrics.instruments.buildInfo.set({ service: 'coordinator', ...build }, 1);
@@ -52,10 +53,11 @@ export const registerCoordinator: Register = (program, context) => {
         ...(options.name === undefined ? {} : { name: options.name }),
         replicas: options.replicas ?? replicasFromEnv(context),
       };
-      const http = listen === undefined ? {} : { http: { listen, metrics } };
+      const site = new LiveSite();
+      const http = listen === undefined ? {} : { http: { listen, metrics, site } };
       const run = async (handles: ServiceHandles): Promise<void> => {
         await waitForBroker(nats, context.env, handles);
-        await runCoordinator({ nats, metrics, logs, ...rest }, handles);
+        await runCoordinator({ nats, metrics, logs, site, ...rest }, handles);
       };
       await runService(run, { logger, ...http });
     });

@@ -66,6 +66,8 @@ export const registerUp: Register = (program, context) => {
         context.err.write(
           `${workers} ${workers === 1 ? 'worker is' : 'workers are'} ready, until Ctrl-C; logs are in ${join(dir, 'logs')}; in another shell:\n`,
         );
+        const page = cluster.http().get('coordinator');
+        if (page !== undefined) context.err.write(`# experiments, live: ${page}/\n`);
         for (const [service, url] of cluster.http()) context.err.write(`# ${service}: ${url}/metrics\n`);
         if (cluster.http().size > 0)
           context.err.write(`# for Prometheus, as file_sd_configs: ${resolve(stateFolder(dir), targetsFile)}\n`);

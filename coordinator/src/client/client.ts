@@ -11,7 +11,7 @@ import { SweepPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord, Selection } from '@crossfold/shared/jobs/records';
 import { covers, isFinal } from '@crossfold/shared/jobs/records';
 import type { JobProgress, ProgressEvent } from '@crossfold/shared/progress';
-import { ProgressEvent as ProgressEventSchema } from '@crossfold/shared/progress';
+import { parseProgress } from '@crossfold/shared/progress';
 import { Results } from '@crossfold/shared/results';
 import { uploadSource } from '../data/upload.ts';
 import { clusterLogs, followCluster } from '../logs/cluster.ts';
@@ -154,9 +154,8 @@ async function* followExperiment(broker: Broker, id: string, signal: AbortSignal
   const damaged = (error: Error): void => push({ type: 'log', level: 'error', message: error.message });
   const subscription = broker.nats.subscribe(experimentProgress(id), {
     callback: (error, message) => {
-      if (error !== null || message.data.length > 16_384) return;
-      const event = ProgressEventSchema.safeParse(parse(message.string()));
-      if (event.success) push(event.data);
+      const event = error === null ? parseProgress(message.data) : undefined;
+      if (event !== undefined) push(event);
     },
   });
   try {
@@ -207,11 +206,3 @@ const jobEvent = (job: JobRecord): JobProgress => ({
   imagesPerSecond: 0,
   ...(job.error === null ? {} : { error: job.error }),
 });
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}

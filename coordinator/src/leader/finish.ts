@@ -83,7 +83,11 @@ async function readResults({ broker }: LeaderContext, jobs: readonly JobRecord[]
   return finished;
 }
 
-async function readPlans({ broker }: LeaderContext, { trials }: SweepPlan): Promise<Map<number, TrialPlan>> {
+/** The plan of each trial, by the trial's number. */
+export async function readPlans(
+  { broker }: Pick<LeaderContext, 'broker'>,
+  { trials }: Pick<SweepPlan, 'trials'>,
+): Promise<Map<number, TrialPlan>> {
   const plans = new Map<number, TrialPlan>();
   await inParallel(trials, readsAtOnce, async ({ trial, plan }) => {
     plans.set(trial, await getJson(broker.artifacts, plan, TrialPlan));

@@ -8,21 +8,19 @@ import { foldName, isFinal, JobState } from '@crossfold/shared/jobs/records';
 import type { Logger } from '@crossfold/shared/logger';
 import { exposeWaits } from '@crossfold/shared/metrics/connection';
 import type { Instruments, ServiceMetrics } from '@crossfold/shared/metrics/registry';
-import { ProgressEvent } from '@crossfold/shared/progress';
+import { parseProgress } from '@crossfold/shared/progress';
 import { pause } from '@crossfold/shared/wait';
 import type { Waits } from '@crossfold/shared/waits';
 import type { LeaderObserver, View } from '../leader/leader.ts';
 import { parametersText } from '../results/text.ts';
 import type { Parameters } from '../search/space.ts';
 import type { JobNews } from './standing.ts';
-import { standingOf } from './standing.ts';
+import { newsAfter, standingOf } from './standing.ts';
 
 /** How long the series of an experiment stay after it is over; its history lives in the run's folder. */
 export const seriesKeptMs = 15 * 60_000;
 const readPlansEveryMs = 500;
 const readStorageEveryMs = 10_000;
-const maxProgressBytes = 16_384;
-const noNews: JobNews = { progress: undefined, validation: undefined };
 
 /** Gauges that are worked out anew at each reading. */
 const remade = [
@@ -89,9 +87,8 @@ export class Exporter implements LeaderObserver {
     this.#unserved.clear();
     const subscription = broker.nats.subscribe(allProgress, {
       callback: (error, message) => {
-        if (error !== null || message.data.length > maxProgressBytes) return;
-        const event = ProgressEvent.safeParse(parse(message.string()));
-        if (event.success && event.data.type === 'job') this.#heard(event.data);
+        const event = error === null ? parseProgress(message.data) : undefined;
+        if (event?.type === 'job') this.#news.set(event.job, newsAfter(this.#news.get(event.job), event));
       },
     });
     signal.addEventListener(
@@ -115,14 +112,6 @@ export class Exporter implements LeaderObserver {
   waits(experiment: string, waiting: boolean): void {
     if (waiting) this.#unserved.add(experiment);
     else this.#unserved.delete(experiment);
-  }
-
-  #heard(event: JobNews['progress'] & object): void {
-    const before = this.#news.get(event.job) ?? noNews;
-    const { valLoss, valAccuracy } = event;
-    const validation =
-      valLoss === undefined || valAccuracy === undefined ? before.validation : { loss: valLoss, accuracy: valAccuracy };
-    this.#news.set(event.job, { ...before, progress: event, validation });
   }
 
   /** The parameters of an experiment's trials lie in the object store: they are read once. */
@@ -260,13 +249,5 @@ async function repeat(
   while (!signal.aborted) {
     await work().catch(failed);
     await pause(everyMs, signal);
-  }
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

@@ -12,6 +12,14 @@ export interface JobNews {
   readonly validation: Scored | undefined;
 }
 
+/** What is known of a job once its group has said something. */
+export function newsAfter(before: JobNews | undefined, event: JobProgress): JobNews {
+  const { valLoss, valAccuracy } = event;
+  const scores =
+    valLoss === undefined || valAccuracy === undefined ? undefined : { loss: valLoss, accuracy: valAccuracy };
+  return { progress: event, validation: scores ?? before?.validation };
+}
+
 export interface Scored {
   readonly loss: number;
   readonly accuracy: number;

@@ -4,12 +4,16 @@ import type { Endpoint } from '../endpoint.ts';
 import { listenAt, showEndpoint } from '../endpoint.ts';
 import type { Health } from '../health.ts';
 import type { Logger } from '../logger.ts';
+import { EventStreams } from './event-streams.ts';
+import type { Page, Site } from './site.ts';
 
 export interface HttpOptions {
   readonly listen: Endpoint;
   readonly health: Health;
   /** What `/metrics` shows. */
   readonly metrics: { read(): Promise<{ readonly text: string; readonly type: string }> };
+  /** What is served beside probes and metrics. */
+  readonly site?: Site;
   readonly logger: Logger;
 }
 
@@ -26,12 +30,12 @@ const maxHeaderBytes = 8192;
 
 /**
  * The HTTP side of a service, for probes and scrapers: `/livez` (it runs: answered for as long as the process turns,
- * whatever it computes or waits for), `/readyz` (it can do its work, or 503 and what stands in the way), `/metrics`. GET and
- * HEAD only; nothing that is sent is read.
+ * whatever it computes or waits for), `/readyz` (it can do its work, or 503 and what stands in the way), `/metrics`; and
+ * for people a site's pages, where it has one. GET and HEAD only; nothing that is sent is read.
  *
  * @throws ConfigError where the address is not one of this machine's.
  */
-export async function startHttp({ listen, health, metrics, logger }: HttpOptions): Promise<HttpServer> {
+export async function startHttp({ listen, health, metrics, site, logger }: HttpOptions): Promise<HttpServer> {
   const pages: Readonly<Record<string, () => Page | Promise<Page>>> = {
     '/livez': () => ({ status: 200, type: plain, text: 'ok\n' }),
     '/readyz': () => {
@@ -41,7 +45,7 @@ export async function startHttp({ listen, health, metrics, logger }: HttpOptions
         : { status: 503, type: plain, text: `not ready: ${obstacles.join(', ')}\n` };
     },
     '/metrics': async () => ({ status: 200, ...(await metrics.read()) }),
-    '/': () => ({ status: 200, type: plain, text: '/metrics\n/livez\n/readyz\n' }),
+    ...(site === undefined ? { '/': () => ({ status: 200, type: plain, text: '/metrics\n/livez\n/readyz\n' }) } : {}),
   };
   const answer = async (request: IncomingMessage): Promise<Page> => {
     if (request.method !== 'GET' && request.method !== 'HEAD')
@@ -49,8 +53,15 @@ export async function startHttp({ listen, health, metrics, logger }: HttpOptions
     // An unlisted path must not find what every object has.
     const path = (request.url ?? '').split('?', 1)[0] ?? '';
     const page = Object.hasOwn(pages, path) ? pages[path] : undefined;
-    return (await page?.()) ?? { status: 404, type: plain, text: 'there are /metrics, /livez and /readyz\n' };
+    return (
+      (await (page?.() ?? site?.page(path))) ?? {
+        status: 404,
+        type: plain,
+        text: 'there are /metrics, /livez and /readyz\n',
+      }
+    );
   };
+  const streams = new EventStreams();
   const server = createServer(
     {
       requestTimeout: requestMs,
@@ -60,7 +71,10 @@ export async function startHttp({ listen, health, metrics, logger }: HttpOptions
       maxHeaderSize: maxHeaderBytes,
     },
     (request, response) => {
-      void answer(request)
+      const [path = '', query = ''] = (request.url ?? '').split('?', 2);
+      const stream = site !== undefined && request.method === 'GET' ? site.stream(path, query) : undefined;
+      if (stream !== undefined && streams.open(response, stream)) return;
+      void (stream === undefined ? answer(request) : Promise.resolve(tooMany))
         .catch((error: unknown): Page => {
           logger.warn({ err: error, path: request.url?.slice(0, 200) }, 'a request could not be answered');
           return { status: 500, type: plain, text: 'see the log\n' };
@@ -84,14 +98,12 @@ export async function startHttp({ listen, health, metrics, logger }: HttpOptions
   };
 }
 
-interface Page {
-  readonly status: number;
-  readonly type: string;
-  readonly text: string;
-  readonly headers?: Readonly<Record<string, string>>;
-}
-
 const plain = 'text/plain; charset=utf-8';
+const tooMany: Page = {
+  status: 503,
+  type: plain,
+  text: 'too many pages are open already; this one shows no changes by itself\n',
+};
 /** Where a server on every interface is reached from here. */
 const anyHost = new Map([
   ['0.0.0.0', '127.0.0.1'],

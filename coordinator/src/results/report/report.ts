@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type { Results, TrialResult } from '@crossfold/shared/results';
 import { findings } from '../findings.ts';
 import { completedFolds } from '../select.ts';
-import { html, raw } from './html.ts';
+import { type Html, html } from './html.ts';
+import { asset, page } from './page.ts';
 import { againSection } from './sections/again.ts';
 import { classesSection } from './sections/classes.ts';
 import { courseSection } from './sections/course.ts';
@@ -18,31 +17,25 @@ export interface ReportInput {
   readonly yaml: string;
 }
 
+/** What a page adds that is served while its experiment is under way. */
+export interface LivePart {
+  /** How it stands, above everything else. */
+  readonly head: Html;
+  /** The state that stands in the place of the results', which know final states alone. */
+  readonly state: string;
+}
+
 /**
  * The report of an experiment: one page that needs nothing but itself, and whose policy forbids it the network and any
  * script or style but its own. It is complete without the script, which adds pointing, sorting and filtering.
  */
-export function reportHtml({ results, yaml }: ReportInput): string {
+export function reportHtml({ results, yaml }: ReportInput, live?: LivePart): string {
   const found = findings(results);
   const { trial } = found;
   const folds = trial === undefined ? [] : completedFolds(trial);
   const of = headingOf(results, trial);
-  const style = asset('report.css');
-  const script = asset('report.js');
-  const policy = `default-src 'none'; img-src data:; style-src '${hash(style)}'; script-src '${hash(script)}'; base-uri 'none'; form-action 'none'`;
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>${results.name}: Crossfold report</title>
-<style>${raw(style)}</style>
-</head>
-<body>
-<main>
-${overview(results, found)}
+  const body = html`<main>
+${live === undefined ? undefined : html`${live.head}\n`}${overview(results, found, live?.state)}
 ${trialsSection(results)}
 ${trial === undefined ? undefined : foldsSection(results, trial, of)}
 ${courseSection(folds, of)}
@@ -51,11 +44,9 @@ ${mistakesSection(results)}
 ${otherTrialsSection(results)}
 ${againSection(results, trial, yaml)}
 </main>
-<div id="tip" role="tooltip" hidden></div>
-<script>${raw(script)}</script>
-</body>
-</html>
-`.html;
+<div id="tip" role="tooltip" hidden></div>`;
+  const scripts = [asset('report.js'), ...(live === undefined ? [] : [asset('live.js')])];
+  return page({ title: `${results.name}: Crossfold report`, body, scripts, isLive: live !== undefined });
 }
 
 /** What a heading adds where there are several trials. */
@@ -64,9 +55,3 @@ function headingOf({ trials, best, nested }: Results, trial: TrialResult | undef
   if (nested !== undefined) return ' of what was found in each';
   return ` of trial ${trial.trial}${best === null ? '' : ', the best'}`;
 }
-
-/** A file of `coordinator/assets/report`; the same from src/ and from dist/. */
-const asset = (name: string): string =>
-  readFileSync(new URL(`../../../assets/report/${name}`, import.meta.url), 'utf8').trim();
-
-const hash = (text: string): string => `sha256-${createHash('sha256').update(text).digest('base64')}`;

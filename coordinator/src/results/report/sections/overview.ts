@@ -4,14 +4,18 @@ import { bestFold, completedFolds } from '../../select.ts';
 import { count, meanDecimal, percent, points, seconds, splitText, whole } from '../../text.ts';
 import { type Html, html } from '../html.ts';
 
-/** Title, verdict and the figures that people ask for first. */
-export function overview(results: Results, found: Findings): Html {
+/**
+ * Title, verdict and the figures that people ask for first.
+ *
+ * @param state of an experiment that is under way: its results are of what is finished
+ */
+export function overview(results: Results, found: Findings, state?: string): Html {
   const { name, id, status, dataset, split, submittedAt, trials } = results;
   const when = `${submittedAt.slice(0, 10)} ${submittedAt.slice(11, 16)} UTC`;
   return html`<header class="top"><p class="kind">Crossfold report</p>
-<h1>${name} <span class="badge ${status}">${status}</span></h1>
+<h1>${name} <span class="badge ${state ?? status}">${state ?? status}</span></h1>
 <p class="facts">${splitText(split)}${trials.length > 1 ? `, ${count(trials.length, 'trial')}` : ''} · ${dataset.name}, ${count(dataset.samples, 'sample')}, ${count(dataset.classes.length, 'class', 'classes')} · <time datetime="${submittedAt}">${when}</time> · <span class="id">${id}</span></p></header>
-<section aria-labelledby="verdict"><h2 id="verdict">Verdict</h2>
+<section aria-labelledby="verdict"><h2 id="verdict">Verdict${state === undefined ? '' : ' so far'}</h2>
 <p class="lead">${found.verdict}</p>
 ${found.ranking.map((text) => html`<p class="ranking">${text}</p>`)}
 ${found.problems.length === 0 ? undefined : html`<ul class="problems">${found.problems.map((text) => html`<li>${text}</li>`)}</ul>`}
