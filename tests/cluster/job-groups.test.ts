@@ -79,6 +79,27 @@ describe('the last sum of a job', () => {
   });
 });
 
+describe('two members that do not reach each other', () => {
+  it('part: the first goes on alone, the second knows that it was cut off', async () => {
+    const single = await alone(settings());
+    const job = await queued(settings(), { minSeats: 2, maxSeats: 2 });
+    const mute = (nats: NatsConnection): NatsConnection =>
+      new Proxy(nats, {
+        get(target, property) {
+          if (property === 'publish') return () => undefined;
+          const value = Reflect.get(target, property);
+          return typeof value === 'function' ? value.bind(target) : value;
+        },
+      });
+    const [first, second] = [await job.worker('first', mute), await job.worker('second', mute)];
+    const stays = first.join();
+    const leaves = second.join();
+    const endings = await Promise.all([stays, leaves]);
+    expect(endings.map((ending) => ending?.how).toSorted()).toEqual(['cut off', 'over']);
+    expect((await ended(broker, job.id)).outcome).toEqual(single);
+  });
+});
+
 describe('members whose engines do not compute alike', () => {
   it('fail the job at the end of the epoch, at once and for good', async () => {
     const job = await queued(settings({ exchange: 'direct' }), { minSeats: 2, maxSeats: 2 });

@@ -13,7 +13,9 @@ import { Waits } from '@crossfold/shared/waits';
 import { openExchange } from '@crossfold/worker/exchange/exchange';
 import { DirectListener } from '@crossfold/worker/exchange/listener';
 import { Checkpoints } from '@crossfold/worker/job/checkpoints';
+import { waitsFor } from '@crossfold/worker/job/guard';
 import { PaceMeter } from '@crossfold/worker/job/pace';
+import type { Ending } from '@crossfold/worker/job/run-job';
 import { runJob, stamp } from '@crossfold/worker/job/run-job';
 import { trainRunner } from '@crossfold/worker/job/train-runner';
 import { observers } from '@crossfold/worker/observe/observer';
@@ -35,8 +37,8 @@ export interface JobSettings {
 
 export interface TestWorker {
   readonly name: string;
-  /** Takes a seat of the job and carries it out; resolves when this worker is out of it. False: no seat was free. */
-  join(over?: Partial<PlainEngineOptions>): Promise<boolean>;
+  /** Takes a seat of the job and carries it out; resolves when this worker is out of it. Undefined: no seat was free. */
+  join(over?: Partial<PlainEngineOptions>): Promise<Ending | undefined>;
   /** Asks it to hand over at the next step boundary. */
   drain(): void;
 }
@@ -62,6 +64,7 @@ export class TestJob {
     const listener = settings.exchange === 'nats' ? undefined : await DirectListener.open();
     const over = new AbortController();
     const drain = new AbortController();
+    const waits = new Waits(this.#now);
     const sign: Presence = {
       worker: name,
       identity: 'engine',
@@ -71,7 +74,7 @@ export class TestJob {
       job: this.id,
       pace: null,
     };
-    announce(broker.nats, () => sign, over.signal);
+    announce(broker.nats, () => ({ ...sign, waitsFor: waitsFor({ waits }) }), over.signal);
     const roster = new Roster(broker.nats, over.signal, this.#now);
     const logger = createLogger({ service: name, env: { CROSSFOLD_LOG_LEVEL: 'silent' } });
     this.#closing.push(async () => {
@@ -79,7 +82,6 @@ export class TestJob {
       await listener?.close();
       await broker.close();
     });
-    const waits = new Waits(this.#now);
     const observer = observers([]);
     return {
       name,
@@ -141,7 +143,7 @@ export class TestJob {
         });
         const member = { worker: name, address: listener?.address ?? null };
         const joined = await broker.jobs.transition(this.id, (job) => takeSeat(job, member, stamp(this.#now)));
-        if (joined === undefined) return false;
+        if (joined === undefined) return undefined;
         const parts = {
           broker,
           worker: name,
@@ -153,8 +155,7 @@ export class TestJob {
           observer,
           faults: noFaults,
         };
-        await runJob(parts, joined, runner);
-        return true;
+        return runJob(parts, joined, runner);
       },
     };
   }

@@ -33,10 +33,17 @@ describe('a worker on which job after job fails', () => {
 describe('a worker that does not reach its peers', () => {
   it('leaves their job to others for a while, and no other job', () => {
     const { clock, it: worker } = fitness();
+    const members = [{ worker: 'peer', address: null }];
     worker.cutOff('a');
-    expect(worker.avoids('a')).toBe(true);
-    expect(worker.avoids('b')).toBe(false);
+    expect(worker.avoids({ id: 'a', members })).toBe(true);
+    expect(worker.avoids({ id: 'b', members })).toBe(false);
     clock.now += 120_000;
-    expect(worker.avoids('a')).toBe(false);
+    expect(worker.avoids({ id: 'a', members })).toBe(false);
+  });
+
+  it('takes their job once nobody is at it any more', () => {
+    const { it: worker } = fitness();
+    worker.cutOff('a');
+    expect(worker.avoids({ id: 'a', members: [] })).toBe(false);
   });
 });

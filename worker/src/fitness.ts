@@ -1,3 +1,5 @@
+import type { JobRecord } from '@crossfold/shared/jobs/records';
+
 /** Different jobs that failed on a worker, with no success in between, after which the fault may well be the worker's. */
 const failuresInARow = 3;
 /** How long such a worker takes no jobs, as long as others can. */
@@ -48,8 +50,8 @@ export class Fitness {
     return this.#options.now() < this.#asideUntil;
   }
 
-  /** Whether this worker should leave a job to others. */
-  avoids(job: string): boolean {
-    return this.#options.now() < (this.#cutOff.get(job) ?? 0);
+  /** Whether this worker should leave a job to others; where nobody is at it there is nobody not to be reached. */
+  avoids({ id, members }: Pick<JobRecord, 'id' | 'members'>): boolean {
+    return members.length > 0 && this.#options.now() < (this.#cutOff.get(id) ?? 0);
   }
 }

@@ -101,7 +101,7 @@ const isOpen = (job: JobRecord, worker: string): boolean =>
 
 /** Whether a job should go to another worker, of which there are some: it failed here before, or its group is cut off. */
 function isForOthers({ fitness, roster, worker, identity }: SeatParts, job: JobRecord): boolean {
-  if (!fitness.avoids(job.id) && !job.failedOn.includes(worker)) return false;
+  if (!fitness.avoids(job) && !job.failedOn.includes(worker)) return false;
   return roster
     .alive()
     .some(

@@ -88,6 +88,15 @@ class Guard {
   }
 }
 
+/**
+ * The members of a group that went on without this worker whom it did not reach: it waited for them in vain though it
+ * was sure to hear whoever speaks. To be asked at the moment that it is told, while the waits still stand.
+ */
+export function unreached(context: Pick<JobContext, 'roster' | 'waits'>, job: JobRecord): string[] {
+  if (context.roster.attentiveMs < cutOffMs) return [];
+  return waitsFor(context).filter((peer) => job.members.some((member) => member.worker === peer));
+}
+
 /** The workers that this one has been waiting for, for longer than `cutOffMs`. */
 export function waitsFor({ waits }: Pick<JobContext, 'waits'>): string[] {
   const long = waits.current().filter((wait) => wait.sinceMs >= cutOffMs);

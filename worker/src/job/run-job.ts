@@ -20,7 +20,7 @@ import { aborted, pause } from '@crossfold/shared/wait';
 import type { Waits } from '@crossfold/shared/waits';
 import type { JobObserver } from '../observe/observer.ts';
 import { HopelessError } from './actions.ts';
-import { guardMembers, lookEveryMs, waitsFor } from './guard.ts';
+import { guardMembers, lookEveryMs, unreached } from './guard.ts';
 import { GenerationChangedError, Membership, NotMemberError } from './membership.ts';
 
 /** What a worker brings to a job. */
@@ -92,10 +92,17 @@ export async function runJob(context: JobContext, record: JobRecord, runner: Job
   const over = new AbortController();
   const membership = await Membership.follow(broker, record, worker, over.signal);
   const endGuard = guardMembers(context, membership);
+  let missed: string[] = [];
   try {
     for (;;) {
       await formed(context, membership);
       const generation = enter(context, membership);
+      missed = [];
+      const look = (): void => {
+        missed = unreached(context, membership.record);
+      };
+      // Before any of those that wait hears of it, and waits no more.
+      generation.signal.addEventListener('abort', look, { once: true });
       const { generation: number, members } = generation.record;
       context.logger.info({ generation: number, members: members.map((m) => m.worker) }, 'generation opened');
       try {
@@ -110,7 +117,7 @@ export async function runJob(context: JobContext, record: JobRecord, runner: Job
       }
     }
   } catch (error) {
-    return await giveUp(context, membership, runner, error);
+    return await giveUp(context, membership, runner, error, missed);
   } finally {
     endGuard();
     over.abort();
@@ -173,14 +180,20 @@ async function beginAnew(context: JobContext, { record, signal }: Generation, re
   await pause(anewAfterMs, drain);
 }
 
-async function giveUp(context: JobContext, membership: Membership, runner: JobRunner, error: unknown): Promise<Ending> {
+/** @param missed peers that this worker did not reach in the generation that has closed */
+async function giveUp(
+  context: JobContext,
+  membership: Membership,
+  runner: JobRunner,
+  error: unknown,
+  missed: readonly string[],
+): Promise<Ending> {
   const { broker, worker, logger, now, observer } = context;
   const { id } = membership.record;
   if (error instanceof NotMemberError) {
     if (isFinal(membership.record.state)) return { how: 'over' };
-    const peers = waitsFor(context);
-    logger.info(peers.length === 0 ? {} : { peers }, 'no longer a member of the job');
-    return { how: peers.length === 0 ? 'left' : 'cut off' };
+    logger.info(missed.length === 0 ? {} : { unreached: missed }, 'no longer a member of the job');
+    return { how: missed.length === 0 ? 'left' : 'cut off' };
   }
   if (error instanceof DrainError) {
     await handOver(context, membership, runner);
