@@ -117,9 +117,13 @@ it('a worker’s lines say where in its job it is', () => {
   const log = createLogger({ service: 'w', to, fields: () => place.fields(), env: {} });
   place.entered({ record: aJob({ generation: 3 }), rank: 1 } as GroupPlace);
   place.stepped({ epoch: 0, step: 6 } as SteppedFacts);
-  log.child({ experiment: 'e' }).info('inside');
+  log.child({ experiment: 'e' }).error({ err: new Error('of this line'), job: 'e.train.0.0.0' }, 'inside');
+  log.info('still inside');
   place.left();
   log.info('outside');
   expect(lines[0]).toMatchObject({ experiment: 'e', generation: 3, rank: 1, epoch: 1, step: 7 });
-  expect(lines[1]).not.toHaveProperty('rank');
+  // What one line says is not carried on to the next.
+  expect(lines[1]).toMatchObject({ generation: 3, rank: 1 });
+  for (const field of ['err', 'job', 'experiment']) expect(lines[1]).not.toHaveProperty(field);
+  expect(lines[2]).not.toHaveProperty('rank');
 });

@@ -87,7 +87,7 @@ export class Supervised {
     closeSync(output);
     closeSync(errors);
     this.#child = child;
-    logger.info({ child: name, pid: child.pid }, 'started');
+    logger.info({ child: name, process: child.pid }, 'started');
     child.on('message', onMessage);
     this.#exited = new Promise((resolve) => {
       // An error without a process id is a process that could not be started; any other is followed by its exit.

@@ -11,6 +11,7 @@ import type { JobObserver } from '../observe/observer.ts';
 import type { Action } from './course.ts';
 import type { Gradients } from './gradients.ts';
 import type { JobState } from './state.ts';
+import { nothingYet } from './state.ts';
 
 /** One member's place in the generation that is open. */
 export interface Place {
@@ -77,6 +78,7 @@ export async function trainStep(
     updates: action.update + 1,
     samplesSeen: state.samplesSeen + step.samples,
     running: {
+      ...state.running,
       loss: state.running.loss + step.loss * step.samples,
       correct: state.running.correct + step.correct,
       samples: state.running.samples + step.samples,
@@ -134,7 +136,7 @@ export async function validate(
     ...state,
     position: state.position + 1,
     history,
-    running: { loss: 0, correct: 0, samples: 0 },
+    running: nothingYet,
     kept: keep ? { epoch, weights: (await engine.state()).weights, outputs } : state.kept,
     ended: stopping?.ended ?? false,
     seconds: state.seconds + secondsOfEpoch,

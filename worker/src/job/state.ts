@@ -14,7 +14,11 @@ const History = z
   .readonly();
 export type History = z.infer<typeof History>;
 
-const Running = z.strictObject({ loss: z.number(), correct: z.number(), samples: z.number() }).readonly();
+const Running = z
+  .strictObject({ loss: z.number(), correct: z.number(), samples: z.number(), seconds: z.number() })
+  .readonly();
+/** Of an epoch that has not begun. */
+export const nothingYet: z.infer<typeof Running> = { loss: 0, correct: 0, samples: 0, seconds: 0 };
 
 const Bookkeeping = z
   .strictObject({
@@ -46,7 +50,7 @@ export interface JobState {
   readonly position: number;
   /** Optimizer updates so far. */
   readonly updates: number;
-  /** Sums over the epoch under way: mean loss x samples, correct, samples. */
+  /** Sums over the epoch under way: mean loss x samples, correct, samples, and the wall time spent in it. */
   readonly running: z.infer<typeof Running>;
   /** Training samples so far, as summed in the reduced vectors. */
   readonly samplesSeen: number;
@@ -71,7 +75,7 @@ const emptyHistory: History = { loss: [], accuracy: [], valLoss: [], valAccuracy
 export const initialState: JobState = {
   position: 0,
   updates: 0,
-  running: { loss: 0, correct: 0, samples: 0 },
+  running: nothingYet,
   samplesSeen: 0,
   history: emptyHistory,
   kept: undefined,

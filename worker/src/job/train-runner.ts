@@ -51,7 +51,13 @@ export function trainRunner(parts: TrainParts): JobRunner {
   let state: JobState | undefined;
   const observer = observers([parts.observer, parts.meter]);
   const gradients = new Gradients(parts.engine);
-  let epochStartedAt = parts.now();
+  /** Up to here time is counted in the state: it goes with it to whoever goes on, and a pause between groups is none. */
+  let countedTo = parts.now();
+  const sinceCounted = (): number => {
+    const from = countedTo;
+    countedTo = parts.now();
+    return (countedTo - from) / 1000;
+  };
 
   return {
     async generation(generation) {
@@ -62,7 +68,7 @@ export function trainRunner(parts: TrainParts): JobRunner {
       observer.entered({ record, rank, exchange });
       try {
         state = await reachCommonState(parts, state, generation, exchange);
-        epochStartedAt = parts.now();
+        countedTo = parts.now();
         const meter = throughput(parts.now);
         const size = record.members.length;
         const place = { rank, size, exchange, gradients, signal, now: parts.now, observer, faults: parts.faults };
@@ -77,12 +83,14 @@ export function trainRunner(parts: TrainParts): JobRunner {
           if (action.kind === 'step') {
             const before: number = state.samplesSeen;
             const next = actionAt(parts.course, state.position + 1);
-            state = await trainStep(state, action, next, parts.engine, training, place);
+            const stepped = await trainStep(state, action, next, parts.engine, training, place);
+            const { running } = stepped;
+            state = { ...stepped, running: { ...running, seconds: running.seconds + sinceCounted() } };
             meter.add(state.samplesSeen - before);
           } else {
-            const seconds = (parts.now() - epochStartedAt) / 1000;
+            const seconds = state.running.seconds + sinceCounted();
             state = await validate(state, action.epoch, parts.engine, training, place, seconds);
-            epochStartedAt = parts.now();
+            countedTo = parts.now();
           }
           logger.trace({ position: state.position, rank }, 'stepped');
           if (rank !== 0) continue;

@@ -4,8 +4,9 @@ import type { GroupPlace, JobObserver, SteppedFacts } from './observer.ts';
 export class LogPlace implements JobObserver {
   #fields: Record<string, number> = {};
 
-  fields(): Readonly<Record<string, number>> {
-    return this.#fields;
+  /** A copy: the logger adds each line's own fields to what it is given. */
+  fields(): Record<string, number> {
+    return { ...this.#fields };
   }
 
   entered({ record, rank }: GroupPlace): void {

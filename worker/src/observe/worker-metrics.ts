@@ -102,8 +102,9 @@ export class WorkerMetrics implements JobObserver {
     this.#countExchange();
     const { checkpointAge } = this.#set;
     exposeWaits(this.#set, this.#waits, leastWaitMs);
-    checkpointAge.reset();
-    if (this.#checkpointedAt !== undefined) checkpointAge.set({}, (this.#now() - this.#checkpointedAt) / 1000);
+    // A gauge without labels that is reset says 0, which would be a fresh one.
+    if (this.#checkpointedAt === undefined) checkpointAge.remove({});
+    else checkpointAge.set({}, (this.#now() - this.#checkpointedAt) / 1000);
   }
 
   /** Adds what the exchange has done since it was last looked at. */

@@ -83,7 +83,8 @@ export function finalLine(job: JobView): string {
     ...(job.lastValLoss === undefined ? [] : [`loss ${job.lastValLoss.toFixed(4)}`]),
   ];
   const ending = job.state === 'completed' && scores.length > 0 ? `: ${scores.join(', ')}` : '';
-  return `${job.state}${job.error === undefined ? ending : `: ${job.error}`}`;
+  // A job that completed after all may still carry why an attempt before did not.
+  return `${job.state}${job.state === 'completed' || job.error === undefined ? ending : `: ${job.error}`}`;
 }
 
 /** One line about all jobs: how many are done, and how long the rest takes. */
