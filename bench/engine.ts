@@ -29,6 +29,7 @@ interface Row extends Omit<Way, 'measure'> {
   readonly wall: number;
   readonly cpu: number;
   readonly phases: Speed['phases'];
+  readonly waiting: Speed['waiting'];
   readonly peakMiB: number;
 }
 
@@ -42,15 +43,22 @@ function ours(
   microBatches: number,
   pins: readonly (readonly string[])[],
   threads: number,
+  augmented = false,
 ): Way {
   const script = join(import.meta.dirname, 'support', 'train.js');
   const one = async (pin: readonly string[], seconds: number): Promise<Speed> => {
-    const run: Run = { net, batch, microBatches, threads, seconds };
+    const run: Run = { net, batch, microBatches, threads, seconds, augmented };
     const [command = '', ...args] = [...pin, process.execPath, script, JSON.stringify(run)];
     return JSON.parse((await promisify(execFile)(command, args)).stdout) as Speed;
   };
   const measure = (seconds: number): Promise<Speed[]> => Promise.all(pins.map((pin) => one(pin, seconds)));
-  return { place, net, batch, who: `crossfold, ${microBatches} slice${microBatches > 1 ? 's' : ''}`, measure };
+  return {
+    place,
+    net,
+    batch,
+    who: `crossfold, ${microBatches} slice${microBatches > 1 ? 's' : ''}${augmented ? ', augmented' : ''}`,
+    measure,
+  };
 }
 
 function theirs(
@@ -67,7 +75,7 @@ function theirs(
       const steps = 'stepsPerExecution' in variant && variant.stepsPerExecution > 1 ? ', 10 steps a call' : '';
       const measure = async (seconds: number): Promise<Speed[]> => {
         const run = { net, batch, threads, seconds, digits: digitsFolder(), ...variant };
-        return [(await runPeer(peer, `${peer.name}_train.py`, JSON.stringify(run), pin)) as Speed];
+        return [(await runPeer(peer, `${peer.name}_train.py`, [JSON.stringify(run)], pin)) as Speed];
       };
       return { place, net, batch, who: `${peer.name}${steps}`, measure };
     });
@@ -90,6 +98,8 @@ function ways(peers: readonly InstalledPeer[]): Way[] {
     ours('1 core', 'cats-dogs-baseline', 20, 1, [first], 1),
     ours('1 core', 'cats-dogs-baseline', 20, 4, [first], 1),
     ...theirs('1 core', 'cats-dogs-baseline', 20, peers, first, 1),
+    // Not pinned: pictures are varied on another core than the engine's.
+    ours(`1 thread, ${all}`, 'cats-dogs-baseline', 20, 4, [[]], 1, true),
   ];
 }
 
@@ -143,6 +153,7 @@ function rowOf({ place, net, batch, who }: Way, rounds: readonly Speed[][]): Row
     // Of many threads the time of all is counted: no measure of how fast they are together.
     cpu: place === `${cores} cores` ? Number.NaN : summed('cpuMs'),
     phases: every.at(-1)?.phases,
+    waiting: every.at(-1)?.waiting,
     peakMiB: Math.max(...every.map(({ peakMiB }) => peakMiB)),
   };
 }
@@ -163,7 +174,8 @@ function print(
 ): void {
   console.log(`${about.machine}${about.peers.length > 0 ? `\nbeside ${about.peers.join('; ')}` : ''}`);
   console.log(`load of the machine before, and after each round: ${about.load.join(', ')}\n`);
-  console.log("images a second; ratios to the best of the peers; a step's phases in ms: data, gradient, update");
+  console.log("images a second; ratios to the best of the peers; a step's phases in ms: data, gradient, update;");
+  console.log('last, the share of the time in which the engine waited for a batch');
   const number = (value: number): string => (Number.isFinite(value) ? value.toFixed(0) : '-');
   const ratio = (value: number): string => (Number.isFinite(value) && value > 0 ? `${value.toFixed(2)}x` : '');
   const line = (cells: readonly string[]): void =>
@@ -175,7 +187,7 @@ function print(
   line(['', '', 'wall', '', 'cpu', '', 'peak MiB']);
   for (const row of rows) {
     const own = row.who.startsWith('crossfold');
-    const { phases } = row;
+    const { phases, waiting = 0 } = row;
     line([
       `${row.net}, batch ${row.batch}, ${row.place}`,
       row.who,
@@ -186,7 +198,7 @@ function print(
       number(row.peakMiB),
       phases === undefined
         ? ''
-        : `  ${phases.data.toFixed(2)} ${phases.gradient.toFixed(2)} ${phases.update.toFixed(2)}`,
+        : `  ${phases.data.toFixed(2)} ${phases.gradient.toFixed(2)} ${phases.update.toFixed(2)}  ${(100 * waiting).toFixed(1)} %`,
     ]);
   }
 }

@@ -39,9 +39,9 @@ async function ours(): Promise<Finished> {
   return { seconds, accuracy: results.trials[0]?.summary?.accuracy.mean ?? Number.NaN };
 }
 
-async function theirs(peer: InstalledPeer): Promise<Finished> {
+async function theirs(peer: InstalledPeer, stepsPerExecution: number): Promise<Finished> {
   const started = performance.now();
-  const accuracies = (await runPeer(peer, 'keras_job.py', digitsFolder())) as number[];
+  const accuracies = (await runPeer(peer, 'keras_job.py', [digitsFolder(), String(stepsPerExecution)])) as number[];
   const seconds = (performance.now() - started) / 1000;
   return { seconds, accuracy: accuracies.reduce((a, b) => a + b, 0) / accuracies.length };
 }
@@ -56,28 +56,32 @@ const { values } = parseArgs({
 if (values.peer !== undefined && values.peer !== 'keras') throw new Error(`--peer ${values.peer}: known is keras`);
 const keras = values.peer === undefined ? undefined : await installPeer('keras');
 const loads = [load()];
-const rounds: { readonly crossfold: Finished; readonly keras: Finished | undefined }[] = [];
+/** Who takes a turn in each round, ours first. */
+const who: readonly (readonly [name: string, run: () => Promise<Finished>])[] = [
+  [`crossfold run --workers ${workers}`, ours],
+  ...(keras === undefined
+    ? []
+    : [1, 10].map(
+        (steps) =>
+          [`keras and scikit-learn${steps > 1 ? `, ${steps} steps a call` : ''}`, () => theirs(keras, steps)] as const,
+      )),
+];
+const rounds: Finished[][] = [];
 for (let round = 0; round < Number(values.rounds); round++) {
-  rounds.push({ crossfold: await ours(), keras: keras === undefined ? undefined : await theirs(keras) });
+  const finished: Finished[] = [];
+  for (const [, run] of who) finished.push(await run());
+  rounds.push(finished);
   loads.push(load());
 }
-const seconds = median(rounds.map(({ crossfold }) => crossfold.seconds));
-const kerasSeconds = median(rounds.flatMap((round) => (round.keras === undefined ? [] : [round.keras.seconds])));
-const ratio = median(
-  rounds.flatMap((round) => (round.keras === undefined ? [] : [round.crossfold.seconds / round.keras.seconds])),
-);
 console.log(machine());
 console.log(`load of the machine before, and after each round: ${loads.map((value) => value.toFixed(1)).join(', ')}\n`);
-console.log('5-fold cross-validation of 12,800 digits, 3 epochs, from command to report');
-console.log(
-  `crossfold run --workers ${workers}    ${seconds.toFixed(1)} s, accuracy ${rounds[0]?.crossfold.accuracy.toFixed(4)}`,
-);
-if (keras !== undefined) {
-  console.log(
-    `keras and scikit-learn       ${kerasSeconds.toFixed(1)} s, accuracy ${rounds[0]?.keras?.accuracy.toFixed(4)}`,
-  );
-  console.log(`ratio of the two             ${ratio.toFixed(2)} (median over the rounds)`);
-}
-const json = `${JSON.stringify({ machine: machine(), peers: keras?.versions ?? null, load: loads, rounds })}\n`;
+console.log('5-fold cross-validation of 12,800 digits, 3 epochs, from command to report; medians over the rounds');
+who.forEach(([name], i) => {
+  const seconds = median(rounds.map((round) => round[i]?.seconds ?? Number.NaN));
+  const ratio = median(rounds.map((round) => (round[0]?.seconds ?? Number.NaN) / (round[i]?.seconds ?? Number.NaN)));
+  const beside = i === 0 ? '' : `; ours takes ${ratio.toFixed(2)} of it`;
+  console.log(`${name.padEnd(40)} ${seconds.toFixed(1)} s, accuracy ${rounds[0]?.[i]?.accuracy.toFixed(4)}${beside}`);
+});
+const json = `${JSON.stringify({ machine: machine(), peers: keras?.versions ?? null, load: loads, who: who.map(([name]) => name), rounds })}\n`;
 if (values.json === undefined) process.stdout.write(`\n${json}`);
 else await writeFile(values.json, json);

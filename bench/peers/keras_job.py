@@ -1,4 +1,4 @@
-"""The quick start's job as one would write it with Keras and scikit-learn: python keras_job.py FOLDER_OF_DIGITS
+"""The quick start's job as one would write it with Keras and scikit-learn: python keras_job.py FOLDER_OF_DIGITS STEPS_PER_EXECUTION
 
 Stratified 5-fold cross-validation on the first 12,800 digits, 3 epochs, TensorFlow at its best settings for a CPU and on
 all cores. Prints JSON: the folds' accuracies.
@@ -17,7 +17,8 @@ accuracies = []
 for train, validation in StratifiedKFold(5, shuffle=True, random_state=42).split(images, labels):
     keras.utils.set_random_seed(42)
     model = keras.Sequential(layers("mnist-convnet"))
-    model.compile("rmsprop", "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    model.compile("rmsprop", "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False,
+                  steps_per_execution=int(sys.argv[2]))
     history = model.fit(images[train], labels[train], batch_size=64, epochs=3, verbose=0,
                         validation_data=(images[validation], labels[validation]))
     accuracies.append(history.history["val_accuracy"][-1])

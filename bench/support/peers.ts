@@ -43,11 +43,11 @@ export async function installPeer(name: Peer): Promise<InstalledPeer> {
 export async function runPeer(
   peer: InstalledPeer,
   script: string,
-  argument: string,
+  given: readonly string[],
   prefix: readonly string[] = [],
 ): Promise<unknown> {
   const file = join(root, 'bench', 'peers', script);
-  const [command = peer.python, ...args] = [...prefix, peer.python, file, argument];
+  const [command = peer.python, ...args] = [...prefix, peer.python, file, ...given];
   const { stdout } = await promisify(execFile)(command, args, { maxBuffer: 1 << 20 });
   return JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
 }

@@ -2,6 +2,7 @@
  * A process that trains for some seconds and says how fast: `node train.js '<Run as JSON>'`. Everything a step does in a
  * job of one worker is included: gathering the batch, the way to the engine's thread and back, gradient, sums, update.
  */
+import { AugmentSpec } from '@crossfold/shared/config/augment';
 import { TrainingSpec } from '@crossfold/shared/config/training';
 import { planModel } from '@crossfold/shared/model/plan';
 import { EngineThread } from '@crossfold/worker/engine/remote';
@@ -13,6 +14,8 @@ export interface Run {
   readonly microBatches: number;
   readonly threads: number;
   readonly seconds: number;
+  /** Whether pictures are varied as the cats-dogs-augmented preset's example does, which a thread of its own does ahead. */
+  readonly augmented?: boolean;
 }
 
 export interface Speed {
@@ -21,9 +24,13 @@ export interface Speed {
   readonly cpuMs: number;
   /** Medians of a step, milliseconds: batches made ready, gradient, update. */
   readonly phases?: { readonly data: number; readonly gradient: number; readonly update: number };
+  /** Share of the time in which the engine had no batch and waited for one, 0 to 1. */
+  readonly waiting?: number;
   /** Largest resident size, MiB. */
   readonly peakMiB: number;
 }
+
+const asInTheBook = { rotation: 40, widthShift: 0.2, heightShift: 0.2, shear: 0.2, zoom: 0.2, horizontalFlip: true };
 
 const median = (values: number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
 
@@ -42,7 +49,7 @@ async function main(run: Run): Promise<Speed> {
     model,
     training,
     keys: { seed: 1, repeat: 0, fold: 0 },
-    augment: undefined,
+    augment: run.augmented === true ? AugmentSpec.parse(asInTheBook) : undefined,
     data,
   });
   const stepsPerEpoch = Math.ceil(data.train.length / batchSize);
@@ -76,6 +83,7 @@ async function main(run: Run): Promise<Speed> {
     wallMs,
     cpuMs: (used.user + used.system) / 1000,
     phases: { data: median(phases.data), gradient: median(phases.gradient), update: median(phases.update) },
+    waiting: phases.data.reduce((sum, ms) => sum + ms, 0) / wallMs,
     peakMiB: process.resourceUsage().maxRSS / 1024,
   };
 }

@@ -4,6 +4,7 @@ import { TrainingSpec } from '@crossfold/shared/config/training';
 import type { ImageShape } from '@crossfold/shared/data/manifest';
 import { planModel } from '@crossfold/shared/model/plan';
 import { keyedRandom } from '@crossfold/shared/rng';
+import type { EngineSettings } from '@crossfold/worker/engine/engine';
 import { initialWeights } from '@crossfold/worker/engine/initial-weights';
 import { describe, expect, it } from 'vitest';
 import { engineOf, samplesOf } from '../support/engine.ts';
@@ -33,8 +34,8 @@ function preset(name: Preset, image: ImageShape, classes: number, loss: Loss): K
 }
 
 /** Whatever a case's net computes: evaluation, gradients of all samples and of two, three updates. */
-function resultsOf(given: KerasCase, mode: 'graph' | 'eager'): Map<string, Float32Array> {
-  const engine = engineOf(given, mode);
+function resultsOf(given: KerasCase, settings: EngineSettings): Map<string, Float32Array> {
+  const engine = engineOf(given, settings);
   const samples = samplesOf(given);
   const pixels = samples.x.length / samples.labels.length;
   const two = { x: samples.x.slice(0, 2 * pixels), labels: samples.labels.slice(0, 2) };
@@ -51,16 +52,20 @@ function resultsOf(given: KerasCase, mode: 'graph' | 'eager'): Map<string, Float
   return results;
 }
 
+function expectSame(actual: Map<string, Float32Array>, expected: Map<string, Float32Array>): void {
+  for (const [part, values] of expected) {
+    const others = actual.get(part);
+    const different = values.filter((value, i) => !Object.is(value, others?.[i])).length;
+    expect(`${part}: ${different} of ${values.length} numbers differ`).toBe(
+      `${part}: 0 of ${others?.length} numbers differ`,
+    );
+  }
+}
+
 describe('the graph gives the bits of the operations one by one', () => {
   it.each(cases.map((given) => [given.name, given] as const))('%s', (_, given) => {
-    const eager = resultsOf(given, 'eager');
-    const graph = resultsOf(given, 'graph');
-    for (const [part, values] of eager) {
-      const others = graph.get(part);
-      const different = values.filter((value, i) => !Object.is(value, others?.[i])).length;
-      expect(`${part}: ${different} of ${values.length} numbers differ`).toBe(
-        `${part}: 0 of ${others?.length} numbers differ`,
-      );
-    }
+    const eager = resultsOf(given, { mode: 'eager' });
+    expectSame(resultsOf(given, { mode: 'graph' }), eager);
+    expectSame(resultsOf(given, { mode: 'graph', weights: 'kept' }), eager);
   });
 });

@@ -1,3 +1,4 @@
+import type { EngineSettings } from '@crossfold/worker/engine/engine';
 import { Engine } from '@crossfold/worker/engine/engine';
 import type { LoadedTensorFlow } from '@crossfold/worker/engine/tensorflow';
 import { loadTensorFlow } from '@crossfold/worker/engine/tensorflow';
@@ -11,14 +12,25 @@ export function tensorFlow(): LoadedTensorFlow {
   return loaded;
 }
 
-/** An engine with the net and the weights of a case; a program that does not load as a graph fails the test. */
-export function engineOf(given: KerasCase, mode: 'graph' | 'eager' = 'graph'): Engine {
+/** TensorFlow which, as on a GPU, takes copies of what it is given. */
+function copying(): LoadedTensorFlow {
+  const { binding, identity } = tensorFlow();
+  const createTensor: typeof binding.createTensor = (shape, dtype, values) =>
+    binding.createTensor(shape, dtype, values.slice());
+  return { identity, binding: Object.create(binding, { createTensor: { value: createTensor } }) as typeof binding };
+}
+
+/**
+ * An engine with the net and the weights of a case; a program that does not load as a graph fails the test. Where
+ * programs keep the weights, TensorFlow does not see what is written to them later.
+ */
+export function engineOf(given: KerasCase, settings: Pick<EngineSettings, 'mode' | 'weights'> = {}): Engine {
   const keys = { seed: 1, repeat: 0, fold: 0 };
   const engine = new Engine(
-    tensorFlow(),
+    settings.weights === 'kept' ? copying() : tensorFlow(),
     { model: given.model, training: given.training, keys },
     {
-      mode,
+      ...settings,
       onFallback(program, reason) {
         throw new Error(`the ${program} is not taken as a graph`, { cause: reason });
       },

@@ -31,6 +31,11 @@ export type EngineOptions = Pick<SessionOptions, 'model' | 'training' | 'keys' |
 export interface EngineSettings {
   /** How programs run; `eager` is the reference that graphs are held against. */
   readonly mode?: 'graph' | 'eager';
+  /**
+   * Whether programs keep the weights where they compute, as variables that are assigned after an update, or are given
+   * them with every call. Left out: kept on a GPU, where giving is a copy; given on a CPU, where it costs nothing.
+   */
+  readonly weights?: 'kept' | 'given';
   /** Told when a program has to run eagerly because TensorFlow does not take it as a graph. */
   readonly onFallback?: (program: string, reason: unknown) => void;
 }
@@ -38,6 +43,8 @@ export interface EngineSettings {
 /** A program for a number of samples, with the memory that its arguments lie in. */
 interface Ready {
   readonly program: Compiled;
+  /** Which of the weights' states the program keeps. */
+  keeps: number;
   readonly x: HostTensor<Float32Array>;
   readonly labels: HostTensor<Int32Array>;
   readonly others: Readonly<Record<string, HostTensor<Float32Array>>>;
@@ -52,6 +59,7 @@ export class Engine {
   readonly vectorLength: number;
   readonly #binding: Binding;
   readonly #settings: EngineSettings;
+  readonly #keepsWeights: boolean;
   readonly #plan: ModelPlan;
   readonly #training: TrainingSpec;
   readonly #keys: EngineOptions['keys'];
@@ -64,6 +72,8 @@ export class Engine {
   readonly #gradients = new Map<number, Ready>();
   readonly #evaluations = new Map<number, Ready>();
   #step = 0;
+  /** Counts the states that the weights have had. */
+  #weightsState = 0;
 
   constructor(
     loaded: LoadedTensorFlow,
@@ -72,6 +82,7 @@ export class Engine {
   ) {
     this.#binding = loaded.binding;
     this.#settings = settings;
+    this.#keepsWeights = (settings.weights ?? (loaded.binding.isUsingGpuDevice() ? 'kept' : 'given')) === 'kept';
     this.#plan = model;
     this.#training = training;
     this.#keys = keys;
@@ -132,6 +143,7 @@ export class Engine {
     const update = { weights, gradient, divisor, state: this.#optimizerState, learningRate, step: this.#step };
     for (const range of this.#trainable) this.#optimizer.apply(update, range);
     moveStatistics(plan, weights, gradient, divisor);
+    this.#weightsState++;
     return { loss, correct: sums[trailing.correct] ?? 0, samples };
   }
 
@@ -150,6 +162,7 @@ export class Engine {
     else this.#weights.values.set(this.#initial);
     this.#optimizerState.fill(this.#optimizer.initial);
     this.#step = 0;
+    this.#weightsState++;
   }
 
   /** @throws RangeError where the state is of another model or optimizer. */
@@ -160,6 +173,7 @@ export class Engine {
     this.#weights.values.set(state.weights);
     this.#optimizerState.set(state.optimizer);
     this.#step = state.step;
+    this.#weightsState++;
   }
 
   /** A copy of the weights and of the optimizer's state. */
@@ -181,7 +195,7 @@ export class Engine {
   #ready(known: Map<number, Ready>, samples: number, describe: () => Program): Ready {
     const there = known.get(samples);
     if (there !== undefined) return there;
-    const described = describe();
+    const described = this.#keepsWeights ? keepingWeights(describe()) : describe();
     const binding = this.#binding;
     const others = Object.entries(described.inputs)
       .filter(([name]) => !['weights', 'x', 'labels'].includes(name))
@@ -191,6 +205,7 @@ export class Engine {
         this.#settings.mode === 'eager'
           ? eagerProgram(binding, described)
           : compile(binding, described, this.#settings.onFallback ?? (() => {})),
+      keeps: -1,
       x: HostTensor.float32(binding, [samples, ...this.#plan.inputShape]),
       labels: HostTensor.int32(binding, [samples]),
       others: Object.fromEntries(others),
@@ -199,11 +214,16 @@ export class Engine {
     return ready;
   }
 
-  #run({ program, x, labels, others }: Ready, pixels: Float32Array, classes: Int32Array): TensorValues[] {
+  #run(ready: Ready, pixels: Float32Array, classes: Int32Array): TensorValues[] {
+    const { program, x, labels, others } = ready;
     x.values.set(pixels);
     labels.values.set(classes);
+    if (program.keep !== undefined && ready.keeps !== this.#weightsState) {
+      program.keep({ weights: this.#weights.id() });
+      ready.keeps = this.#weightsState;
+    }
     return program.run({
-      weights: this.#weights.id(),
+      ...(program.keep === undefined ? { weights: this.#weights.id() } : {}),
       x: x.id(),
       labels: labels.id(),
       ...Object.fromEntries(Object.entries(others).map(([name, tensor]) => [name, tensor.id()])),
@@ -237,6 +257,14 @@ export class Engine {
     for (let i = 0; i < mask.length; i++) mask[i] = random.uniform() < rate ? 0 : kept;
   }
 }
+
+/** The program with its weights as a variable. */
+const keepingWeights = (program: Program): Program => ({
+  ...program,
+  inputs: Object.fromEntries(
+    Object.entries(program.inputs).map(([name, spec]) => [name, name === 'weights' ? { ...spec, kept: true } : spec]),
+  ),
+});
 
 const isFloats = (values: TensorValues | undefined): values is Float32Array => values instanceof Float32Array;
 

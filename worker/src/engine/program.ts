@@ -9,6 +9,8 @@ import type { Binding, DType, TensorValues } from './tensorflow.ts';
 export interface InputSpec {
   readonly dtype: DType;
   readonly shape: readonly number[];
+  /** Whether it stays where the program computes, as a variable, from one `keep` to the next. */
+  readonly kept?: boolean;
 }
 
 /** A computation on tensors, written once for both ways of running it. */
@@ -22,7 +24,10 @@ export interface Program {
 /** A program that is ready to run on tensors of the binding. */
 export interface Compiled {
   readonly kind: 'graph' | 'eager';
+  /** Inputs that are `kept` are left out where the program has `keep`. */
   run(inputs: Readonly<Record<string, number>>): TensorValues[];
+  /** Gives the inputs that are `kept` their values for the runs to come; undefined where each run is given everything. */
+  readonly keep?: ((inputs: Readonly<Record<string, number>>) => void) | undefined;
   dispose(): void;
 }
 
@@ -49,31 +54,42 @@ export function eagerProgram(binding: Binding, program: Program): Compiled {
  */
 export function graphProgram(binding: Binding, program: Program): Compiled {
   const ops = new GraphOps();
-  const names = Object.keys(program.inputs);
-  const placeholders = Object.fromEntries(
-    Object.entries(program.inputs).map(([name, { dtype, shape }]) => [name, ops.placeholder(name, dtype, shape)]),
-  );
-  const outputs = program.build(ops, placeholders).join();
+  const given = Object.entries(program.inputs).map(([name, { dtype, shape, kept }]) => {
+    const placeholder = ops.placeholder(name, dtype, shape);
+    if (kept !== true) return { name, placeholder, value: placeholder };
+    const { value, assigned } = ops.variable(name, placeholder, dtype, shape);
+    return { name, placeholder, value, assigned };
+  });
+  const outputs = program.build(ops, Object.fromEntries(given.map(({ name, value }) => [name, value]))).join();
   const session = loadGraph(binding, ops.savedModel());
-  const inputNames = names.map((name) => placeholders[name]).join();
+  /** Runs the graph on some of its inputs; the values of what it gives. */
+  const call = (some: readonly Given[], inputs: Readonly<Record<string, number>>, wanted: string): TensorValues[] => {
+    const ids = some.map(({ name }) => inputs[name] ?? -1);
+    const results = binding.runSavedModel(session, ids, some.map(({ placeholder }) => placeholder).join(), wanted);
+    try {
+      return results.map(({ id }) => binding.tensorDataSync(id));
+    } finally {
+      for (const { id } of results) binding.deleteTensor(id);
+    }
+  };
+  const [fed, kept] = [given.filter((one) => !isKept(one)), given.filter(isKept)];
   return {
     kind: 'graph',
-    run(inputs) {
-      const results = binding.runSavedModel(
-        session,
-        names.map((name) => inputs[name] ?? -1),
-        inputNames,
-        outputs,
-      );
-      try {
-        return results.map(({ id }) => binding.tensorDataSync(id));
-      } finally {
-        for (const { id } of results) binding.deleteTensor(id);
-      }
-    },
+    run: (inputs) => call(fed, inputs, outputs),
+    keep:
+      kept.length === 0 ? undefined : (inputs) => void call(kept, inputs, kept.map(({ assigned }) => assigned).join()),
     dispose: () => binding.deleteSavedModel(session),
   };
 }
+
+/** An input of a graph: where its values come in, and, where it is kept, an output that is there once it has them. */
+interface Given {
+  readonly name: string;
+  readonly placeholder: string;
+  readonly assigned?: string;
+}
+
+const isKept = (given: Given): given is Given & { readonly assigned: string } => given.assigned !== undefined;
 
 /** As a graph, or, where that cannot be, eagerly; `onFallback` is told why. */
 export function compile(

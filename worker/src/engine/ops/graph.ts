@@ -24,6 +24,29 @@ export class GraphOps extends Ops<string> {
     return `${name}:0`;
   }
 
+  /**
+   * A variable of the graph's session: it lies where the graph computes, and has what was last assigned to it.
+   *
+   * @returns its value, and an output that is there once `initial` has been assigned to it
+   */
+  variable(name: string, initial: string, dtype: DType, shape: readonly number[]): { value: string; assigned: string } {
+    const handle = `${name}_variable`;
+    const type = (node: BinaryWriter): BinaryWriter =>
+      writeAttribute(node, 'dtype', (value) => value.uint32(tag(6, varint)).int32(DType[dtype]));
+    this.#node(handle, 'VarHandleOp', [], (node) => {
+      type(node);
+      writeAttribute(node, 'shape', (value) => writeShape(value.uint32(tag(7, bytes)).fork(), shape).join());
+      writeAttribute(node, 'shared_name', (value) => value.uint32(tag(2, bytes)).string(handle));
+    });
+    this.#node(`${name}_assign`, 'AssignVariableOp', [handle, initial], type);
+    this.#node(`${name}_value`, 'ReadVariableOp', [handle], type);
+    // An operation without outputs cannot be asked for: a number that waits for it can.
+    this.#node(`${name}_assigned`, 'Identity', [this.constant(new Int32Array(1), []), `^${name}_assign`], (node) =>
+      writeAttribute(node, 'T', (value) => value.uint32(tag(6, varint)).int32(DType.int32)),
+    );
+    return { value: `${name}_value:0`, assigned: `${name}_assigned:0` };
+  }
+
   constant(values: TensorValues, shape: readonly number[]): string {
     const content = Buffer.from(values.buffer, values.byteOffset, values.byteLength);
     const dtype = dtypeOf(values);
@@ -91,7 +114,7 @@ export class GraphOps extends Ops<string> {
     return model.finish();
   }
 
-  #node(name: string, op: string, inputs: readonly string[], attributes: (node: BinaryWriter) => void): void {
+  #node(name: string, op: string, inputs: readonly string[], attributes: (node: BinaryWriter) => unknown): void {
     const node = new BinaryWriter();
     node.uint32(tag(1, bytes)).string(name);
     node.uint32(tag(2, bytes)).string(op);
@@ -126,12 +149,12 @@ const bytes = 2;
 const fixed32 = 5;
 const tag = (field: number, wire: number): number => (field << 3) | wire;
 
-function writeAttribute(node: BinaryWriter, key: string, value: (writer: BinaryWriter) => void): void {
+function writeAttribute(node: BinaryWriter, key: string, value: (writer: BinaryWriter) => void): BinaryWriter {
   node.uint32(tag(5, bytes)).fork();
   node.uint32(tag(1, bytes)).string(key);
   node.uint32(tag(2, bytes)).fork();
   value(node);
-  node.join().join();
+  return node.join().join();
 }
 
 function writeValue(value: BinaryWriter, attribute: Attribute): void {
