@@ -9,8 +9,8 @@ import { relativeError, tensorFlow } from '../support/engine.ts';
 const training = TrainingSpec.parse({ epochs: 1, batchSize: 64, optimizer: { name: 'rmsprop' } });
 const model = planModel({ preset: 'mnist-convnet' }, { height: 28, width: 28, channels: 1 }, 10, training.loss);
 
-const open = (mode: 'graph' | 'eager'): Engine =>
-  new Engine(tensorFlow(), { model, training, keys: { seed: 1, repeat: 0, fold: 0 } }, { mode });
+const open = (mode: 'graph' | 'eager', weights: 'kept' | 'given' = 'kept'): Engine =>
+  new Engine(tensorFlow(), { model, training, keys: { seed: 1, repeat: 0, fold: 0 } }, { mode, weights });
 
 /** Steps of 64 digits; the weights they end with. */
 function train(engine: Engine, steps: number): Float32Array {
@@ -34,6 +34,10 @@ describe('on a GPU', () => {
 
   it('gives the same bits twice', () => {
     expect(train(open('graph'), 50)).toEqual(train(open('graph'), 50));
+  });
+
+  it('gives the same bits whether the weights stay there or are given with every step', () => {
+    expect(train(open('graph', 'kept'), 20)).toEqual(train(open('graph', 'given'), 20));
   });
 
   it('gives by the graph what it gives operation by operation', () => {
