@@ -1,8 +1,8 @@
 /**
  * What a second worker is worth in one job: `npm run bench -- scaling [--net NAME] [--rounds N] [--steps N]
- * [--pause MS] [--json FILE]`. Two processes with an engine each take train steps by themselves, side by side, and as a group over each
+ * [--pause MS] [--peer torch] [--json FILE]`. Two processes with an engine each take train steps by themselves, side by side, and as a group over each
  * transport, in turns of a few steps in one run, so that whatever else the machine does falls on all of them alike.
- * Data are random: only sizes matter.
+ * Data are random: only sizes matter. `--peer torch` adds PyTorch's DistributedDataParallel on the MNIST net.
  */
 import { writeFile } from 'node:fs/promises';
 import { connectBroker } from '@crossfold/shared/broker/connection';
@@ -22,7 +22,12 @@ import { Gradients } from '@crossfold/worker/job/gradients';
 import { initialState } from '@crossfold/worker/job/state';
 import type { SteppedFacts } from '@crossfold/worker/observe/observer';
 import { observers } from '@crossfold/worker/observe/observer';
-import { Member, machine, option, say, table, tasks, withBroker } from './support/cluster.ts';
+import { z } from 'zod';
+import { Member, machine, median, option, say, table, tasks, withBroker } from './support/cluster.ts';
+import { digitsFolder } from './support/digits.ts';
+import { installPeer, runPeer } from './support/peers.ts';
+
+const TorchRun = z.object({ images: z.number(), wallMs: z.number() });
 
 interface Net {
   readonly model: unknown;
@@ -122,9 +127,24 @@ async function main(): Promise<void> {
       );
     }
   });
+  const ddp = option('peer') === 'torch' ? await torchTogether() : undefined;
   const file = option('json');
   if (file !== undefined)
-    await writeFile(file, `${JSON.stringify({ machine: machine(), scaling: report }, undefined, 2)}\n`);
+    await writeFile(file, `${JSON.stringify({ machine: machine(), scaling: report, ddp }, undefined, 2)}\n`);
+}
+
+/** Images a second of two PyTorch processes on batches of 64 digits, the median of three runs. */
+async function torchTogether(): Promise<number> {
+  const peer = await installPeer('torch');
+  const run = JSON.stringify({ batch: 64, steps: 400, digits: digitsFolder() });
+  const runs: number[] = [];
+  for (let i = 0; i < 3; i++) {
+    const { images, wallMs } = TorchRun.parse(await runPeer(peer, 'torch_ddp.py', [run]));
+    runs.push((1000 * images) / wallMs);
+  }
+  const speed = median(runs);
+  console.log(`\nmnist, batch 64, torch DDP over gloo: ${speed.toFixed(0)} images/s (${peer.versions})`);
+  return speed;
 }
 
 /** Means over the middle half of the steps, in order of their time: parts that add up, without what was disturbed. */
