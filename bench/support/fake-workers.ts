@@ -10,7 +10,7 @@ import type { BlobRef, JobRecord, Presence, ResultRef } from '@crossfold/shared/
 import { isFinal } from '@crossfold/shared/jobs/records';
 import type { Stamp } from '@crossfold/shared/jobs/transitions';
 import { complete, failForGood, handBack, takeSeat } from '@crossfold/shared/jobs/transitions';
-import type { CompletedFold, Scores } from '@crossfold/shared/results';
+import type { CompletedFold, Refit, Scores } from '@crossfold/shared/results';
 
 export interface FakeWorkerOptions {
   readonly broker: Broker;
@@ -107,9 +107,17 @@ async function store(broker: Broker, job: JobRecord, accuracy: number, model: Bl
       seconds: 0,
     };
   }
+  if (job.kind === 'refit') {
+    const facts = { epochs: job.until, steps: job.until * 10, trainSamples: 100, samplesSeen: job.until * 100 };
+    const curve = Array.from({ length: job.until }, () => accuracy);
+    const refit: Refit = { ...common(job), ...facts, history: { loss: curve, accuracy: curve } };
+    const reference = await putJson(broker.artifacts, { schema: 1, refit, model });
+    return { ...reference, epochs: job.until, final: true, accuracy, loss: scores.loss, seconds: job.until };
+  }
   const final = job.until >= experiment.training.epochs;
   const curve = Array.from({ length: job.until }, () => accuracy);
   const fold: CompletedFold = {
+    ...common(job),
     fold: job.fold,
     repeat: job.repeat,
     status: 'completed',
@@ -118,23 +126,33 @@ async function store(broker: Broker, job: JobRecord, accuracy: number, model: Bl
     trainSamples: 80,
     validationSamples: 20,
     history: { loss: curve, accuracy: curve, valLoss: curve, valAccuracy: curve },
-    epochSeconds: curve.map(() => 1),
     validation: scores,
     bestEpoch: job.until - 1,
-    weightsSha256: sha256(`${job.key} ${job.until}`),
     samplesSeen: job.until * 80,
-    engine: { backend: 'tensorflow', version: '0', threads: 1, device: 'none', instructions: 'none', oneDnn: false },
-    exchange: 'none',
-    workers: job.workers,
-    generations: job.generation,
-    attempts: job.attempts,
-    seconds: job.until,
-    imagesPerSecond: 80,
   };
   const result: TrainJobResult = { schema: 1, fold, model };
   const reference = await putJson(broker.artifacts, result);
   return { ...reference, epochs: job.until, final, accuracy, loss: scores.loss, seconds: job.until };
 }
+
+const common = (job: JobRecord) => ({
+  epochSeconds: Array.from({ length: job.until }, () => 1),
+  weightsSha256: sha256(`${job.key} ${job.until}`),
+  engine: {
+    backend: 'tensorflow' as const,
+    version: '0',
+    threads: 1,
+    device: 'none',
+    instructions: 'none',
+    oneDnn: false,
+  },
+  exchange: 'none' as const,
+  workers: job.workers,
+  generations: job.generation,
+  attempts: job.attempts,
+  seconds: job.until,
+  imagesPerSecond: 80,
+});
 
 const scoresOf = (accuracy: number): Scores => ({
   loss: 1 - accuracy,

@@ -19,7 +19,7 @@ import type { Activation, Predictor } from '@crossfold/worker/engine/predictor';
 export interface ModelOf {
   /** The best one where not given. */
   readonly trial?: number;
-  /** The best one where not given. */
+  /** Where not given: the refit, where there is one, else the best one. */
   readonly fold?: number | 'best' | 'refit';
 }
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { ExperimentClient, Outcome } from '@crossfold/coordinator/client/types';
 import { resolvedYaml } from '@crossfold/coordinator/config/load';
-import { chosen, readModelFile } from '@crossfold/coordinator/models/find-model';
+import { chosen, modelAt, readModelFile } from '@crossfold/coordinator/models/find-model';
 import { formatFoldTable } from '@crossfold/coordinator/results/fold-table';
 import { reportMarkdown } from '@crossfold/coordinator/results/markdown';
 import { readRun } from '@crossfold/coordinator/results/read-run';
@@ -10,7 +10,6 @@ import { modelFile, writeRunFolder } from '@crossfold/coordinator/results/run-fo
 import { ConfigError, ExperimentFailedError } from '@crossfold/shared/errors';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import type { TrainedModel } from '@crossfold/shared/model/model-file';
-import { decodeModel } from '@crossfold/shared/model/model-file';
 import type { ProgressEvent } from '@crossfold/shared/progress';
 import type { Results } from '@crossfold/shared/results';
 import type { ModelOf } from './model.ts';
@@ -102,10 +101,8 @@ export class FinishedRun {
 
   static of(outcome: Outcome, results: Results): FinishedRun {
     const readModel = async (choice: ModelOf): Promise<TrainedModel> => {
-      const { trial, repeat, fold } = chosen(results, { fold: 'best', ...choice }, results.id);
-      const found = outcome.models.find((m) => m.trial === trial && m.repeat === repeat && m.fold === fold);
-      if (found === undefined) throw new ConfigError(`${results.id} has no model of trial ${trial}, fold ${fold}`);
-      return decodeModel(found.bytes, `the model of ${results.id}`);
+      const place = chosen(results, choice, results.id);
+      return modelAt(outcome.models, place, results.id);
     };
     return new FinishedRun(results, resolvedYaml(outcome.experiment), readModel, outcome);
   }
@@ -113,7 +110,7 @@ export class FinishedRun {
   static async read(folder: string): Promise<FinishedRun> {
     const { results, yaml } = await readRun(folder);
     return new FinishedRun(results, yaml, (choice) => {
-      const { trial, repeat, fold } = chosen(results, { fold: 'best', ...choice }, folder);
+      const { trial, repeat, fold } = chosen(results, choice, folder);
       return readModelFile(join(folder, modelFile(trial, repeat, fold, results.split.repeats)));
     });
   }

@@ -127,6 +127,27 @@ export const CompletedFold = z
   .readonly();
 export type CompletedFold = z.infer<typeof CompletedFold>;
 
+/** A training on all training samples, which leaves none to validate on. */
+export const Refit = CompletedFold.unwrap()
+  .pick({
+    epochs: true,
+    steps: true,
+    trainSamples: true,
+    epochSeconds: true,
+    weightsSha256: true,
+    samplesSeen: true,
+    engine: true,
+    exchange: true,
+    workers: true,
+    generations: true,
+    attempts: true,
+    seconds: true,
+    imagesPerSecond: true,
+  })
+  .extend({ history: FoldHistory.unwrap().pick({ loss: true, accuracy: true }).readonly() })
+  .readonly();
+export type Refit = z.infer<typeof Refit>;
+
 /** A fold that was not trained to its end; with what it had come to by then, where it had come to anything. */
 export const EndedFold = z
   .strictObject({
@@ -257,6 +278,22 @@ export const NestedResult = z
   .readonly();
 export type NestedResult = z.infer<typeof NestedResult>;
 
+/** The net that an experiment was asked to leave in the end, where it is not that of a fold. */
+export const Final = z.discriminatedUnion('of', [
+  Refit.unwrap()
+    .extend({ of: z.literal('refit'), trial: count })
+    .readonly(),
+  z
+    .strictObject({
+      of: z.literal('ensemble'),
+      trial: count,
+      /** The folds whose nets are averaged. */
+      members: z.array(z.strictObject({ repeat: count, fold: count, weightsSha256: Digest }).readonly()).readonly(),
+    })
+    .readonly(),
+]);
+export type Final = z.infer<typeof Final>;
+
 /** `results.json`. */
 export const Results = z
   .strictObject({
@@ -297,6 +334,8 @@ export const Results = z
     search: SearchResult.exactOptional(),
     /** Where the evaluation was nested. */
     nested: NestedResult.exactOptional(),
+    /** What was made of the best trial in the end, where that was asked for. */
+    final: Final.exactOptional(),
     /** Scores on the held-out test set, where the data set has one. */
     test: Scores.unwrap()
       .extend({
@@ -306,6 +345,8 @@ export const Results = z
         fold: count.exactOptional(),
         repeat: count.exactOptional(),
         samples: count,
+        /** How many nets of this experiment were scored on it, this one included; more than one makes it less of a test. */
+        looks: z.int().min(1).exactOptional(),
         reliability: Reliability.exactOptional(),
         /** The most confident mistakes, those first. */
         mistakes: z.array(Mistake).max(100).readonly().exactOptional(),

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connectClient } from '@crossfold/coordinator/client/client';
@@ -38,6 +38,17 @@ beforeAll(async () => {
   const pixels = Uint8Array.from({ length: 60 * 16 }, (_, i) => i % 251);
   await writeFile(join(folder, 'train-images-idx3-ubyte'), idxBytes([60, 4, 4], pixels));
   await writeFile(join(folder, 'train-labels-idx1-ubyte'), idxBytes([60], Uint8Array.from(labels)));
+  // The same with a test set.
+  await mkdir(join(folder, 'tested'));
+  for (const [part, file] of [
+    ['train-images', 'train-images'],
+    ['train-labels', 'train-labels'],
+    ['t10k-images', 'train-images'],
+    ['t10k-labels', 'train-labels'],
+  ] as const) {
+    const kind = part.endsWith('images') ? 'idx3' : 'idx1';
+    await copyFile(join(folder, `${file}-${kind}-ubyte`), join(folder, 'tested', `${part}-${kind}-ubyte`));
+  }
 });
 afterAll(async () => {
   await client.close();
@@ -231,6 +242,84 @@ describe('nothing is computed twice', () => {
     const before = epochs;
     await finish(await submit({ ...sweep('halving', halving), seed: 900, name: 'again' }));
     expect(epochs).toBe(before);
+  });
+});
+
+describe('what is left in the end', () => {
+  it('is trained once on everything, whoever leads; another trial, or all folds, later on, and the looks are counted', async () => {
+    let leader = startLeader();
+    const changes: Promise<void>[] = [];
+    const taken: string[] = [];
+    startWorkers({
+      count: 2,
+      outcome,
+      onTaken: ({ id }) => taken.push(id),
+      onEnded: ({ kind, trial }) => {
+        if (kind === 'train' && trial < 5) return;
+        changes.push(leader.stop());
+        leader = startLeader();
+      },
+    });
+    const id = await submit({ ...sweep('grid'), name: 'final', seed: 41, final: 'refit', dataset: { path: 'tested' } });
+    const { results, jobs } = await finish(id);
+    await Promise.all(changes);
+    expect(results).toMatchObject({
+      status: 'completed',
+      best: { trial: 2 },
+      final: { of: 'refit', trial: 2, epochs: 4, history: { loss: { length: 4 } } },
+      test: { of: 'refit', trial: 2, looks: 1 },
+    });
+    expect(results.test).not.toHaveProperty('fold');
+    expect(jobs.filter(({ kind }) => kind !== 'train').map((job) => [job.kind, job.of, job.until])).toEqual([
+      ['test', 'refit', 0],
+      ['refit', undefined, 4],
+    ]);
+
+    const before = taken.length;
+    await client.refit(id, 'ensemble', 3);
+    const together = (await finish(id)).results;
+    const members = together.trials[3]?.folds.map((fold) => fold.status === 'completed' && fold.weightsSha256);
+    expect(together).toMatchObject({
+      final: { of: 'ensemble', trial: 3 },
+      test: { of: 'ensemble', trial: 3, looks: 2 },
+    });
+    expect(together.final?.of === 'ensemble' && together.final.members.map((m) => m.weightsSha256)).toEqual(members);
+    expect(taken.slice(before)).toEqual([`${id}.test-ensemble.3.0.0`]);
+    await expect(client.refit(id, 'refit', 6)).rejects.toThrow(/--trial is 6: must be one of .*0, 1, 2, 3, 4, 5/);
+
+    // On one cluster the folds are there already.
+    const again = await submit({
+      ...sweep('grid'),
+      name: 'again',
+      seed: 41,
+      final: 'refit',
+      dataset: { path: 'tested' },
+    });
+    expect((await finish(again)).results.final).toEqual(results.final);
+    expect(taken.slice(before)).toHaveLength(1);
+  });
+
+  it('fails the experiment where it comes to nothing, and is tried again; folds stay', async () => {
+    startLeader();
+    let broken = true;
+    const taken: string[] = [];
+    startWorkers({
+      count: 2,
+      outcome: (job, epochs) => (broken && job.kind === 'refit' ? 'fails' : outcome(job, epochs)),
+      onTaken: ({ id }) => taken.push(id),
+    });
+    const id = await submit(experiment({ name: 'unfit', seed: 43, final: 'refit' }), { fresh: true });
+    await over(id);
+    const { record, results } = await client.outcome(id, { models: false });
+    expect(record).toMatchObject({
+      state: 'failed',
+      error: expect.stringMatching(/refit\.0\.0\.0: the loss became NaN/),
+    });
+    expect(results?.trials[0]?.status).toBe('completed');
+    broken = false;
+    await client.resume(id);
+    expect((await finish(id)).results).toMatchObject({ status: 'completed', final: { of: 'refit' } });
+    expect(taken).toHaveLength(6);
   });
 });
 

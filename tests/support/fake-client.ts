@@ -24,6 +24,7 @@ export const experimentRecord = (id: string, changes: Partial<ExperimentRecord> 
   priority: 0,
   maxConcurrentJobs: null,
   fresh: false,
+  final: 'fold',
   cancelled: [],
   resumed: [],
   error: null,
@@ -130,6 +131,10 @@ export function fakeWorld(behaviour: FakeBehaviour = {}): FakeWorld {
     },
     list: async () => [...world.records.values()],
     jobs: async () => [],
+    async refit(id, final, trial) {
+      world.done.push(`refit ${id} ${final} ${trial ?? 'best'}`);
+      return known(id);
+    },
     async cancel(id, selection = {}) {
       world.done.push(`cancel ${id} ${JSON.stringify(selection)}`);
       world.records.set(id, cancel(known(id), selection, 0) ?? known(id));

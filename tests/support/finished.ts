@@ -130,6 +130,7 @@ export function finishedExperiment(story: Story = {}): Finished & { readonly exp
             },
             mistakes: [],
           },
+          looks: 1,
         };
   const id = `${experiment.name}-20260102-030405-beef`;
   const record = experimentRecord(id, {

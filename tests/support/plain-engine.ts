@@ -88,6 +88,7 @@ export function plainEngine(options: PlainEngineOptions): EngineSession {
       }),
     readValidation: (total) => readValidation(total, slices),
     outputs: async () => new Float32Array(0),
+    netOutputs: async () => new Float32Array(0),
     reset: () => inOrder(async () => reset()),
     load: (state) =>
       inOrder(async () => {

@@ -150,7 +150,7 @@ describe('a search', () => {
 });
 
 it('every way to split has a name', () => {
-  const text = (method: string, folds = 5, repeats = 1): string => splitText({ digest: '', method, folds, repeats });
+  const text = (method: string, folds = 5, repeats = 1): string => splitText({ method, folds, repeats });
   expect([
     text('kfold'),
     text('repeated-kfold', 5, 3),

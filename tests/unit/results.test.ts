@@ -99,7 +99,7 @@ describe('results', () => {
   it('fail where the test set could not be scored', () => {
     const all = finishedExperiment();
     const job = aJob({ kind: 'test', state: 'failed', error: 'no memory' });
-    const results = aggregate({ ...all, test: { job, result: undefined } });
+    const results = aggregate({ ...all, test: { job, result: undefined, looks: 0 } });
     expect(results.status).toBe('failed');
     expect(results).not.toHaveProperty('test');
   });

@@ -1,7 +1,7 @@
 import type { TakenSeat } from '@crossfold/shared/broker/seats';
 import { isBrokerTrouble } from '@crossfold/shared/errors';
 import type { JobRecord } from '@crossfold/shared/jobs/records';
-import { foldName, isFinal } from '@crossfold/shared/jobs/records';
+import { isFinal, placeName } from '@crossfold/shared/jobs/records';
 import { failAttempt, reopen, takeSeat } from '@crossfold/shared/jobs/transitions';
 import type { Fitness } from './fitness.ts';
 import type { JobParts } from './job/open-job.ts';
@@ -53,8 +53,8 @@ async function fill(
     settle('refuse');
     return undefined;
   }
-  const { experiment, trial, repeat, fold } = stored.value;
-  const logger = parts.logger.child({ experiment, job: id, trial, fold: foldName(repeat, fold) });
+  const { experiment, trial } = stored.value;
+  const logger = parts.logger.child({ experiment, job: id, trial, fold: placeName(stored.value) });
   // Data and model first: those who are members already go on undisturbed until this worker can compute with them.
   let runner: JobRunner;
   try {

@@ -1,5 +1,6 @@
 import { Option } from 'commander';
 import { evaluationText } from '../models/evaluation-text.ts';
+import type { FoldChoice } from '../models/find-model.ts';
 import type { PartName } from '../models/labelled.ts';
 import { partNames } from '../models/labelled.ts';
 import type { Register } from './options.ts';
@@ -8,7 +9,7 @@ import { examples, foldOption, jsonOption, natsOption, wholeNumber } from './opt
 interface EvaluateOptions {
   readonly part?: PartName;
   readonly trial?: number;
-  readonly fold: 'best' | 'refit' | number;
+  readonly fold?: FoldChoice;
   readonly mistakes?: string;
   readonly json?: boolean;
   readonly nats?: string;
@@ -30,7 +31,7 @@ export const registerEvaluate: Register = (program, context) => {
       ]),
     )
     .option('--trial <n>', 'the trial (default: the best one)', wholeNumber(0))
-    .addOption(foldOption())
+    .addOption(foldOption({ ensembles: true }))
     .option('--mistakes <file>', 'write the worst mistakes as a picture (.png)')
     .addOption(jsonOption())
     .addOption(natsOption())
@@ -43,11 +44,11 @@ export const registerEvaluate: Register = (program, context) => {
       ),
     )
     .action(async (which: string, dataset: string, options: EvaluateOptions) => {
-      const { findModel } = await import('../models/find-model.ts');
-      const model = await findModel(which, options, context, options.nats);
+      const { findModels } = await import('../models/find-model.ts');
+      const models = await findModels(which, options, context, options.nats);
       const { evaluateOn } = await import('../models/evaluate-on.ts');
-      const { openPredictor, shapeOf } = await import('../models/open-predictor.ts');
-      const predictor = await openPredictor(model);
+      const { openTogether, shapeOf } = await import('../models/open-predictor.ts');
+      const { predictor, model } = await openTogether(models);
       let said = context.now();
       const { data, ...result } = await evaluateOn(predictor, model, dataset, options.part, (done, samples) => {
         if (context.now() - said < 5000) return;

@@ -1,4 +1,5 @@
 import { Option } from 'commander';
+import type { FoldChoice } from '../models/find-model.ts';
 import { findModel } from '../models/find-model.ts';
 import type { ModelFormat } from '../models/write-model.ts';
 import { modelFormats, writeModel } from '../models/write-model.ts';
@@ -8,7 +9,7 @@ import { examples, foldOption, natsOption, wholeNumber } from './options.ts';
 interface ExportOptions {
   readonly format: ModelFormat;
   readonly trial?: number;
-  readonly fold: 'best' | 'refit' | number;
+  readonly fold?: FoldChoice;
   readonly out: string;
   readonly nats?: string;
 }

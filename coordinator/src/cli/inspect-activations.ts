@@ -1,12 +1,13 @@
 import type { ImageShape } from '@crossfold/shared/data/manifest';
 import { ConfigError } from '@crossfold/shared/errors';
+import type { FoldChoice } from '../models/find-model.ts';
 import type { Register } from './options.ts';
 import { examples, foldOption, natsOption, wholeNumber } from './options.ts';
 
 interface ActivationsOptions {
   readonly out: string;
   readonly trial?: number;
-  readonly fold: 'best' | 'refit' | number;
+  readonly fold?: FoldChoice;
   readonly nats?: string;
 }
 

@@ -13,6 +13,7 @@ import { registerInspect } from './inspect.ts';
 import { registerList } from './list.ts';
 import { registerLogs } from './logs.ts';
 import { registerPredict } from './predict.ts';
+import { registerRefit } from './refit.ts';
 import { registerReport } from './report.ts';
 import { registerResume } from './resume.ts';
 import { registerRun } from './run.ts';
@@ -31,6 +32,7 @@ const verbs = [
   registerCancel,
   registerResume,
   registerLogs,
+  registerRefit,
   registerReport,
   registerExport,
   registerEvaluate,

@@ -5,6 +5,7 @@ import { ConfigError } from '@crossfold/shared/errors';
 import type { Selection } from '@crossfold/shared/jobs/records';
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
+import type { FoldChoice } from '../models/find-model.ts';
 import type { CommandContext } from './context.ts';
 
 /** Adds a verb to the program; its action returns the exit code. */
@@ -51,15 +52,24 @@ export const selectionOf = ({ trial, fold }: { readonly trial?: number; readonly
 export const workersOption = (): Option =>
   new Option('--workers <n>', 'workers of the embedded cluster (default: one a core)').argParser(wholeNumber(1, 1024));
 
-/** `--fold`, for a net of a finished experiment. */
-export const foldOption = (): Option =>
-  new Option('--fold <fold>', "a fold's number, best, or refit: trained on all folds")
-    .argParser((text: string): 'best' | 'refit' | number => {
-      if (text === 'best' || text === 'refit') return text;
-      if (!/^\d+$/.test(text)) throw new InvalidArgumentError("It must be a fold's number, best or refit.");
-      return Number(text);
-    })
-    .default('best', 'best');
+/**
+ * `--fold`, for a net of a finished experiment.
+ *
+ * @param ensembles whether several nets may answer together
+ */
+export function foldOption({ ensembles = false } = {}): Option {
+  const names: readonly FoldChoice[] = ['best', 'refit', ...(ensembles ? (['ensemble'] as const) : [])];
+  const together = ensembles ? ', ensemble (the nets of all folds together)' : '';
+  return new Option(
+    '--fold <fold>',
+    `a fold's number, best, refit (trained on all samples)${together} (default: what the experiment left in the end: its refit, where it has one, else best)`,
+  ).argParser((text: string): FoldChoice => {
+    const name = names.find((one) => one === text);
+    if (name !== undefined) return name;
+    if (!/^\d+$/.test(text)) throw new InvalidArgumentError(`It must be a fold's number, ${names.join(' or ')}.`);
+    return Number(text);
+  });
+}
 
 export const exchangeOption = (): Option =>
   new Option('--exchange <transport>', 'how gradients travel').choices(['auto', 'nats', 'direct']).default('auto');

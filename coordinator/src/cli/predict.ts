@@ -1,13 +1,14 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ConfigError } from '@crossfold/shared/errors';
+import type { FoldChoice } from '../models/find-model.ts';
 import type { Prediction } from '../models/predictions.ts';
 import type { Register } from './options.ts';
 import { examples, foldOption, jsonOption, natsOption, wholeNumber } from './options.ts';
 
 interface PredictOptions {
   readonly trial?: number;
-  readonly fold: 'best' | 'refit' | number;
+  readonly fold?: FoldChoice;
   readonly json?: boolean;
   readonly nats?: string;
 }
@@ -21,7 +22,7 @@ export const registerPredict: Register = (program, context) => {
     .argument('<model>', "a run's folder or id, a .safetensors of its models, or Keras' .h5")
     .argument('<image...>', 'pictures (JPEG, PNG, WebP), or folders of them')
     .option('--trial <n>', 'the trial (default: the best one)', wholeNumber(0))
-    .addOption(foldOption())
+    .addOption(foldOption({ ensembles: true }))
     .addOption(jsonOption())
     .addOption(natsOption())
     .addHelpText(
@@ -32,12 +33,12 @@ export const registerPredict: Register = (program, context) => {
       ),
     )
     .action(async (which: string, images: readonly string[], options: PredictOptions) => {
-      const { findModel } = await import('../models/find-model.ts');
-      const model = await findModel(which, options, context, options.nats);
+      const { findModels } = await import('../models/find-model.ts');
+      const models = await findModels(which, options, context, options.nats);
       const files = await filesOf(images);
-      const { openPredictor } = await import('../models/open-predictor.ts');
+      const { openTogether } = await import('../models/open-predictor.ts');
       const { predictFiles } = await import('../models/predictions.ts');
-      const predictor = await openPredictor(model);
+      const { predictor, model } = await openTogether(models);
       const predictions = await predictFiles(predictor, model, files);
       predictor.dispose();
       context.out.write(

@@ -47,7 +47,7 @@ export function experimentTable(records: readonly ExperimentRecord[], now: numbe
 
 export function jobTable(jobs: readonly JobRecord[], now: number): string {
   const rows = jobs.map((job) => [
-    job.kind === 'test' ? 'test' : String(job.trial),
+    job.kind === 'train' ? String(job.trial) : `${job.trial} (${job.kind})`,
     String(job.repeat),
     String(job.fold),
     job.state,

@@ -1,4 +1,5 @@
 import type { Experiment } from '@crossfold/shared/config/experiment';
+import type { FinalNet } from '@crossfold/shared/config/final';
 import type { Selection } from '@crossfold/shared/jobs/records';
 import type { CommandContext } from './context.ts';
 import { concludeRun, interruptible, showUntilOver } from './follow-run.ts';
@@ -12,6 +13,8 @@ export interface RemoteRun {
   readonly json: boolean;
   /** What is to be tried again, where the experiment is not new. */
   readonly again?: Selection;
+  /** What net is to be made of an experiment that has completed. */
+  readonly refit?: { readonly final: FinalNet; readonly trial: number | undefined };
   /** File for a trace of what workers do. */
   readonly timeline?: string | undefined;
   /** What to submit first, where the experiment is new. */
@@ -34,7 +37,8 @@ export async function followRemotely(context: CommandContext, run: RemoteRun): P
         const { experiment, baseDir, fresh } = run.submit;
         await client.submit(experiment, baseDir, run.id, { fresh, onProgress: (message) => display.say(message) });
         display.say(`submitted ${run.id}`);
-      } else await client.resume(run.id, run.again);
+      } else if (run.refit !== undefined) await client.refit(run.id, run.refit.final, run.refit.trial);
+      else await client.resume(run.id, run.again);
       controller.signal.throwIfAborted();
       await showUntilOver(client, run.id, display, controller.signal);
     });

@@ -4,6 +4,7 @@ import { ConfigError } from '@crossfold/shared/errors';
 import { defaultWorkers } from '../cluster/embedded.ts';
 import { loadExperiment } from '../config/load.ts';
 import { preflight } from '../data/preflight.ts';
+import { dryRunOption, showDryRun } from './dry-run.ts';
 import { runLocally } from './local-run.ts';
 import type { Register } from './options.ts';
 import { examples, freshOption, jsonOption, natsOption, remoteUrl, setOption, workersOption } from './options.ts';
@@ -17,6 +18,7 @@ interface RunOptions {
   readonly out?: string;
   readonly set: readonly string[];
   readonly fresh?: boolean;
+  readonly dryRun?: boolean;
   readonly json?: boolean;
   readonly timeline?: string;
 }
@@ -35,6 +37,7 @@ export const registerRun: Register = (program, context, end) => {
     .option('--out <folder>', 'folder for the results (default: runs/<id>)')
     .addOption(setOption())
     .addOption(freshOption())
+    .addOption(dryRunOption())
     .addOption(jsonOption())
     .addOption(timelineOption())
     .addHelpText(
@@ -42,21 +45,26 @@ export const registerRun: Register = (program, context, end) => {
       examples(
         'run examples/mnist-kfold.yaml --workers 2',
         'run examples/mnist-kfold.yaml --set training.epochs=1 --set dataset.limit=2000 --out /tmp/quick',
+        'run examples/cats-dogs-sweep.yaml --dry-run',
         'run examples/mnist-kfold.yaml --workers 2 --timeline trace.json',
         'run examples/mnist-kfold.yaml --nats nats://cluster.example:4222 --json > results.json',
       ),
     )
     .action(async (file: string, options: RunOptions) => {
-      const { experiment, baseDir } = await loadExperiment(file, options.set);
+      const loaded = await loadExperiment(file, options.set);
+      const { experiment, baseDir } = loaded;
       const nats = remoteUrl(options.nats, context);
       if (nats !== undefined && options.workers !== undefined)
         throw new ConfigError(
           '--workers is for an embedded cluster; the one that --nats or CROSSFOLD_NATS_URL names has its own',
         );
-      await preflight(experiment, baseDir);
+      const checked = await preflight(loaded);
+      const json = options.json === true;
+      const workers = options.workers ?? defaultWorkers(experiment.threadsPerWorker, context.env);
+      if (options.dryRun === true)
+        return showDryRun(context, loaded, checked, { workers: nats === undefined ? workers : undefined, json });
       const id = newExperimentId(experiment.name, context.date(), context.suffix());
       const folder = options.out ?? defaultRunFolder(id);
-      const json = options.json === true;
       const { timeline } = options;
       const made = await claimRunFolder(folder);
       const go = async (): Promise<number> => {
@@ -69,7 +77,6 @@ export const registerRun: Register = (program, context, end) => {
             timeline,
             submit: { experiment, baseDir, fresh: options.fresh === true },
           });
-        const workers = options.workers ?? defaultWorkers(experiment.threadsPerWorker, context.env);
         await writeRunNote(folder, experiment, { id, baseDir: resolve(baseDir), workers });
         return runLocally(context, { id, experiment, baseDir, folder, workers, json, timeline });
       };

@@ -1,6 +1,7 @@
 import { newExperimentId } from '@crossfold/shared/config/experiment';
 import { loadExperiment } from '../config/load.ts';
 import { preflight } from '../data/preflight.ts';
+import { dryRunOption, showDryRun } from './dry-run.ts';
 import type { Register } from './options.ts';
 import { examples, freshOption, jsonOption, natsOption, setOption } from './options.ts';
 import { ask } from './queries.ts';
@@ -9,6 +10,7 @@ interface SubmitOptions {
   readonly nats?: string;
   readonly set: readonly string[];
   readonly fresh?: boolean;
+  readonly dryRun?: boolean;
   readonly json?: boolean;
 }
 
@@ -22,11 +24,21 @@ export const registerSubmit: Register = (program, context) => {
     .addOption(natsOption())
     .addOption(setOption())
     .addOption(freshOption())
+    .addOption(dryRunOption())
     .addOption(jsonOption())
-    .addHelpText('after', examples('submit examples/mnist-kfold.yaml --nats nats://cluster.example:4222'))
+    .addHelpText(
+      'after',
+      examples(
+        'submit examples/mnist-kfold.yaml --nats nats://cluster.example:4222',
+        'submit examples/cats-dogs-sweep.yaml --dry-run',
+      ),
+    )
     .action(async (file: string, options: SubmitOptions) => {
-      const { experiment, baseDir } = await loadExperiment(file, options.set);
-      await preflight(experiment, baseDir);
+      const loaded = await loadExperiment(file, options.set);
+      const checked = await preflight(loaded);
+      const { experiment, baseDir } = loaded;
+      if (options.dryRun === true)
+        return showDryRun(context, loaded, checked, { workers: undefined, json: options.json === true });
       const id = newExperimentId(experiment.name, context.date(), context.suffix());
       const say = (message: string): unknown => context.err.write(`${message}\n`);
       await ask(context, options.nats, (client) =>

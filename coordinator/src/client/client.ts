@@ -3,10 +3,10 @@ import { openBroker } from '@crossfold/shared/broker/broker';
 import { connectTimeoutMs } from '@crossfold/shared/broker/connection';
 import { getJson, putJson } from '@crossfold/shared/broker/json-blobs';
 import { experimentProgress } from '@crossfold/shared/broker/subjects';
-import { Experiment } from '@crossfold/shared/config/experiment';
+import { Experiment, plateauNeedsValidation } from '@crossfold/shared/config/experiment';
 import { ConfigError } from '@crossfold/shared/errors';
 import { FoldsDocument } from '@crossfold/shared/folds/folds';
-import { TrainJobResult } from '@crossfold/shared/jobs/job-result';
+import { RefitJobResult, TrainJobResult } from '@crossfold/shared/jobs/job-result';
 import { SweepPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord, Selection } from '@crossfold/shared/jobs/records';
 import { covers, isFinal } from '@crossfold/shared/jobs/records';
@@ -18,7 +18,7 @@ import { clusterLogs, followCluster } from '../logs/cluster.ts';
 import { uploadStart } from '../models/start-model.ts';
 import { recordTimeline } from '../timeline/recorder.ts';
 import { TraceFile } from '../timeline/trace-file.ts';
-import { cancel, resume } from './control.ts';
+import { cancel, makeFinal, resume } from './control.ts';
 import type { ExperimentClient, Outcome } from './types.ts';
 
 const maxModelBytes = 2 ** 31;
@@ -68,6 +68,7 @@ function brokerClient(broker: Broker): ExperimentClient {
         priority: experiment.priority,
         maxConcurrentJobs: experiment.maxConcurrentJobs ?? null,
         fresh,
+        final: experiment.final,
         cancelled: [],
         resumed: [],
         error: null,
@@ -86,13 +87,20 @@ function brokerClient(broker: Broker): ExperimentClient {
       const record = await recordOf(id);
       const results = record.results === null ? undefined : await getJson(broker.artifacts, record.results, Results);
       const models: Outcome['models'][number][] = [];
-      for (const job of wanted ? await jobsOf(id) : []) {
-        if (job.kind !== 'train' || job.result === null) continue;
-        // Of a search, the models of what it has found.
-        if (results?.search !== undefined && job.trial !== results.best?.trial) continue;
-        const result = await getJson(broker.artifacts, job.result, TrainJobResult);
-        const bytes = await broker.artifacts.get(result.model.digest, maxModelBytes);
-        models.push({ trial: job.trial, repeat: job.repeat, fold: job.fold, bytes });
+      // Of a search, the models of what it has found.
+      const found = new Set([results?.best?.trial, results?.final?.trial]);
+      for (const { kind, trial, repeat, fold, result } of wanted ? await jobsOf(id) : []) {
+        if (kind === 'test' || result === null) continue;
+        const isWanted =
+          kind === 'refit'
+            ? results?.final?.of === 'refit' && trial === results.final.trial
+            : results?.search === undefined || found.has(trial);
+        if (!isWanted) continue;
+        const { model } = await (kind === 'refit'
+          ? getJson(broker.artifacts, result, RefitJobResult)
+          : getJson(broker.artifacts, result, TrainJobResult));
+        const bytes = await broker.artifacts.get(model.digest, maxModelBytes);
+        models.push({ trial, repeat, fold: kind === 'refit' ? 'refit' : fold, bytes });
       }
       return {
         record,
@@ -118,6 +126,26 @@ function brokerClient(broker: Broker): ExperimentClient {
       if (record.state === 'completed' && !states.some((state) => state === 'failed' || state === 'cancelled'))
         return record;
       return (await broker.experiments.transition(id, (current) => resume(current, selection))) ?? recordOf(id);
+    },
+    async refit(id, final, trial) {
+      const record = await recordOf(id);
+      if (record.state !== 'completed' || record.results === null)
+        throw new ConfigError(
+          `${id} is ${record.state}: a net is made of what was found once it has completed, or by final: ${final} in its file`,
+        );
+      const { trials } = await getJson(broker.artifacts, record.results, Results);
+      const completed = trials.filter(({ status }) => status === 'completed').map((one) => one.trial);
+      if (trial !== undefined && !completed.includes(trial))
+        throw new ConfigError({
+          field: '--trial',
+          value: String(trial),
+          allowed: `must be one of those that completed: ${completed.join(', ')}`,
+        });
+      const { schedule } = (await getJson(broker.artifacts, record.spec, Experiment)).training;
+      if (final === 'refit' && schedule?.name === 'plateau') throw new ConfigError(`${id}: ${plateauNeedsValidation}`);
+      return (
+        (await broker.experiments.transition(id, (current) => makeFinal(current, final, trial))) ?? (await recordOf(id))
+      );
     },
     async logs(filter) {
       await recordOf(filter.experiment);

@@ -1,3 +1,4 @@
+import type { FinalNet } from '@crossfold/shared/config/final';
 import type { ExperimentRecord, Selection } from '@crossfold/shared/jobs/records';
 import { covers, isFinal } from '@crossfold/shared/jobs/records';
 
@@ -10,6 +11,24 @@ export function cancel(record: ExperimentRecord, selection: Selection, now: numb
   if (record.cancelled.some((one) => covers(one, selection))) return undefined;
   const others = record.cancelled.filter((one) => !covers(selection, one));
   return { ...record, cancelled: [...others, selection] };
+}
+
+/** The record of a completed experiment that is to leave another net; undefined where it has left that one. */
+export function makeFinal(
+  record: ExperimentRecord,
+  final: FinalNet,
+  trial: number | undefined,
+): ExperimentRecord | undefined {
+  if (record.state !== 'completed' || (record.final === final && record.finalTrial === trial)) return undefined;
+  const { finalTrial: _, ...rest } = record;
+  return {
+    ...rest,
+    state: 'running',
+    results: null,
+    finishedAt: null,
+    final,
+    ...(trial === undefined ? {} : { finalTrial: trial }),
+  };
 }
 
 /**

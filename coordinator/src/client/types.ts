@@ -1,4 +1,5 @@
 import type { Experiment } from '@crossfold/shared/config/experiment';
+import type { FinalNet } from '@crossfold/shared/config/final';
 import type { FoldsDocument } from '@crossfold/shared/folds/folds';
 import type { ExperimentRecord, JobRecord, Selection } from '@crossfold/shared/jobs/records';
 import type { ProgressEvent } from '@crossfold/shared/progress';
@@ -14,11 +15,11 @@ export interface Outcome {
   readonly results: Results | undefined;
   /** Undefined where none were made. */
   readonly folds: FoldsDocument | undefined;
-  /** The models that were kept: one a completed fold, as tensor files. */
+  /** The models that were kept: one a completed fold, and that of a refit, as tensor files. */
   readonly models: readonly {
     readonly trial: number;
     readonly repeat: number;
-    readonly fold: number;
+    readonly fold: number | 'refit';
     readonly bytes: Uint8Array;
   }[];
 }
@@ -63,6 +64,12 @@ export interface ExperimentClient {
    * @throws ConfigError where there is no such experiment, trial or fold
    */
   resume(id: string, selection?: Selection): Promise<ExperimentRecord>;
+  /**
+   * Has a completed experiment leave another net: the configuration of its best trial, or of another one, trained anew on
+   * all training samples, or the nets of its folds together; scored on the test set. Returns its record.
+   * @throws ConfigError where that cannot be
+   */
+  refit(id: string, final: FinalNet, trial?: number): Promise<ExperimentRecord>;
   /** What services said about an experiment or a job, one JSON line each, in order of time. */
   logs(filter: LogFilter): Promise<readonly string[]>;
   /** The same, and then what they say from now on, until the experiment is over or the signal aborts. */

@@ -1,6 +1,7 @@
+import type { ConfigProblem } from '@crossfold/shared/errors';
 import { ConfigError } from '@crossfold/shared/errors';
 import type { z } from 'zod';
-import type { Problem } from './issues.ts';
+import type { Path, Problem } from './issues.ts';
 import { parseOptions, problemsOf } from './issues.ts';
 import type { Override } from './overrides.ts';
 import { applyOverride, overriding } from './overrides.ts';
@@ -24,9 +25,19 @@ export function checked<S extends z.ZodType>(
   if (parsed.success && problem === undefined) return parsed.data;
   if (problem === undefined) throw parsed.error;
   const { path, ...rest } = problem;
-  const override = overriding(overrides, path);
-  const line = source.lineOf(path);
-  const where =
-    override !== undefined ? { file: `--set ${override.text}` } : { file, ...(line === undefined ? {} : { line }) };
+  const where = placeOf(source, file, overrides, path);
   throw new ConfigError({ field: path.map(String).join('.') || 'the file', ...rest, ...where });
+}
+
+/** Where a field stands: in an override, or on a line of the file. */
+export function placeOf(
+  source: Source,
+  file: string,
+  overrides: readonly Override[],
+  path: Path,
+): Pick<ConfigProblem, 'file' | 'line'> {
+  const override = overriding(overrides, path);
+  if (override !== undefined) return { file: `--set ${override.text}` };
+  const line = source.lineOf(path);
+  return { file, ...(line === undefined ? {} : { line }) };
 }

@@ -1,12 +1,13 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, extname, resolve } from 'node:path';
 import { Experiment } from '@crossfold/shared/config/experiment';
+import type { ConfigProblem } from '@crossfold/shared/errors';
 import { ConfigError } from '@crossfold/shared/errors';
 import { stringify } from 'yaml';
 import { withStart } from '../models/start-model.ts';
 import { isProblem } from '../search/space.ts';
 import { makeTrials } from '../search/trials.ts';
-import { checked } from './check.ts';
+import { checked, placeOf } from './check.ts';
 import type { Problem } from './issues.ts';
 import { parseOverride } from './overrides.ts';
 import { isRecord } from './schema.ts';
@@ -16,6 +17,8 @@ export interface LoadedExperiment {
   readonly experiment: Experiment;
   /** The file's folder: what relative paths in the experiment are relative to. */
   readonly baseDir: string;
+  /** Where a field stands, for messages. */
+  readonly at: (field: string) => Pick<ConfigProblem, 'file' | 'line'>;
 }
 
 /**
@@ -32,7 +35,8 @@ export async function loadExperiment(file: string, overrides: readonly string[] 
   const named = isRecord(source.value) ? { name: nameFrom(file), ...source.value } : source.value;
   const experiment = checked(Experiment, { ...source, value: named }, file, sets, problemOfTrials);
   const baseDir = dirname(resolve(file));
-  return { experiment: await withStart(experiment, baseDir), baseDir };
+  const at = (field: string) => placeOf(source, file, sets, field.split('.'));
+  return { experiment: await withStart(experiment, baseDir), baseDir, at };
 }
 
 /**
@@ -48,7 +52,7 @@ export async function checkExperiment(
 ): Promise<LoadedExperiment> {
   const source = { value, lineOf: () => undefined };
   const experiment = checked(Experiment, source, 'the experiment', overrides.map(parseOverride), problemOfTrials);
-  return { experiment: await withStart(experiment, baseDir), baseDir };
+  return { experiment: await withStart(experiment, baseDir), baseDir, at: () => ({}) };
 }
 
 function problemOfTrials(experiment: Experiment): Problem | undefined {

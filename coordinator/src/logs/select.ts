@@ -11,7 +11,7 @@ export interface LogFilter {
   readonly level: Logger['level'];
 }
 
-const jobId = /^([^./]+)\.[a-z]+\.\d+\.\d+\.\d+$/;
+const jobId = /^([^./]+)\.[a-z-]+\.\d+\.\d+\.\d+$/;
 
 /** The experiment that an id is of, a job's (`<experiment>.train.0.0.2`) or its own. */
 export const experimentIn = (id: string): string => jobId.exec(id)?.[1] ?? id;

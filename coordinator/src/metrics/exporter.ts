@@ -4,7 +4,7 @@ import type { Roster } from '@crossfold/shared/broker/presence';
 import { allProgress } from '@crossfold/shared/broker/subjects';
 import { SweepPlan } from '@crossfold/shared/jobs/plan';
 import type { JobRecord } from '@crossfold/shared/jobs/records';
-import { foldName, isFinal, JobState } from '@crossfold/shared/jobs/records';
+import { isFinal, JobState, placeName } from '@crossfold/shared/jobs/records';
 import type { Logger } from '@crossfold/shared/logger';
 import { exposeWaits } from '@crossfold/shared/metrics/connection';
 import type { Instruments, ServiceMetrics } from '@crossfold/shared/metrics/registry';
@@ -179,8 +179,8 @@ export class Exporter implements LeaderObserver {
       workers.set({ state }, alive.filter((worker) => worker.state === state).length);
     for (const { worker, state, job } of alive) {
       const known = job === null ? undefined : view.jobs.get(job);
-      const { experiment = '', trial = '', repeat = 0, fold } = known ?? {};
-      const labels = { experiment, trial: `${trial}`, fold: fold === undefined ? '' : foldName(repeat, fold) };
+      const { experiment = '', trial = '' } = known ?? {};
+      const labels = { experiment, trial: `${trial}`, fold: known === undefined ? '' : placeName(known) };
       workerInfo.set({ worker, state, ...labels }, 1);
     }
     const identities = new Set(alive.map(({ identity }) => identity));

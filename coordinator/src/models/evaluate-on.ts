@@ -1,6 +1,6 @@
 import { ConfigError } from '@crossfold/shared/errors';
 import type { TrainedModel } from '@crossfold/shared/model/model-file';
-import type { Predictor } from '@crossfold/worker/engine/predictor';
+import type { Predicts } from '@crossfold/worker/engine/ensemble';
 import type { Evaluation } from './evaluation.ts';
 import { evaluate } from './evaluation.ts';
 import type { Labelled, PartName } from './labelled.ts';
@@ -15,7 +15,7 @@ import { decodingOf, shapeOf } from './open-predictor.ts';
  * @throws ConfigError where there is no such data set, or it is not one for this net
  */
 export async function evaluateOn(
-  predictor: Predictor,
+  predictor: Predicts,
   model: TrainedModel,
   dataset: string,
   part: PartName | undefined,

@@ -2,8 +2,8 @@ import type { Calibration } from '@crossfold/shared/metrics/calibration';
 import { calibrationOf, probabilitiesOf } from '@crossfold/shared/metrics/calibration';
 import { scoreOutputs } from '@crossfold/shared/metrics/scores';
 import type { Scores } from '@crossfold/shared/results';
+import type { Predicts } from '@crossfold/worker/engine/ensemble';
 import { evaluated } from '@crossfold/worker/engine/predictions';
-import type { Predictor } from '@crossfold/worker/engine/predictor';
 import type { Labelled } from './labelled.ts';
 
 /** One picture's prediction. */
@@ -36,7 +36,7 @@ export const rescaled = (pixels: Uint8Array): Float32Array => Float32Array.from(
  * @param classOf the net's class for each of the data set's
  */
 export async function evaluate(
-  predictor: Predictor,
+  predictor: Predicts,
   data: Labelled,
   classes: number,
   classOf: readonly number[],

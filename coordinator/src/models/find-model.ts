@@ -3,21 +3,25 @@ import { join } from 'node:path';
 import { ConfigError } from '@crossfold/shared/errors';
 import type { TrainedModel } from '@crossfold/shared/model/model-file';
 import { decodeModel } from '@crossfold/shared/model/model-file';
-import type { Results } from '@crossfold/shared/results';
+import type { CompletedFold, Results } from '@crossfold/shared/results';
 import type { CommandContext } from '../cli/context.ts';
 import { remoteUrl } from '../cli/options.ts';
 import { ask } from '../cli/queries.ts';
 import { findRunFolder } from '../cli/run-folder.ts';
+import type { Outcome } from '../client/types.ts';
+import { outerFoldsOf } from '../results/nested.ts';
 import { readRun } from '../results/read-run.ts';
 import { modelFile } from '../results/run-folder.ts';
 import { bestFold, completedFolds } from '../results/select.ts';
 
-/** Which of an experiment's nets is meant. */
+/** Which of an experiment's nets is meant; `ensemble`: those of all folds of a trial together. */
 export interface ModelChoice {
   /** Undefined: the best trial. */
   readonly trial?: number | undefined;
-  readonly fold: 'best' | 'refit' | number;
+  /** Undefined: what the experiment was asked to leave in the end, see `final` in its file; the best fold's as a rule. */
+  readonly fold?: FoldChoice | undefined;
 }
+export type FoldChoice = 'best' | 'refit' | 'ensemble' | number;
 
 const maxModelBytes = 2 ** 31;
 
@@ -25,7 +29,7 @@ const maxModelBytes = 2 ** 31;
  * A trained net: of a file (.safetensors of a run's folder, or Keras' .h5), of a run's folder, or of an experiment on a
  * cluster.
  *
- * @throws ConfigError where there is none such
+ * @throws ConfigError where there is none such, or it is several
  */
 export async function findModel(
   which: string,
@@ -33,12 +37,33 @@ export async function findModel(
   context: Pick<CommandContext, 'env' | 'connect'>,
   nats?: string,
 ): Promise<TrainedModel> {
-  if (nats === undefined && (await isFile(which))) return readModelFile(which);
+  const [model, another] = await findModels(which, choice, context, nats, (results) => [
+    chosen(results, choice, which),
+  ]);
+  if (model === undefined || another !== undefined) throw new Error('one net is chosen');
+  return model;
+}
+
+/**
+ * Trained nets that answer together: one, as `findModel`, or those of an ensemble.
+ *
+ * @throws ConfigError where there are none such
+ */
+export async function findModels(
+  which: string,
+  choice: ModelChoice,
+  context: Pick<CommandContext, 'env' | 'connect'>,
+  nats?: string,
+  choose: (results: Results) => readonly Place[] = (results) => chosenNets(results, choice, which),
+): Promise<readonly TrainedModel[]> {
+  if (nats === undefined && (await isFile(which))) return [await readModelFile(which)];
   const folder = nats === undefined ? findRunFolder(which) : undefined;
   if (folder !== undefined) {
     const { results } = await readRun(folder);
-    const { trial, repeat, fold } = chosen(results, choice, which);
-    return readModelFile(join(folder, modelFile(trial, repeat, fold, results.split.repeats)));
+    const files = choose(results).map(({ trial, repeat, fold }) =>
+      join(folder, modelFile(trial, repeat, fold, results.split.repeats)),
+    );
+    return Promise.all(files.map(readModelFile));
   }
   if (remoteUrl(nats, context) === undefined)
     throw new ConfigError(
@@ -50,24 +75,53 @@ export async function findModel(
       throw new ConfigError(
         `${which} has no models yet: it is ${record.state}; \`crossfold watch ${which}\` follows it`,
       );
-    const place = chosen(results, choice, which);
-    const found = models.find((m) => m.trial === place.trial && m.repeat === place.repeat && m.fold === place.fold);
-    if (found === undefined) throw new ConfigError(`${which} has no model of trial ${place.trial}, fold ${place.fold}`);
-    return decodeModel(found.bytes, `the model of ${which}`);
+    return choose(results).map((place) => modelAt(models, place, which));
   });
 }
 
-interface Place {
-  readonly trial: number;
-  readonly repeat: number;
-  readonly fold: number;
+/** @throws ConfigError where it is not among the models of an experiment that were kept */
+export function modelAt(models: Outcome['models'], { trial, repeat, fold }: Place, which: string): TrainedModel {
+  const found = models.find((m) => m.trial === trial && m.repeat === repeat && m.fold === fold);
+  if (found === undefined) throw new ConfigError(`${which} has no model of trial ${trial}, fold ${fold}`);
+  return decodeModel(found.bytes, `the model of ${which}`);
 }
 
-/** Where the net that is meant lies.
+export interface Place {
+  readonly trial: number;
+  readonly repeat: number;
+  readonly fold: number | 'refit';
+}
+
+/**
+ * Where the net that is meant lies.
  *
- * @throws ConfigError where there is none such */
-export function chosen({ trials, best }: Results, choice: ModelChoice, which: string): Place {
-  const number = choice.trial ?? best?.trial;
+ * @throws ConfigError where there is none such, or it is several
+ */
+export function chosen(results: Results, choice: ModelChoice, which: string): Place {
+  if (choice.fold === 'ensemble')
+    throw wrongFold(
+      'ensemble',
+      "is the nets of all folds together, and one is wanted: best, refit, or a fold's number",
+    );
+  const isTogether = choice.fold === undefined && results.final?.of === 'ensemble';
+  const [net] = chosenNets(results, isTogether ? { ...choice, fold: 'best' } : choice, which);
+  if (net === undefined) throw new Error('a net is chosen, or it is said why not');
+  return net;
+}
+
+/**
+ * Where the nets lie that are meant to answer together: one, or those of an ensemble.
+ *
+ * @throws ConfigError where there are none such
+ */
+export function chosenNets(
+  { trials, best, final, nested }: Results,
+  choice: ModelChoice,
+  which: string,
+): readonly Place[] {
+  const kind = choice.fold ?? defaultFold(final, choice.trial);
+  const number =
+    choice.trial ?? (kind === 'refit' || choice.fold === undefined ? final?.trial : undefined) ?? best?.trial;
   const trial = trials.find((t) => t.trial === number);
   if (trial === undefined)
     throw new ConfigError(
@@ -79,23 +133,30 @@ export function chosen({ trials, best }: Results, choice: ModelChoice, which: st
             allowed: `must be one of ${trials.map((t) => t.trial).join(', ')}`,
           },
     );
+  const place = ({ repeat, fold }: CompletedFold): Place => ({ trial: trial.trial, repeat, fold });
   const folds = completedFolds(trial);
-  const names = [...new Set(folds.map(({ fold }) => fold))].join(', ') || 'none';
-  if (choice.fold === 'refit')
-    throw new ConfigError({
-      field: '--fold',
-      value: 'refit',
-      allowed: `${which} was not refitted on all its folds; those that it has are ${names}, or best`,
-    });
-  const fold = choice.fold === 'best' ? bestFold(folds) : folds.find((f) => f.fold === choice.fold);
+  if (kind === 'refit') {
+    if (final?.of === 'refit' && final.trial === trial.trial) return [{ trial: trial.trial, repeat: 0, fold: 'refit' }];
+    throw wrongFold(
+      kind,
+      `trial ${trial.trial} of ${which} was not trained anew on all samples (final: refit in its file does that); the folds that it has are ${namesOf(folds)}, or best`,
+    );
+  }
+  if (kind === 'ensemble' && folds.length > 0) return outerFoldsOf(trial, nested).map(place);
+  const fold = typeof kind === 'number' ? folds.find((f) => f.fold === kind) : bestFold(folds);
   if (fold === undefined)
-    throw new ConfigError({
-      field: '--fold',
-      value: String(choice.fold),
-      allowed: `must be best or one of those that completed: ${names}`,
-    });
-  return { trial: trial.trial, repeat: fold.repeat, fold: fold.fold };
+    throw wrongFold(String(kind), `must be best or one of those that completed: ${namesOf(folds)}`);
+  return [place(fold)];
 }
+
+/** What is meant where nothing is said: what is left of the experiment in the end. */
+const defaultFold = (final: Results['final'], trial: number | undefined): FoldChoice =>
+  final === undefined || (trial !== undefined && trial !== final.trial) ? 'best' : final.of;
+
+const wrongFold = (value: string, allowed: string): ConfigError => new ConfigError({ field: '--fold', value, allowed });
+
+const namesOf = (folds: readonly { readonly fold: number | 'refit' }[]): string =>
+  [...new Set(folds.map(({ fold }) => fold))].join(', ') || 'none';
 
 /** A net of a file: .safetensors of a run's folder, or Keras' .h5. */
 export async function readModelFile(file: string): Promise<TrainedModel> {

@@ -1,11 +1,30 @@
 import type { Decoding, ImageShape } from '@crossfold/shared/data/manifest';
 import type { TrainedModel } from '@crossfold/shared/model/model-file';
+import type { Predicts } from '@crossfold/worker/engine/ensemble';
+import { Ensemble } from '@crossfold/worker/engine/ensemble';
 import { loadEngine } from '@crossfold/worker/engine/load';
 import { Predictor } from '@crossfold/worker/engine/predictor';
 
 /** A net ready to predict, on one thread: its numbers are then those that it was trained to. */
 export const openPredictor = async (model: TrainedModel): Promise<Predictor> =>
   new Predictor(await loadEngine({ threads: 1 }), model);
+
+/**
+ * Nets ready to answer together, by the mean of what they give.
+ *
+ * @returns the predictor, and the first of the models: what they all take, and which classes they tell apart
+ */
+export async function openTogether(
+  models: readonly TrainedModel[],
+): Promise<{ readonly predictor: Predicts; readonly model: TrainedModel }> {
+  const [model, ...others] = models;
+  if (model === undefined) throw new RangeError('there is no net to predict with');
+  const loaded = await loadEngine({ threads: 1 });
+  const predictor = new Predictor(loaded, model);
+  if (others.length === 0) return { predictor, model };
+  const all = [predictor, ...others.map((other) => new Predictor(loaded, other))];
+  return { predictor: new Ensemble(all, model.training.loss), model };
+}
 
 /** Size of the pictures that a net takes. */
 export function shapeOf({ plan }: TrainedModel): ImageShape {

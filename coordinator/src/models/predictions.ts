@@ -1,6 +1,6 @@
 import { probabilitiesOf } from '@crossfold/shared/metrics/calibration';
 import type { TrainedModel } from '@crossfold/shared/model/model-file';
-import type { Predictor } from '@crossfold/worker/engine/predictor';
+import type { Predicts } from '@crossfold/worker/engine/ensemble';
 import { rescaled } from './evaluation.ts';
 import { readPictures } from './labelled.ts';
 import { decodingOf, shapeOf } from './open-predictor.ts';
@@ -23,7 +23,7 @@ export interface Prediction {
  * @throws ConfigError naming every file that cannot be read or used
  */
 export async function predictFiles(
-  predictor: Predictor,
+  predictor: Predicts,
   model: TrainedModel,
   files: readonly string[],
 ): Promise<Prediction[]> {
@@ -43,7 +43,7 @@ export async function predictFiles(
  * @param names of the pictures
  */
 export function predictPixels(
-  predictor: Predictor,
+  predictor: Predicts,
   { classes }: TrainedModel,
   pixels: Uint8Array,
   names: readonly string[],

@@ -5,7 +5,7 @@ import type { TestJobResult, TrainJobResult } from '@crossfold/shared/jobs/job-r
 import type { TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import { planModel } from '@crossfold/shared/model/plan';
-import type { CompletedFold, FoldResult, Results, SearchResult, TrialResult } from '@crossfold/shared/results';
+import type { CompletedFold, Final, FoldResult, Results, SearchResult, TrialResult } from '@crossfold/shared/results';
 import { nestedResult, summaryOf } from './nested.ts';
 import { completedFolds } from './select.ts';
 import { judge } from './verdict.ts';
@@ -24,8 +24,15 @@ export interface Finished {
   readonly manifest: Manifest;
   readonly folds: FoldsDocument;
   readonly finished: readonly FinishedJob[];
-  /** The job that was to score the held-out test set, where there was one, and what it found unless it failed. */
-  readonly test: { readonly job: JobRecord; readonly result: TestJobResult | undefined } | undefined;
+  /** What was left in the end, where it is known, and the job that was to make it. */
+  readonly final?: { readonly final: Final | undefined; readonly job: JobRecord | undefined } | undefined;
+  /**
+   * The job that was to score the held-out test set, where there was one, what it found unless it failed, and how many
+   * nets were scored so.
+   */
+  readonly test:
+    | { readonly job: JobRecord; readonly result: TestJobResult | undefined; readonly looks: number }
+    | undefined;
   /** How the search went, where there was one. */
   readonly search: SearchResult | undefined;
   /** From submission to the end. */
@@ -36,7 +43,7 @@ export interface Finished {
 
 /** Makes `results.json` of what an experiment's jobs left. */
 export function aggregate(all: Finished): Results {
-  const { record, plans, manifest, folds, test } = all;
+  const { record, plans, manifest, folds, final, test } = all;
   const found = [...plans.values()].map((plan) => trialResult(plan, all)).sort((a, b) => a.trial - b.trial);
   const nested = nestedResult(found, folds);
   const { trials, best } = judge(found, nested);
@@ -48,7 +55,7 @@ export function aggregate(all: Finished): Results {
     schema: 1,
     id: record.id,
     name: record.name,
-    status: test?.job.state === 'failed' ? 'failed' : overallStatus(trials, best),
+    status: endOf(final?.job) ?? endOf(test?.job) ?? overallStatus(trials, best),
     seed: experiment?.seed ?? 0,
     submittedAt: new Date(record.createdAt).toISOString(),
     wallSeconds: all.wallSeconds,
@@ -70,15 +77,16 @@ export function aggregate(all: Finished): Results {
     best,
     ...(all.search === undefined ? {} : { search: all.search }),
     ...(nested === undefined ? {} : { nested }),
+    ...(final?.final === undefined ? {} : { final: final.final }),
     ...(test?.result === undefined
       ? {}
       : {
           test: {
-            of: 'fold' as const,
+            of: test.job.of ?? 'fold',
             trial: test.job.trial,
-            fold: test.job.fold,
-            repeat: test.job.repeat,
+            ...((test.job.of ?? 'fold') === 'fold' ? { fold: test.job.fold, repeat: test.job.repeat } : {}),
             samples: test.result.samples,
+            looks: test.looks,
             ...test.result.scores,
             reliability: test.result.reliability,
             mistakes: test.result.mistakes,
@@ -86,6 +94,10 @@ export function aggregate(all: Finished): Results {
         }),
   };
 }
+
+/** How a job that everything hangs on has spoilt the experiment; undefined where it has not. */
+const endOf = (job: JobRecord | undefined): 'failed' | 'cancelled' | undefined =>
+  job?.state === 'failed' || job?.state === 'cancelled' ? job.state : undefined;
 
 /** Inner folds of a nested evaluation are the search's, not the results'. */
 const outerFolds = ({ folds }: FoldsDocument) => folds.filter(({ within }) => within === undefined);

@@ -4,7 +4,7 @@ import { subjectOf } from './nested.ts';
 import { mistakes, pooledScores, supportOf } from './pooled.ts';
 import { rankingText } from './ranking.ts';
 import { completedFolds } from './select.ts';
-import { count, percent, points, seconds, splitText, whole } from './text.ts';
+import { count, looksText, percent, points, seconds, splitText, testedText, whole } from './text.ts';
 
 /** What results say, in words; plain text, for the page and for Markdown. */
 export interface Findings {
@@ -28,6 +28,7 @@ export function findings(results: Results): Findings {
     verdict: verdict(results, trial, folds),
     ranking: rankingText(results),
     remarks: [
+      ...finalRemark(results.final),
       ...testRemark(results, trial?.summary?.accuracy),
       ...(folds.length === 0 ? [] : [...baselineRemark(folds, results), ...courseRemark(folds), ...gapRemark(folds)]),
       ...(folds.length === 0 ? [] : mistakeRemark(folds, results.dataset.classes)),
@@ -56,9 +57,20 @@ function between({ ci95: [low = 0, high = 1] }: Summary): string {
   return `between ${percent(Math.max(0, low))} and ${percent(Math.min(1, high))}`;
 }
 
+function finalRemark(final: Results['final']): string[] {
+  if (final === undefined) return [];
+  if (final.of === 'ensemble')
+    return [
+      `What is left in the end are the ${count(final.members.length, 'net')} of trial ${final.trial}'s folds together: the mean of what they give.`,
+    ];
+  const { trial, trainSamples, epochs } = final;
+  return [
+    `What is left in the end is the configuration of trial ${trial} trained anew on all ${whole(trainSamples)} training samples, for ${count(epochs, 'epoch')}: cross-validation tells what to expect of it, since no sample is left to validate it on.`,
+  ];
+}
+
 function testRemark({ test }: Results, accuracy: Summary | undefined): string[] {
   if (test === undefined) return [];
-  const by = test.fold === undefined ? `the ${test.of}` : `the model of fold ${test.fold}`;
   const [low, high] = accuracy?.ci95 ?? [];
   const compared =
     low === undefined || high === undefined
@@ -69,7 +81,12 @@ function testRemark({ test }: Results, accuracy: Summary | undefined): string[] 
           ? ', which is above what cross-validation led to expect: the test samples may be easier'
           : ', which is what cross-validation led to expect';
   return [
-    `On ${count(test.samples, 'held-out test sample')}, scored once, ${by} has an accuracy of ${percent(test.accuracy)}${compared}.`,
+    `On ${count(test.samples, 'held-out test sample')}, ${(test.looks ?? 1) === 1 ? 'looked at once, ' : ''}${testedText(test)} ${test.of === 'ensemble' ? 'have' : 'has'} an accuracy of ${percent(test.accuracy)}${compared}.`,
+    ...((test.looks ?? 1) === 1
+      ? []
+      : [
+          `It is ${looksText(test)}: choosing between them by these figures would make validation samples of the test set, and of the better figure a promise that does not hold.`,
+        ]),
   ];
 }
 

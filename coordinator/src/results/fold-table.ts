@@ -6,12 +6,14 @@ import { bestFold, completedFolds, ranked } from './select.ts';
 import {
   count,
   decimal,
+  looksText,
   meanDecimal,
   meanPercent,
   parametersText,
   percent,
   seconds,
   splitText,
+  testedText,
   whole,
 } from './text.ts';
 
@@ -44,7 +46,7 @@ export function formatFoldTable(results: Results, { color }: { readonly color: b
   }
   if (test !== undefined)
     parts.push(
-      `${paint(`test ${percent(test.accuracy)}`, 'bold')}, loss ${decimal(test.loss)}: ${count(test.samples, 'held-out sample')}, scored once by the model of ${test.fold === undefined ? `the ${test.of}` : `fold ${test.fold}`}`,
+      `${paint(`test ${percent(test.accuracy)}`, 'bold')}, loss ${decimal(test.loss)}: ${count(test.samples, 'held-out sample')}, ${looksText(test)}${(test.looks ?? 1) === 1 ? ' by' : ':'} ${testedText(test)}`,
     );
   return parts.join('\n\n');
 }

@@ -50,10 +50,13 @@ export function mostFound(trials: readonly TrialResult[], { outer }: NestedResul
     .sort((a, b) => b.in.length - a.in.length || mean(b.in) - mean(a.in) || a.trial.trial - b.trial.trial)[0]?.trial;
 }
 
-/** The completed fold whose model stands for a trial: the best one; nested, of the outer ones. */
-export function modelFold(trial: TrialResult, nested: NestedResult | undefined): CompletedFold | undefined {
-  return bestFold(completedFolds(trial).filter(({ within }) => nested === undefined || within === undefined));
-}
+/** The completed folds whose models stand for a trial; nested, the outer ones. */
+export const outerFoldsOf = (trial: TrialResult, nested: NestedResult | undefined): CompletedFold[] =>
+  completedFolds(trial).filter(({ within }) => nested === undefined || within === undefined);
+
+/** The best of them. */
+export const bestFoldOf = (trial: TrialResult, nested: NestedResult | undefined): CompletedFold | undefined =>
+  bestFold(outerFoldsOf(trial, nested));
 
 /**
  * What results are mainly about, as one trial: the best, or the first where none is; nested, what was found within each

@@ -16,9 +16,11 @@ export const runFiles = {
   models: 'models',
 } as const;
 
-/** Name of a fold's model in a run folder. */
-export const modelFile = (trial: number, repeat: number, fold: number, repeats: number): string =>
-  join(runFiles.models, `trial-${trial}${repeats > 1 ? `-repeat-${repeat}` : ''}-fold-${fold}.safetensors`);
+/** Name of a fold's, or a refit's, model in a run folder. */
+export function modelFile(trial: number, repeat: number, fold: number | 'refit', repeats: number): string {
+  const of = fold === 'refit' ? '-refit' : `${repeats > 1 ? `-repeat-${repeat}` : ''}-fold-${fold}`;
+  return join(runFiles.models, `trial-${trial}${of}.safetensors`);
+}
 
 /**
  * Writes what a finished experiment left into its run folder. Each file appears whole or not at all; `results.json`

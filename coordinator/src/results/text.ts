@@ -44,7 +44,7 @@ export function seconds(value: number): string {
 }
 
 /** `5-fold cross-validation`, `hold-out validation`. */
-export function splitText({ method, folds, repeats }: Results['split']): string {
+export function splitText({ method, folds, repeats }: Pick<Results['split'], 'method' | 'folds' | 'repeats'>): string {
   const crossValidation = `${folds}-fold cross-validation`;
   switch (method) {
     case 'kfold':
@@ -73,3 +73,16 @@ export const parametersText = (parameters: TrialResult['parameters']): string =>
     .join(', ');
 
 export const parameterText = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
+
+/** What was scored on the test set: `the model of fold 4`. */
+export const testedText = ({ of, fold, repeat }: NonNullable<Results['test']>): string => {
+  if (of === 'refit') return 'the net that was trained anew on all training samples';
+  if (of === 'ensemble') return 'the nets of all folds together';
+  return `the model of ${repeat === undefined || repeat === 0 ? '' : `repeat ${repeat}, `}fold ${fold ?? 0}`;
+};
+
+/** How often the test set was looked at: the more often, the less it is one. */
+export const looksText = ({ looks = 1 }: NonNullable<Results['test']>): string =>
+  looks === 1
+    ? 'scored once'
+    : `the ${looks}${looks === 2 ? 'nd' : looks === 3 ? 'rd' : 'th'} net of this experiment that was scored on them`;

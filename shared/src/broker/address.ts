@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Authenticator, TlsOptions } from 'nats';
 import { credsAuthenticator, nkeyAuthenticator, tokenAuthenticator, usernamePasswordAuthenticator } from 'nats';
-import { ConfigError, UnreachableError } from '../errors.ts';
+import { ConfigError } from '../errors.ts';
 
 /** Where the broker is and what to show it. */
 export interface BrokerAddress {
@@ -26,7 +26,7 @@ type AccessFile = keyof typeof accessFiles;
  * `?credentials=FILE` holds an nkey seed, a `.creds` file, `user:password` or a token; `ca`, `cert` and `key` hold
  * PEM for TLS.
  *
- * @throws UnreachableError where it is no address; ConfigError where a file cannot be read.
+ * @throws ConfigError where it is no address, or names a file that cannot be read.
  */
 export function parseBrokerAddress(text: string): BrokerAddress {
   const urls = text.split(',').map(parseUrl);
@@ -34,9 +34,7 @@ export function parseBrokerAddress(text: string): BrokerAddress {
   const files = first?.searchParams ?? new URLSearchParams();
   for (const name of files.keys())
     if (!(name in accessFiles))
-      throw new UnreachableError(
-        `a broker's address takes no ${name}; allowed: ${Object.keys(accessFiles).join(', ')}`,
-      );
+      throw new ConfigError(`a broker's address takes no ${name}; allowed: ${Object.keys(accessFiles).join(', ')}`);
   const authenticator = first === undefined ? undefined : authenticatorOf(first, files.get('credentials'));
   const tls = urls.some((url) => url.protocol === 'tls:') || files.has('ca') || files.has('cert') || files.has('key');
   return {
@@ -61,11 +59,23 @@ export function withAccess(address: string, env: NodeJS.ProcessEnv): string {
 }
 
 function parseUrl(text: string): URL {
+  const wrong = (): ConfigError =>
+    new ConfigError(
+      `${JSON.stringify(text)} is not a broker's address; one looks like nats://host:4222, or tls://host:4222 (--nats, CROSSFOLD_NATS_URL)`,
+    );
   try {
-    return new URL(text.includes('://') ? text.trim() : `nats://${text.trim()}`);
+    const url = new URL(text.includes('://') ? text.trim() : `nats://${text.trim()}`);
+    // What is not special to URL parsing has its host taken as it stands.
+    if (
+      ['nats:', 'tls:'].includes(url.protocol) &&
+      /^[\w.-]+$|^\[[\da-f:.]+\]$/i.test(url.hostname) &&
+      url.port !== '0'
+    )
+      return url;
   } catch {
-    throw new UnreachableError(`${JSON.stringify(text)} is not a broker's address; one looks like nats://host:4222`);
+    // It is none.
   }
+  throw wrong();
 }
 
 function authenticatorOf(url: URL, file: string | null): Authenticator | undefined {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { AugmentSpec } from './augment.ts';
 import { DatasetSpec } from './dataset.ts';
 import { EvaluationSpec } from './evaluation.ts';
+import { FinalNet } from './final.ts';
 import { ModelSpec } from './model.ts';
 import { SearchSpec } from './search.ts';
 import { TrainingSpec } from './training.ts';
@@ -13,6 +14,9 @@ export const ExperimentName = z
     /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/,
     'letters, digits, "-" and "_", 64 at most, beginning with a letter or digit',
   );
+
+export const plateauNeedsValidation =
+  'must be fold or ensemble where training.schedule is plateau, which goes by validation samples: a refit, on all training samples, has none';
 
 /** A whole experiment file. Parsing fills in every default; parsing the result again changes nothing. */
 export const Experiment = z
@@ -29,6 +33,11 @@ export const Experiment = z
     augment: AugmentSpec.exactOptional(),
     /** Configurations to try; left out, there is this one. */
     search: SearchSpec.exactOptional(),
+    /**
+     * The net that is left in the end and scored on the test set: `fold`, that of the best fold of the best trial; `refit`,
+     * the best trial's configuration trained anew on all training samples; `ensemble`, the nets of all of its folds together.
+     */
+    final: FinalNet.default('fold'),
     /** Members of a job's group; `auto` widens jobs only while workers outnumber them. */
     workersPerJob: z.union([z.literal('auto'), z.int().min(1).max(1024)]).default('auto'),
     /** Experiments of higher priority are served first; of equal ones each gets its share of the workers. */
@@ -68,6 +77,12 @@ export const Experiment = z
         code: 'custom',
         path: ['search', 'minEpochs'],
         message: `at most training.epochs, which is ${training.epochs}`,
+      });
+    if (experiment.final === 'refit' && training.schedule?.name === 'plateau')
+      context.addIssue({
+        code: 'custom',
+        path: ['final'],
+        message: plateauNeedsValidation,
       });
     if (training.microBatches > training.batchSize)
       context.addIssue({

@@ -17,6 +17,8 @@ export const TrialPlan = z
     folds: BlobRef,
     /** For a job of kind `test`: the model to score on the held-out test set. */
     model: BlobRef.nullable(),
+    /** The models to score together, where it is an ensemble. */
+    ensemble: z.array(BlobRef).min(1).max(10_000).readonly().exactOptional(),
   })
   .readonly();
 export type TrialPlan = z.infer<typeof TrialPlan>;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { FinalNet } from '../config/final.ts';
 
 /** Digest of a blob: lower-case hexadecimal SHA-256. */
 export const Digest = z.string().regex(/^[0-9a-f]{64}$/);
@@ -39,8 +40,11 @@ export type JobState = z.infer<typeof JobState>;
 const finalStates: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'pruned']);
 export const isFinal = (state: string): boolean => finalStates.has(state);
 
-/** `train` cross-validates one fold; `test` scores a finished model on the held-out test set. */
-export const JobKind = z.enum(['train', 'test']);
+/**
+ * `train` cross-validates one fold; `refit` trains the configuration that was found on all training samples; `test`
+ * scores what is left in the end on the held-out test set.
+ */
+export const JobKind = z.enum(['train', 'refit', 'test']);
 export type JobKind = z.infer<typeof JobKind>;
 
 /** A record must fit into a message, however often workers come and go. */
@@ -76,8 +80,11 @@ export const JobRecord = z
     experiment: Token,
     kind: JobKind,
     trial: z.int().min(0),
+    /** Of a refit, which no fold limits, 0 both. */
     repeat: z.int().min(0),
     fold: z.int().min(0),
+    /** Of a test: what it scores. */
+    of: FinalNet.exactOptional(),
     state: JobState,
     /** Blob of the plan that says what to compute. */
     plan: Digest,
@@ -172,6 +179,9 @@ export const ExperimentRecord = z
     maxConcurrentJobs: z.int().min(1).nullable(),
     /** Computes everything itself, whatever results there are already. */
     fresh: z.boolean(),
+    /** What is left in the end, see `Experiment`; and of which trial, where that is not to be the best. */
+    final: FinalNet.default('fold'),
+    finalTrial: z.int().min(0).exactOptional(),
     /** What was cancelled by itself. */
     cancelled: z.array(Selection).max(10_000).readonly(),
     /** What was resumed, each time that it was: jobs of it that had failed, or been cancelled, before are tried again. */
@@ -186,12 +196,21 @@ export const ExperimentRecord = z
   .readonly();
 export type ExperimentRecord = z.infer<typeof ExperimentRecord>;
 
-/** Id of a job, see subjects: five tokens. */
-export const jobId = (experiment: string, kind: JobKind, trial: number, repeat: number, fold: number): string =>
-  `${experiment}.${kind}.${trial}.${repeat}.${fold}`;
+/** Id of a job, see subjects: five tokens. Of a test that scores no fold's net the second says what it does score. */
+export const jobId = (
+  experiment: string,
+  kind: JobKind | `test-${Exclude<FinalNet, 'fold'>}`,
+  trial: number,
+  repeat: number,
+  fold: number,
+): string => `${experiment}.${kind}.${trial}.${repeat}.${fold}`;
 
 /** How metrics and timelines call a fold: by its number, from the second repeat on with the repeat before it. */
 export const foldName = (repeat: number, fold: number): string => (repeat === 0 ? `${fold}` : `r${repeat}.${fold}`);
+
+/** How they call what a job trains: its fold, or `refit`. */
+export const placeName = ({ kind, repeat, fold }: Pick<JobRecord, 'kind' | 'repeat' | 'fold'>): string =>
+  kind === 'refit' ? 'refit' : foldName(repeat, fold);
 
 /** A place in a job's group, as the queue carries it. */
 export const Seat = z.strictObject({ job: z.string().max(200) }).readonly();

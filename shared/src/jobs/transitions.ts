@@ -180,7 +180,7 @@ export function serve(job: JobRecord, from: JobRecord, stamp: Stamp): JobRecord 
   if (job.state !== 'queued' || job.key !== from.key || job.id === from.id) return undefined;
   const usable = usableResults(from, job.until);
   const result = usable.at(-1);
-  if (result === undefined || result.epochs <= (job.result?.epochs ?? 0)) return undefined;
+  if (result === undefined || (job.result !== null && result.epochs <= job.result.epochs)) return undefined;
   const served = { ...job, result, earlier: usable.slice(0, -1), servedBy: from.id, error: null };
   return finish(served, result.final ? 'completed' : 'paused', stamp);
 }

@@ -148,12 +148,14 @@ export class Engine {
   }
 
   /** Three numbers a sample: loss, predicted class, and score (of class 1 where there are two, else of the predicted). */
-  evaluate({ x, labels }: Samples): Float32Array {
-    const samples = labels.length;
-    const ready = this.#ready(this.#evaluations, samples, () => evaluationProgram(this.#network, samples));
-    const [losses, outputs] = this.#run(ready, x, labels);
-    if (!isFloats(losses) || !isFloats(outputs)) throw new Error('an evaluation has two outputs');
+  evaluate(samples: Samples): Float32Array {
+    const { losses, outputs } = this.#evaluate(samples);
     return evaluated(losses, outputs, penalty(this.#plan, this.#weights.values));
+  }
+
+  /** What the net gives: [samples, outputs], see `LossHead.outputs`. */
+  outputs(samples: Samples): Float32Array {
+    return this.#evaluate(samples).outputs;
   }
 
   /** Back to the initial weights. */
@@ -190,6 +192,14 @@ export class Engine {
     this.#gradients.clear();
     this.#evaluations.clear();
     this.#weights.dispose();
+  }
+
+  #evaluate({ x, labels }: Samples): { readonly losses: Float32Array; readonly outputs: Float32Array } {
+    const samples = labels.length;
+    const ready = this.#ready(this.#evaluations, samples, () => evaluationProgram(this.#network, samples));
+    const [losses, outputs] = this.#run(ready, x, labels);
+    if (!isFloats(losses) || !isFloats(outputs)) throw new Error('an evaluation has two outputs');
+    return { losses, outputs };
   }
 
   #ready(known: Map<number, Ready>, samples: number, describe: () => Program): Ready {

@@ -6,7 +6,8 @@ import { directSlices } from '../data/slices.ts';
 import type { SliceRange } from '../exchange/tree.ts';
 import { completeSubtrees, NodeSum } from '../exchange/tree.ts';
 import type { EngineState } from '../job/state.ts';
-import type { Engine } from './engine.ts';
+import type { Engine, Samples } from './engine.ts';
+import { outputsOf } from './ensemble.ts';
 import type { Gradient, NodeVector, SessionFacts, SessionOptions, StepFacts } from './session.ts';
 import { evaluationBatch, validationLength, validationNodes } from './validation.ts';
 
@@ -71,13 +72,11 @@ export class JobHost {
   }
 
   outputs(samples: Uint32Array): Float32Array {
-    const outputs = new Float32Array(samples.length * outputsPerSample);
-    const batch = evaluationBatch(this.#options.model);
-    for (let from = 0; from < samples.length; from += batch) {
-      const chunk = samples.subarray(from, from + batch);
-      outputs.set(this.#engine.evaluate(this.#gather(chunk)), from * outputsPerSample);
-    }
-    return outputs;
+    return this.#inBatches(samples, outputsPerSample, (batch) => this.#engine.evaluate(batch));
+  }
+
+  netOutputs(samples: Uint32Array): Float32Array {
+    return this.#inBatches(samples, outputsOf(this.#options.model), (batch) => this.#engine.outputs(batch));
   }
 
   reset(): void {
@@ -95,6 +94,15 @@ export class JobHost {
   close(): void {
     this.#slices.close();
     this.#engine.dispose();
+  }
+
+  /** Numbers of samples, `width` each, worked out a batch at a time. */
+  #inBatches(samples: Uint32Array, width: number, work: (batch: Samples) => Float32Array): Float32Array {
+    const numbers = new Float32Array(samples.length * width);
+    const batch = evaluationBatch(this.#options.model);
+    for (let from = 0; from < samples.length; from += batch)
+      numbers.set(work(this.#gather(samples.subarray(from, from + batch))), from * width);
+    return numbers;
   }
 
   #gather(samples: Uint32Array): { x: Float32Array; labels: Int32Array } {

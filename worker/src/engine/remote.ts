@@ -19,6 +19,7 @@ interface Methods {
   update: JobHost['update'];
   validate: JobHost['validate'];
   outputs: JobHost['outputs'];
+  netOutputs: JobHost['netOutputs'];
   reset: JobHost['reset'];
   load: JobHost['load'];
   state: JobHost['state'];
@@ -106,6 +107,7 @@ export class EngineThread {
       validate: (slices) => this.#call('validate', slices),
       readValidation: (total) => readValidation(total, options.training.microBatches),
       outputs: (samples) => this.#call('outputs', samples),
+      netOutputs: (samples) => this.#call('netOutputs', samples),
       reset: () => this.#call('reset'),
       load: (state) => this.#call('load', state),
       state: () => this.#call('state'),

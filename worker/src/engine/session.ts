@@ -79,6 +79,8 @@ export interface EngineSession extends SessionFacts {
   readValidation(total: Float32Array): { outputs: Float32Array; digestsAgree: boolean };
   /** Loss, predicted class and score of each sample (places in the store), with the weights as they are. */
   outputs(samples: Uint32Array): Promise<Float32Array>;
+  /** What the net gives for samples (places in the store), [samples, outputs]: probabilities, as a rule. */
+  netOutputs(samples: Uint32Array): Promise<Float32Array>;
   /** Back to the initial weights. */
   reset(): Promise<void>;
   load(state: EngineState): Promise<void>;

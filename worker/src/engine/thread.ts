@@ -46,6 +46,8 @@ function carryOut(call: Call): unknown {
       return host.validate(...call.args);
     case 'outputs':
       return host.outputs(...call.args);
+    case 'netOutputs':
+      return host.netOutputs(...call.args);
     case 'reset':
       return host.reset();
     case 'load':

@@ -118,16 +118,17 @@ export async function validate(
       `the members of the group hold different weights after epoch ${epoch + 1}; their engines do not compute alike`,
     );
 
-  const scored = scoreOutputs(outputs, engine.validationLabels);
-  if (!Number.isFinite(scored.loss))
+  // A refit trains on all samples, and has none to validate on.
+  const scored = engine.validationLabels.length === 0 ? undefined : scoreOutputs(outputs, engine.validationLabels);
+  if (scored !== undefined && !Number.isFinite(scored.loss))
     throw new HopelessError(
       `the validation loss became ${scored.loss} after epoch ${epoch + 1}; a smaller training.optimizer.learningRate or gradient clipping (training.clip) may help`,
     );
   const history = {
     loss: [...state.history.loss, state.running.loss / state.running.samples],
     accuracy: [...state.history.accuracy, state.running.correct / state.running.samples],
-    valLoss: [...state.history.valLoss, scored.loss],
-    valAccuracy: [...state.history.valAccuracy, scored.accuracy],
+    valLoss: scored === undefined ? [] : [...state.history.valLoss, scored.loss],
+    valAccuracy: scored === undefined ? [] : [...state.history.valAccuracy, scored.accuracy],
     seconds: [...state.history.seconds, secondsOfEpoch],
   };
   const stopping = earlyStopping(training, history);

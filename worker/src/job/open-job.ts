@@ -54,7 +54,7 @@ export interface JobParts {
 
 const reportEveryMs = 500;
 
-/** Fetches what a job needs (plan, folds, shards), builds its model, and makes it ready to run. */
+/** Fetches what a job needs (plan, folds, shards), builds its model, and makes it ready to run. A refit has no fold. */
 export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRunner> {
   const { broker, worker, logger, now, observer, faults } = parts;
   const plan = await getJson(broker.artifacts, { digest: record.plan }, TrialPlan);
@@ -70,8 +70,10 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
     return testRunner({ broker, plan, engine, manifest, store });
   }
 
-  const folds = await getJson(broker.artifacts, plan.folds, FoldsDocument);
-  const { train, validation } = foldOf(folds, record);
+  const { train, validation } =
+    record.kind === 'refit'
+      ? { train: Array.from({ length: manifest.train.count }, (_, sample) => sample), validation: [] }
+      : foldOf(await getJson(broker.artifacts, plan.folds, FoldsDocument), record);
   await faults.at('loading');
   const store = await parts.datasets.train(manifest);
   const { batchSize, validationSteps } = experiment.training;

@@ -3,7 +3,7 @@ import type { Broker } from '@crossfold/shared/broker/broker';
 import { putJson } from '@crossfold/shared/broker/json-blobs';
 import type { Manifest } from '@crossfold/shared/data/manifest';
 import type { Faults } from '@crossfold/shared/faults';
-import type { TrainJobResult } from '@crossfold/shared/jobs/job-result';
+import type { RefitJobResult, TrainJobResult } from '@crossfold/shared/jobs/job-result';
 import type { TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { JobRecord, ResultRef } from '@crossfold/shared/jobs/records';
 import { scoreOutputs } from '@crossfold/shared/metrics/scores';
@@ -28,7 +28,7 @@ export interface FoldFacts {
   readonly labels: Int32Array;
 }
 
-/** Stores the model and the result of a fold that is trained; returns where the result lies. */
+/** Stores the model and the result of a fold, or a refit, that is trained; returns where the result lies. */
 export async function storeTrainResult(
   parts: StoreParts,
   record: JobRecord,
@@ -48,44 +48,47 @@ export async function storeTrainResult(
   });
   const model = { digest: await broker.artifacts.put(modelBytes), bytes: modelBytes.length };
   await parts.faults.at('storing');
-  const seconds = (now() - (record.startedAt ?? now())) / 1000;
+  const epochs = history.loss.length;
+  const { loss, accuracy, valLoss, valAccuracy } = history;
+  const training: RefitJobResult['refit'] = {
+    epochs,
+    steps: state.updates,
+    trainSamples: facts.trainSamples,
+    history: { loss, accuracy },
+    epochSeconds: history.seconds,
+    weightsSha256: createHash('sha256').update(bytesOf(kept.weights)).digest('hex'),
+    samplesSeen: state.samplesSeen,
+    engine: parts.engine,
+    exchange: state.exchange,
+    workers: record.workers,
+    generations: record.generation,
+    attempts: record.attempts,
+    seconds: (now() - (record.startedAt ?? now())) / 1000,
+    imagesPerSecond: state.seconds > 0 ? state.samplesSeen / state.seconds : 0,
+  };
+  const train = { accuracy: accuracy[kept.epoch] ?? 0, loss: loss[kept.epoch] ?? 0 };
+  if (record.kind === 'refit') {
+    const result: RefitJobResult = { schema: 1, model, refit: training };
+    return { ...(await putJson(broker.artifacts, result)), epochs, final: true, ...train, seconds: state.seconds };
+  }
+  const validation = scoreOutputs(kept.outputs, facts.labels, parts.manifest.classes.length);
   const result: TrainJobResult = {
     schema: 1,
     model,
     fold: {
+      ...training,
       fold: record.fold,
       repeat: record.repeat,
       status: 'completed',
-      epochs: history.loss.length,
-      steps: state.updates,
-      trainSamples: facts.trainSamples,
       validationSamples: facts.labels.length,
-      history: {
-        loss: history.loss,
-        accuracy: history.accuracy,
-        valLoss: history.valLoss,
-        valAccuracy: history.valAccuracy,
-      },
-      epochSeconds: history.seconds,
-      validation: scoreOutputs(kept.outputs, facts.labels, parts.manifest.classes.length),
+      history: { loss, accuracy, valLoss, valAccuracy },
+      validation,
       bestEpoch: kept.epoch,
-      weightsSha256: createHash('sha256').update(bytesOf(kept.weights)).digest('hex'),
-      samplesSeen: state.samplesSeen,
-      engine: parts.engine,
-      exchange: state.exchange,
-      workers: record.workers,
-      generations: record.generation,
-      attempts: record.attempts,
-      seconds,
-      imagesPerSecond: state.seconds > 0 ? state.samplesSeen / state.seconds : 0,
     },
   };
-  const { accuracy, loss } = result.fold.validation;
-  const epochs = history.loss.length;
   const final = state.ended || epochs >= plan.experiment.training.epochs;
-  const train = { accuracy: history.accuracy[kept.epoch] ?? 0, loss: history.loss[kept.epoch] ?? 0 };
-  const reference = await putJson(broker.artifacts, result);
-  return { ...reference, epochs, final, accuracy, loss, train, seconds: state.seconds };
+  const scores = { accuracy: validation.accuracy, loss: validation.loss };
+  return { ...(await putJson(broker.artifacts, result)), epochs, final, ...scores, train, seconds: state.seconds };
 }
 
 const bytesOf = (vector: Float32Array): Uint8Array =>

@@ -4,10 +4,12 @@ import type { Manifest } from '@crossfold/shared/data/manifest';
 import { DamagedDataError } from '@crossfold/shared/errors';
 import type { TestJobResult } from '@crossfold/shared/jobs/job-result';
 import type { TrialPlan } from '@crossfold/shared/jobs/plan';
+import type { BlobRef } from '@crossfold/shared/jobs/records';
 import { scoreOutputs } from '@crossfold/shared/metrics/scores';
 import { decodeModel } from '@crossfold/shared/model/model-file';
 import { aborted } from '@crossfold/shared/wait';
 import type { DatasetStore } from '../data/dataset-store.ts';
+import { evaluatedTogether } from '../engine/ensemble.ts';
 import type { EngineSession } from '../engine/session.ts';
 import type { JobRunner } from './run-job.ts';
 import { testFindings } from './test-findings.ts';
@@ -22,7 +24,7 @@ export interface TestParts {
   readonly store: DatasetStore;
 }
 
-/** Scores a finished model on the held-out test set; a job for one worker. */
+/** Scores a finished model, or several together, on the held-out test set; a job for one worker. */
 export function testRunner(parts: TestParts): JobRunner {
   return {
     async generation({ rank, signal }) {
@@ -30,14 +32,9 @@ export function testRunner(parts: TestParts): JobRunner {
         await aborted(signal);
         throw signal.reason;
       }
-      const { broker, plan, engine } = parts;
-      if (plan.model === null) throw new DamagedDataError('the plan of the test names no model');
-      const { weights } = decodeModel(await broker.artifacts.get(plan.model.digest, maxModelBytes), 'the model');
-      await engine.reset();
-      const fresh = await engine.state();
-      await engine.load({ ...fresh, weights });
-      const { all, labels } = parts.store;
-      const outputs = await engine.outputs(all);
+      const { broker } = parts;
+      const { labels } = parts.store;
+      const outputs = await outputsOnTest(parts);
       const scores = scoreOutputs(outputs, labels, parts.manifest.classes.length);
       const findings = await testFindings(outputs, parts.store, parts.manifest, broker.data);
       const result: TestJobResult = { schema: 1, scores, samples: labels.length, ...findings };
@@ -48,4 +45,25 @@ export function testRunner(parts: TestParts): JobRunner {
     save: async () => undefined,
     close: () => parts.engine.close(),
   };
+}
+
+/** Loss, predicted class and score of each test sample. */
+async function outputsOnTest({ broker, plan, engine, store }: TestParts): Promise<Float32Array> {
+  const { all, labels } = store;
+  const take = async ({ digest }: BlobRef): Promise<void> => {
+    const { weights } = decodeModel(await broker.artifacts.get(digest, maxModelBytes), 'the model');
+    await engine.reset();
+    await engine.load({ ...(await engine.state()), weights });
+  };
+  if (plan.ensemble !== undefined) {
+    const nets: Float32Array[] = [];
+    for (const model of plan.ensemble) {
+      await take(model);
+      nets.push(await engine.netOutputs(all));
+    }
+    return evaluatedTogether(nets, labels, plan.experiment.training.loss);
+  }
+  if (plan.model === null) throw new DamagedDataError('the plan of the test names no model');
+  await take(plan.model);
+  return engine.outputs(all);
 }

@@ -100,8 +100,12 @@ export function trainRunner(parts: TrainParts): JobRunner {
         }
         await parts.checkpoints.settled();
         if (rank === 0) {
-          // More epochs may be wanted later: they go on from exactly here.
-          if (!state.ended && state.history.loss.length < parts.plan.experiment.training.epochs) {
+          // More epochs may be wanted of a fold later: they go on from exactly here.
+          if (
+            record.kind === 'train' &&
+            !state.ended &&
+            state.history.loss.length < parts.plan.experiment.training.epochs
+          ) {
             await checkpoint(record, state);
             await parts.checkpoints.settled();
           }

@@ -1,6 +1,6 @@
 import { timelineSubject } from '@crossfold/shared/broker/subjects';
 import type { JobRecord } from '@crossfold/shared/jobs/records';
-import { foldName } from '@crossfold/shared/jobs/records';
+import { placeName } from '@crossfold/shared/jobs/records';
 import type { TimelineBatch, TimelineClock, TimelineEvent } from '@crossfold/shared/timeline';
 import { maxBatchEvents, TimelineWanted, wantedForMs } from '@crossfold/shared/timeline';
 import type { NatsConnection } from 'nats';
@@ -114,9 +114,9 @@ export class TimelineReporter implements JobObserver {
   left(): void {
     const job = this.#job;
     if (job === undefined) return;
-    const { generation, trial, repeat, fold, members } = job;
-    const args = { trial, fold: foldName(repeat, fold), generation, rank: this.#rank, members: members.length };
-    const name = `trial ${trial} fold ${foldName(repeat, fold)} generation ${generation}`;
+    const { generation, trial, members } = job;
+    const args = { trial, fold: placeName(job), generation, rank: this.#rank, members: members.length };
+    const name = `trial ${trial} fold ${placeName(job)} generation ${generation}`;
     const to = this.#now();
     this.#add({ name, kind: 'generation', track: 'job', from: this.#enteredAt, to, args });
     this.#leftAt = { job: job.id, at: to };

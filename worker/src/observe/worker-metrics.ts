@@ -1,4 +1,4 @@
-import { foldName, type JobRecord } from '@crossfold/shared/jobs/records';
+import { type JobRecord, placeName } from '@crossfold/shared/jobs/records';
 import { exposeWaits } from '@crossfold/shared/metrics/connection';
 import type { Instruments, ServiceMetrics } from '@crossfold/shared/metrics/registry';
 import type { JobProgress } from '@crossfold/shared/progress';
@@ -43,7 +43,7 @@ export class WorkerMetrics implements JobObserver {
   entered({ record, rank, exchange }: GroupPlace): void {
     this.#exchange = exchange;
     this.#counted = noCounters;
-    this.#checkpointedAt = rank === 0 && record.kind === 'train' ? this.#now() : undefined;
+    this.#checkpointedAt = rank === 0 && record.kind !== 'test' ? this.#now() : undefined;
   }
 
   stepped({ samples, transport, times }: SteppedFacts): void {
@@ -68,7 +68,7 @@ export class WorkerMetrics implements JobObserver {
     const fold = {
       experiment: record.experiment,
       trial: `${record.trial}`,
-      fold: foldName(record.repeat, record.fold),
+      fold: placeName(record),
     };
     this.#shown = fold;
     const { epoch, loss, accuracy, valLoss, valAccuracy } = progress;

@@ -114,6 +114,7 @@ function eta(from: { at: number; fraction: number } | undefined, done: number, n
 /** What a job is called: as much of trial, repeat and fold as tells it from the others. */
 export function labelOf(job: JobProgress, state: ProgressState): string {
   if (job.kind === 'test') return 'test set';
+  if (job.kind === 'refit') return `trial ${job.trial} on all samples`;
   const all = [...state.jobs.values()];
   const trial = all.some((other) => other.trial > 0) ? `trial ${job.trial} ` : '';
   const repeat = all.some((other) => other.repeat > 0) ? `repeat ${job.repeat} ` : '';
