@@ -1,4 +1,4 @@
-import type { JobRecord } from '@crossfold/shared/jobs/records';
+import type { JobRecord, Pace } from '@crossfold/shared/jobs/records';
 import { resize } from '@crossfold/shared/jobs/transitions';
 import type { Board } from './board.ts';
 import type { LeaderContext } from './leader.ts';
@@ -73,11 +73,14 @@ export class Seating {
 
   /** Gives jobs more members while workers are left over, fewer when others lack them; returns what was changed. */
   async #resizeGroups(jobs: readonly JobRecord[]): Promise<Map<string, number>> {
-    const { broker, roster, logger } = this.#context;
+    const { broker, roster, logger, now } = this.#context;
     const workers = roster.alive();
-    this.#paces.note(this.#board, workers);
+    const at = now();
+    this.#paces.note(this.#board, workers, at);
     const changed = new Map<string, number>();
-    for (const { job: id, seats } of planSeats(jobs, workers, (job) => this.#paces.of(job))) {
+    const paceOf = (job: JobRecord): Pace | undefined => this.#paces.of(job);
+    const silentMs = (job: JobRecord): number => this.#paces.silentMs(job, at);
+    for (const { job: id, seats } of planSeats(jobs, workers, paceOf, silentMs)) {
       const before = this.#board.jobs.get(id)?.seats ?? 0;
       const resized = await broker.jobs.transition(id, (current) => resize(current, seats));
       if (resized === undefined) continue;

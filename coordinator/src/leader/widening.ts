@@ -13,6 +13,8 @@ const leastGain = 0.1;
 const openMs = 500;
 /** Time that a join costs those who are members already: the step under way, a new generation, the state handed over. */
 const joinMs = 200;
+/** How long the end of a job may take beyond its last step: its model and its result are stored, and said to be. */
+const endMs = 2000;
 
 /**
  * Time of a step in a group: the slices of the member that has most of them, what each member does for itself, and an
@@ -49,18 +51,24 @@ export interface SeatChange {
  *
  * @param jobs in the order of the queue
  * @param paceOf how fast a job goes, or would go: measured on another job of the same plan where it has not begun
+ * @param silentMs for how long a job has said of no further step, milliseconds
  */
 export function planSeats(
   jobs: readonly JobRecord[],
   workers: readonly Presence[],
   paceOf: (job: JobRecord) => Pace | undefined,
+  silentMs: (job: JobRecord) => number = () => 0,
 ): SeatChange[] {
   const identities = new Set(workers.map((worker) => worker.identity));
   return [...identities].flatMap((identity) => {
     const own = workers.filter((worker) => worker.identity === identity);
     const crews = jobs
       .filter((job) => job.identity === identity && !isFinal(job.state))
-      .map((job): Crew => ({ job, filled: filledSeats(job, own), seats: job.seats, pace: paceOf(job) }));
+      .map((job): Crew => {
+        const [filled, pace] = [filledSeats(job, own), paceOf(job)];
+        const ending = pace !== undefined && filled > 0 && endsSoon(pace, filled, silentMs(job));
+        return { job, filled, seats: job.seats, pace, ending };
+      });
     const idle = own.filter((worker) => worker.state === 'idle').length;
     const short = sum(crews.map(({ job, filled }) => Math.max(0, job.minSeats - filled))) - idle;
     const spare = idle - sum(crews.map(({ seats, filled }) => Math.max(0, seats - filled)));
@@ -76,6 +84,8 @@ interface Crew {
   /** Members, and workers that have taken a seat and make themselves ready. */
   readonly filled: number;
   readonly pace: Pace | undefined;
+  /** Whether its workers will be free before one that is sent away from another job could be of use. */
+  readonly ending: boolean;
   seats: number;
 }
 
@@ -88,14 +98,14 @@ function filledSeats(job: JobRecord, workers: readonly Presence[]): number {
 function narrow(crews: readonly Crew[], short: number): void {
   let need = short;
   for (const crew of crews) {
-    const { job, filled, seats } = crew;
+    const { job, filled, seats, ending } = crew;
     crew.seats = Math.min(seats, Math.max(job.minSeats, filled));
     // Members that are about to leave, or whose job is about to end, need not be sent away.
-    need -= endsSoon(crew) ? filled : filled - Math.min(filled, crew.seats);
+    need -= ending ? filled : filled - Math.min(filled, crew.seats);
   }
   while (need > 0) {
     const widest = crews
-      .filter((crew) => crew.seats > crew.job.minSeats && !endsSoon(crew))
+      .filter((crew) => crew.seats > crew.job.minSeats && !crew.ending)
       .reduce<Crew | undefined>(
         (most, crew) => (most === undefined || crew.seats >= most.seats ? crew : most),
         undefined,
@@ -125,9 +135,14 @@ function widen(crews: readonly Crew[], spare: number): void {
   }
 }
 
-/** Whether a job ends before a worker that it gives away could be of use elsewhere. */
-const endsSoon = ({ pace, filled }: Crew): boolean =>
-  pace !== undefined && filled > 0 && pace.stepsLeft * stepMs(pace, filled) < openMs;
+/**
+ * Whether a job ends before a worker that it gives away could be of use elsewhere. What should have ended long ago is not
+ * counted on: others would wait for it in vain while a wide group has workers to give.
+ */
+function endsSoon(pace: Pace, members: number, silentMs: number): boolean {
+  const leftMs = pace.stepsLeft * stepMs(pace, members);
+  return leftMs < openMs && silentMs < leftMs + endMs;
+}
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
@@ -139,24 +154,31 @@ export interface JobsInUse {
 
 /** How fast jobs go, as their members of rank 0 last said. */
 export class Paces {
-  readonly #ofJob = new Map<string, Pace>();
+  readonly #ofJob = new Map<string, { readonly pace: Pace; readonly since: number }>();
   /** Of jobs of one plan (a trial's folds differ in nothing else), for those that have not begun. */
   readonly #ofPlan = new Map<string, Pace>();
 
-  /** Takes in what workers say, and forgets what is over. */
-  note({ jobs, plans }: JobsInUse, workers: readonly Presence[]): void {
+  /** Takes in what workers say, and forgets what is over. @param now milliseconds, of whatever clock */
+  note({ jobs, plans }: JobsInUse, workers: readonly Presence[], now: number): void {
     for (const id of this.#ofJob.keys()) if (isFinal(jobs.get(id)?.state ?? 'completed')) this.#ofJob.delete(id);
     for (const plan of this.#ofPlan.keys()) if (!plans.has(plan)) this.#ofPlan.delete(plan);
     for (const { worker, job: id, pace } of workers) {
       const job = jobs.get(id ?? '');
       if (pace === null || job === undefined || job.members[0]?.worker !== worker) continue;
-      this.#ofJob.set(job.id, pace);
+      const before = this.#ofJob.get(job.id);
+      const since = before?.pace.stepsLeft === pace.stepsLeft ? before.since : now;
+      this.#ofJob.set(job.id, { pace, since });
       const stepsLeft = Math.max(pace.stepsLeft, this.#ofPlan.get(job.plan)?.stepsLeft ?? 0);
       this.#ofPlan.set(job.plan, { ...pace, stepsLeft });
     }
   }
 
   of(job: JobRecord): Pace | undefined {
-    return this.#ofJob.get(job.id) ?? this.#ofPlan.get(job.plan);
+    return this.#ofJob.get(job.id)?.pace ?? this.#ofPlan.get(job.plan);
+  }
+
+  /** For how long a job has said of no further step, milliseconds; 0 where it has said nothing. */
+  silentMs(job: JobRecord, now: number): number {
+    return now - (this.#ofJob.get(job.id)?.since ?? now);
   }
 }
