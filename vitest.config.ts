@@ -11,6 +11,8 @@ export default defineConfig({
     exclude: [...configDefaults.exclude, 'tests/e2e/**', 'tests/long/**', 'tests/gpu/**'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // How long what is polled for may take on a busy machine; where it is there it costs nothing.
+    expect: { poll: { timeout: 30_000, interval: 20 } },
     pool: 'forks',
     maxWorkers: 2,
   },

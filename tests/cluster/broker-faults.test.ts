@@ -7,7 +7,7 @@ import { Buckets, SeatStream, Stores, seatConsumer } from '@crossfold/shared/bro
 import { BrokerFullError, ConfigError, DamagedDataError, UnreachableError } from '@crossfold/shared/errors';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { TestBroker } from '../support/broker.ts';
-import { startBroker } from '../support/broker.ts';
+import { someSeat, startBroker } from '../support/broker.ts';
 import { aJob } from '../support/records.ts';
 
 let server: TestBroker;
@@ -137,32 +137,34 @@ describe('the queue of seats', () => {
   it('serves on after a restart, and after it was forgotten who stands in line', async () => {
     await start();
     const line = broker.seats.line('engine');
-    const take = async (): Promise<string> => {
+    const given: string[] = [];
+    // Seats are given out at least once: one from before may come again, whose acknowledgement the broker had not written
+    // down when it was killed.
+    const passes = async (job: string): Promise<void> => {
+      await broker.seats.offer('engine', job);
+      given.push(job);
       for (;;) {
-        const seat = await line.next(1000);
-        if (seat === undefined) continue;
+        const seat = await someSeat(line);
+        expect(given).toContain(seat.job);
         seat.acknowledge();
-        await broker.nats.flush();
-        return seat.job;
+        if (seat.job === job) return;
       }
     };
-    await broker.seats.offer('engine', 'a.train.0.0.0');
-    expect(await take()).toBe('a.train.0.0.0');
+    await passes('a.train.0.0.0');
     await server.restart();
-    await broker.seats.offer('engine', 'a.train.0.0.1');
-    expect(await take()).toBe('a.train.0.0.1');
+    await passes('a.train.0.0.1');
     const manager = await broker.nats.jetstreamManager();
     await manager.consumers.delete(SeatStream, seatConsumer('engine'));
-    await broker.seats.offer('engine', 'a.train.0.0.2');
-    expect(await take()).toBe('a.train.0.0.2');
+    await passes('a.train.0.0.2');
+    await expect.poll(() => broker.seats.waiting()).toEqual(new Map());
   });
 
   it('gives a seat that is refused to another', async () => {
     await start();
     const [first, second] = [broker.seats.line('engine'), broker.seats.line('engine')];
     await broker.seats.offer('engine', 'a.train.0.0.0');
-    (await first.next(1000))?.refuse();
-    expect((await second.next(2000))?.job).toBe('a.train.0.0.0');
+    (await someSeat(first)).refuse();
+    expect((await someSeat(second)).job).toBe('a.train.0.0.0');
   });
 });
 

@@ -5,7 +5,7 @@ import { DamagedDataError, UnreachableError } from '@crossfold/shared/errors';
 import { takeSeat } from '@crossfold/shared/jobs/transitions';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestBroker } from '../support/broker.ts';
-import { startBroker } from '../support/broker.ts';
+import { someSeat, startBroker } from '../support/broker.ts';
 import { aJob } from '../support/records.ts';
 
 let server: TestBroker;
@@ -54,7 +54,7 @@ describe('records', () => {
     expect(after).toMatchObject({ state: 'running', generation: 1 });
   });
 
-  it('are watched from what is there on, in order', async () => {
+  it('are watched from what is there on, in order, up to the newest', async () => {
     const stop = new AbortController();
     const seen: number[] = [];
     const third = deferred();
@@ -72,7 +72,11 @@ describe('records', () => {
     expect(seen).toEqual([0]);
     for (const attempts of [1, 2]) await broker.jobs.transition(job.id, (current) => ({ ...current, attempts }));
     await third.promise;
-    expect(seen).toEqual([0, 1, 2]);
+    // Revisions in between may be left out: the broker keeps the newest.
+    expect([
+      [0, 2],
+      [0, 1, 2],
+    ]).toContainEqual(seen);
     stop.abort();
   });
 });
@@ -95,13 +99,12 @@ describe('seats', () => {
     const [mine, others] = [broker.seats.line('mine'), broker.seats.line('others')];
     await broker.seats.offer('mine', 'a.train.0.0.0');
     expect(await others.next(1000)).toBeUndefined();
-    const seat = await mine.next(1000);
-    expect(seat?.job).toBe('a.train.0.0.0');
+    const seat = await someSeat(mine);
+    expect(seat.job).toBe('a.train.0.0.0');
     expect(await broker.seats.waiting()).toEqual(new Map([['mine', 1]]));
-    seat?.acknowledge();
-    await broker.nats.flush();
+    seat.acknowledge();
+    await expect.poll(() => broker.seats.waiting()).toEqual(new Map());
     expect(await mine.next(1000)).toBeUndefined();
-    expect(await broker.seats.waiting()).toEqual(new Map());
   });
 });
 

@@ -16,6 +16,7 @@ describe('crossfold logs', () => {
   let cluster: TrainingCluster;
   let id: string;
   let followed: Line[];
+  let finishedAt: number;
   beforeAll(async () => {
     cluster = await startTrainingCluster({ workers: 2, env: { CROSSFOLD_LOG_LEVEL: 'info' } });
     id = newExperimentId('logged', new Date(), 1);
@@ -26,7 +27,10 @@ describe('crossfold logs', () => {
     // Ends with the experiment.
     for await (const lines of client.followLogs(filter, AbortSignal.timeout(60_000)))
       followed.push(...lines.map((line) => JSON.parse(line) as Line));
+    const [record] = await client.list();
+    finishedAt = record?.finishedAt ?? 0;
     await client.close();
+    expect(finishedAt).toBeGreaterThan(0);
   }, 120_000);
   afterAll(() => cluster?.stop());
 
@@ -48,7 +52,8 @@ describe('crossfold logs', () => {
     expect(lines.map(({ time }) => time)).toEqual(lines.map(({ time }) => time).sort());
     expect(lines.some(({ msg }) => msg === 'experiment prepared')).toBe(true);
     const opened = lines.filter(({ msg }) => msg === 'generation opened');
-    expect(opened.length).toBeGreaterThanOrEqual(4);
+    // One of each fold at least, however late a worker came to it.
+    expect(opened.length).toBeGreaterThanOrEqual(2);
     for (const line of opened) expect(line).toMatchObject({ experiment: id, trial: 0 });
     const inside = lines.filter((line) => line.rank !== undefined);
     expect(inside.length).toBeGreaterThan(0);
@@ -63,14 +68,14 @@ describe('crossfold logs', () => {
   });
 
   it('followed are the same, until the experiment is over', async () => {
-    const said = (lines: readonly Line[]): string[] =>
-      lines.map(({ service, time, msg }) => `${time} ${service} ${msg}`);
-    const kept = said(await logs(id, '--json'));
-    const live = said(followed);
-    expect(new Set(live).size).toBe(live.length);
+    const kept = await logs(id, '--json');
+    const said = new Set(kept.map((line) => JSON.stringify(line)));
+    const live = new Set(followed.map((line) => JSON.stringify(line)));
+    expect(live.size).toBe(followed.length);
     // What is said after the end of the experiment may be missed, nothing else.
-    expect(kept.filter((line) => !live.includes(line)).length).toBeLessThanOrEqual(2);
-    expect(live.filter((line) => !kept.includes(line))).toEqual([]);
+    const missed = kept.filter((line) => !live.has(JSON.stringify(line)));
+    expect(missed.filter(({ time }) => Date.parse(time) < finishedAt)).toEqual([]);
+    expect([...live].filter((line) => !said.has(line))).toEqual([]);
   });
 
   it('of a run’s folder need no cluster', async () => {

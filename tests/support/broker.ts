@@ -4,6 +4,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findBroker } from '@crossfold/coordinator/cluster/find-broker';
+import type { SeatLine, TakenSeat } from '@crossfold/shared/broker/seats';
 
 export interface TestBroker {
   readonly url: string;
@@ -66,6 +67,14 @@ export async function startBroker(options: { readonly config?: string } = {}): P
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** The next seat of a line, however long it takes to come. */
+export async function someSeat(line: SeatLine): Promise<TakenSeat> {
+  for (;;) {
+    const seat = await line.next(1000);
+    if (seat !== undefined) return seat;
+  }
 }
 
 async function portOf(folder: string, pid: number, log: string): Promise<number> {

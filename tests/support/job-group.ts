@@ -33,6 +33,8 @@ export interface JobSettings {
   readonly epochs: number;
   readonly stepsPerEpoch: number;
   readonly engine: PlainEngineOptions;
+  /** The workers' clock, milliseconds; the real one where not given. */
+  readonly now?: () => number;
 }
 
 export interface TestWorker {
@@ -49,12 +51,13 @@ export class TestJob {
   readonly #url: string;
   readonly #settings: JobSettings;
   readonly #closing: (() => Promise<void>)[] = [];
-  readonly #now = (): number => performance.now();
+  readonly #now: () => number;
 
   constructor(url: string, id: string, settings: JobSettings) {
     this.#url = url;
     this.id = id;
     this.#settings = settings;
+    this.#now = settings.now ?? ((): number => performance.now());
   }
 
   /** `wrap` may damage the connection that a worker exchanges gradients over. */
@@ -138,7 +141,14 @@ export class TestJob {
               history,
             };
             const reference = await putJson(broker.artifacts, outcome);
-            return { ...reference, epochs: history.loss.length, final: true, accuracy: 0, loss: 0, seconds: 0 };
+            return {
+              ...reference,
+              epochs: history.loss.length,
+              final: true,
+              accuracy: 0,
+              loss: 0,
+              seconds: state.seconds,
+            };
           },
         });
         const member = { worker: name, address: listener?.address ?? null };
@@ -160,8 +170,54 @@ export class TestJob {
     };
   }
 
+  /** The job's record as it changes. */
+  async follow(): Promise<FollowedRecord> {
+    const broker = await openBroker(this.#url, 'follower');
+    const over = new AbortController();
+    this.#closing.push(async () => {
+      over.abort();
+      await broker.close();
+    });
+    const followed = new FollowedRecord();
+    await broker.jobs.watch(
+      this.id,
+      over.signal,
+      ({ value }) => followed.see(value),
+      () => undefined,
+    );
+    return followed;
+  }
+
   async close(): Promise<void> {
     for (const close of this.#closing.splice(0).reverse()) await close();
+  }
+}
+
+/** A job's record, and how to await its changes. */
+export class FollowedRecord {
+  /** Counts what was seen. */
+  version = 0;
+  #newest: JobRecord | undefined;
+  #waiting: (() => void)[] = [];
+
+  get newest(): JobRecord {
+    if (this.#newest === undefined) throw new Error('there is no such job');
+    return this.#newest;
+  }
+
+  see(record: JobRecord): void {
+    this.#newest = record;
+    this.version++;
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  /** Resolves once there is something newer than a version. */
+  async changed(version: number): Promise<void> {
+    if (this.version === version) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  async until(holds: (record: JobRecord) => boolean): Promise<void> {
+    while (!holds(this.newest)) await this.changed(this.version);
   }
 }
 

@@ -20,7 +20,8 @@ export interface SeatParts extends JobParts {
 
 /**
  * From a seat to the end of the membership that it leads to. A seat is acknowledged once membership, or that there is
- * none to be had, is on record: if this worker dies before, another is given the seat.
+ * none to be had, is on record: if this worker dies before, another is given the seat. One that comes again, though its
+ * job is over or its group is full, is dropped without a change to the record.
  */
 export async function sit(parts: SeatParts, seat: TakenSeat): Promise<void> {
   const wanted = setInterval(() => seat.stillWanted(), stillWantedMs);
@@ -95,9 +96,14 @@ async function fill(
   return runJob({ ...parts, logger }, joined, runner);
 }
 
-/** Whether there is a place for this worker. Seats may be given out and taken back before anybody comes for them. */
+/**
+ * Whether there is a place for this worker. Seats may be taken back before anybody comes for them, and come again after
+ * they were filled, see `SeatQueue`: what the record does not want is dropped before anything is loaded for it.
+ */
 const isOpen = (job: JobRecord, worker: string): boolean =>
-  !isFinal(job.state) && (job.members.length < job.seats || job.members.some((m) => m.worker === worker));
+  !isFinal(job.state) &&
+  job.state !== 'paused' &&
+  (job.members.length < job.seats || job.members.some((m) => m.worker === worker));
 
 /** Whether a job should go to another worker, of which there are some: it failed here before, or its group is cut off. */
 function isForOthers({ fitness, roster, worker, identity }: SeatParts, job: JobRecord): boolean {

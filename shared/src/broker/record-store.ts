@@ -1,9 +1,10 @@
 import type { JetStreamManager, KV, KvEntry } from 'nats';
-import { JSONCodec, NatsError } from 'nats';
+import { JSONCodec } from 'nats';
 import type { z } from 'zod';
 import { DamagedDataError, UnreachableError } from '../errors.ts';
 import { pause } from '../wait.ts';
 import type { Link } from './link.ts';
+import { isApiError, writeUnderWay } from './trouble.ts';
 import { watchBucket } from './watch.ts';
 
 export interface Stored<T> {
@@ -51,11 +52,17 @@ export class RecordStore<T> {
   }
 
   /**
-   * Writes a record if its revision is still the one given; false where somebody else has written since. Where an answer
-   * of the broker was lost it may be this very call that has.
+   * Writes a record if its revision is still the one given; false where somebody else has written since, or is writing.
+   * Where an answer of the broker was lost it may be this very call that has.
    */
   update(key: string, value: T, revision: number): Promise<boolean> {
-    return this.#write(key, () => this.#parts.kv.update(key, codec.encode(value), revision));
+    return this.#write(key, () =>
+      this.#parts.kv.update(key, codec.encode(value), revision).catch((error: unknown) => {
+        // Whoever updates has read, and reads again: it need not wait for what comes of the other write.
+        if (isApiError(error, writeUnderWay)) return undefined;
+        throw error;
+      }),
+    );
   }
 
   /**
@@ -143,12 +150,11 @@ export class RecordStore<T> {
     });
   }
 
-  async #write(key: string, put: () => Promise<number>): Promise<boolean> {
+  async #write(key: string, put: () => Promise<number | undefined>): Promise<boolean> {
     try {
-      await this.#parts.link.request(`to write ${key}`, put);
-      return true;
+      return (await this.#parts.link.request(`to write ${key}`, put)) !== undefined;
     } catch (error) {
-      if (isStale(error)) return false;
+      if (isApiError(error, wrongLastSequence)) return false;
       throw error;
     }
   }
@@ -171,5 +177,3 @@ const never = new AbortController().signal;
 
 /** JetStream's error for a write whose expected revision is not the last one. */
 const wrongLastSequence = 10071;
-const isStale = (error: unknown): boolean =>
-  error instanceof NatsError && error.api_error?.err_code === wrongLastSequence;

@@ -7,7 +7,12 @@ import { requestMs } from './link.ts';
 import { allSeats, SeatStream, seatConsumer, seatIdentity, seatSubject } from './subjects.ts';
 import { troubleOf } from './trouble.ts';
 
-/** The work queue of seats. A seat that is taken and not acknowledged is given out again after `redeliverMs`. */
+/**
+ * The work queue of seats. Each is given out at least once, never exactly once: one that is taken and not acknowledged
+ * comes again after `redeliverMs`, and so does one whose acknowledgement was lost, on its way or with a broker that was
+ * killed before it had written it down. So a seat is a hint that a job wants a worker, and the job's record says whether
+ * it does: whoever takes one that is not wanted any more drops it, and does no harm.
+ */
 export interface SeatQueue {
   offer(identity: string, job: string): Promise<void>;
   /** Seats not acknowledged yet, taken or not, by the identity that they are for. */
@@ -25,7 +30,10 @@ export interface SeatLine {
 
 export interface TakenSeat {
   readonly job: string;
-  /** Takes the seat off the queue: to be called once membership, or that it is not wanted, is on record. */
+  /**
+   * Takes the seat off the queue: to be called once membership, or that it is not wanted, is on record. Nothing is waited
+   * for, and nothing depends on it: a seat that comes again nevertheless is one that is not wanted any more.
+   */
   acknowledge(): void;
   /** Keeps it from being given out again for another `redeliverMs`. */
   stillWanted(): void;

@@ -3,6 +3,7 @@ import { DiscardPolicy, ErrorCode, NatsError, RetentionPolicy, StorageType } fro
 import { UnreachableError } from '../errors.ts';
 import { logsKept } from './log-stream.ts';
 import { allSeats, Buckets, blobStream, LogStream, logSubject, recordStream, SeatStream, Stores } from './subjects.ts';
+import { isApiError } from './trouble.ts';
 
 const againMs = 250;
 
@@ -112,8 +113,6 @@ async function withCopies(
 }
 
 const streamNotFound = 10059;
-const isApiError = (error: unknown, code: number): boolean =>
-  error instanceof NatsError && error.api_error?.err_code === code;
 
 /**
  * Tries again, for up to `settleMs`, what a broker cannot do yet: a cluster that has no leader, or too few servers for

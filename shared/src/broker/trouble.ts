@@ -16,6 +16,18 @@ const fullCodes: ReadonlySet<number> = new Set([
   10077, // the store refused the message: a limit of the stream, or no space left on the device
 ]);
 
+/**
+ * JetStream's error for a write of a record of which another write is not settled yet, where several servers keep copies:
+ * they may still agree on it, or its server may be lost and it with it. A single server says which revision is the last.
+ */
+export const writeUnderWay = 10164;
+/** JetStream's errors that are over once the servers have agreed on what was asked before. */
+const unsettledCodes: ReadonlySet<number> = new Set([
+  writeUnderWay,
+  10158, // a message of the same id is under way: this very one, asked again
+  10167, // too many requests
+]);
+
 const awayReasons: ReadonlyMap<string, string> = new Map<string, string>([
   [ErrorCode.Timeout, 'it does not answer'],
   [ErrorCode.NoResponders, 'its JetStream is not there (yet)'],
@@ -33,8 +45,13 @@ export function troubleOf(error: unknown): Trouble | undefined {
   const api = error.api_error;
   if (api !== undefined) {
     if (fullCodes.has(api.err_code ?? 0)) return { kind: 'full', reason: api.description };
-    return api.code >= 500 ? { kind: 'away', reason: api.description } : undefined;
+    const passes = api.code >= 500 || unsettledCodes.has(api.err_code ?? 0);
+    return passes ? { kind: 'away', reason: api.description } : undefined;
   }
   const reason = awayReasons.get(error.code);
   return reason === undefined ? undefined : { kind: 'away', reason };
 }
+
+/** Whether this is JetStream's own refusal with that code. */
+export const isApiError = (error: unknown, code: number): boolean =>
+  error instanceof NatsError && error.api_error?.err_code === code;
