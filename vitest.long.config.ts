@@ -8,6 +8,7 @@ export default defineConfig({
     include: ['tests/long/**/*.test.ts'],
     testTimeout: 300_000,
     hookTimeout: 300_000,
+    expect: { poll: { timeout: 30_000, interval: 20 } },
     pool: 'forks',
     maxWorkers: 1,
   },

@@ -10,6 +10,8 @@ export interface TestBroker {
   readonly url: string;
   readonly port: number;
   readonly pid: number;
+  /** Where it answers about itself, if its configuration says `http: "127.0.0.1:-1"`. */
+  readonly monitor: string;
   /** Kills the server at once; its files stay. */
   kill(): Promise<void>;
   /** Starts it again on the same port and files. */
@@ -22,6 +24,7 @@ export async function startBroker(options: { readonly config?: string } = {}): P
   const folder = await mkdtemp(join(tmpdir(), 'crossfold-broker-'));
   const binary = await findBroker(process.env);
   let port = -1;
+  let monitor = '';
   const start = async (): Promise<ReturnType<typeof spawn>> => {
     await rm(join(folder, 'ports'), { recursive: true, force: true });
     const extra = options.config === undefined ? [] : ['-c', options.config];
@@ -39,6 +42,7 @@ export async function startBroker(options: { readonly config?: string } = {}): P
       child.once('exit', (code) => reject(new Error(`nats-server ended with ${code}: ${log}`)));
     });
     port = await portOf(folder, child.pid ?? 0, log);
+    monitor = /Starting http monitor on ([^\n]*)/.exec(log)?.[1] ?? '';
     return child;
   };
   let child = await start();
@@ -56,6 +60,9 @@ export async function startBroker(options: { readonly config?: string } = {}): P
     },
     get pid() {
       return child.pid ?? 0;
+    },
+    get monitor() {
+      return `http://${monitor}`;
     },
     kill,
     async restart() {
