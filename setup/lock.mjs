@@ -42,7 +42,7 @@ export async function withLock(file, work, { longestWait = LONGEST_WAIT, poll = 
       ]);
     }
     if (performance.now() - said > 10_000) {
-      say(`setup: waiting for ${who} to finish`);
+      say(`setup: waiting for ${who} to finish${waited < 1000 ? '' : `, for ${seconds(waited)} so far`}`);
       said = performance.now();
     }
     await pause(poll);

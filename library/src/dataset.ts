@@ -1,6 +1,6 @@
 import { mnistShape } from '@crossfold/coordinator/data/describe';
 import type { Labelled, PartName } from '@crossfold/coordinator/models/labelled';
-import { openLabelled } from '@crossfold/coordinator/models/labelled';
+import { openLabelled, readPictures } from '@crossfold/coordinator/models/labelled';
 import { variedPictures } from '@crossfold/coordinator/models/varied';
 import { AugmentSpec } from '@crossfold/shared/config/augment';
 import { ImageSpec } from '@crossfold/shared/config/dataset';
@@ -22,6 +22,18 @@ export interface DatasetOptions {
 export function openDataset(path: string, { part, image }: DatasetOptions = {}): Promise<Labelled> {
   const spec = ImageSpec.parse(image ?? mnistShape.image);
   return openLabelled(path, part, spec, spec);
+}
+
+/**
+ * A picture file (JPEG, PNG, WebP) as a net would be given it: uint8, [height, width, channels].
+ *
+ * @param image what to make of it, as `dataset.image` of an experiment
+ * @throws ConfigError where it is not there, or cannot be used
+ */
+export async function readPicture(file: string, image: z.input<typeof ImageSpec>): Promise<Uint8Array> {
+  const spec = ImageSpec.parse(image);
+  const [pixels = new Uint8Array()] = await readPictures([file], spec, spec);
+  return pixels;
 }
 
 /**

@@ -2,7 +2,9 @@ import { drawActivations } from '@crossfold/coordinator/pictures/activations';
 import type { Captioned } from '@crossfold/coordinator/pictures/sheet';
 import { drawSheet } from '@crossfold/coordinator/pictures/sheet';
 import { curves } from '@crossfold/coordinator/results/report/charts/curves';
-import { completedFolds } from '@crossfold/coordinator/results/select';
+import type { DotRow } from '@crossfold/coordinator/results/report/charts/dots';
+import { dots } from '@crossfold/coordinator/results/report/charts/dots';
+import { completedFolds, scoredFolds } from '@crossfold/coordinator/results/select';
 import { decimal, percent } from '@crossfold/coordinator/results/text';
 import type { ImageShape } from '@crossfold/shared/data/manifest';
 import { ConfigError } from '@crossfold/shared/errors';
@@ -21,7 +23,12 @@ export const featureMaps = async (model: Model, picture: string | Uint8Array): P
 const style = `.plot{font:12px sans-serif;background:#fff}.plot text{fill:#555}.plot text.x{text-anchor:middle}
 .plot text.y{text-anchor:end}.plot .grid line{stroke:#e4e4e4}.plot path{fill:none}.plot .train{stroke:#b35309}
 .plot .val{stroke:#0a5fc4}.plot .fold{opacity:.4}.plot .mean{stroke-width:2.5}.plot .band{fill:#0a5fc4;opacity:.1;stroke:none}
-.plot circle.val{fill:#0a5fc4}.plot .stop{display:none}`;
+.plot circle.val{fill:#0a5fc4}.plot .stop{display:none}.plot .dot{fill:#0a5fc4;opacity:.55}.plot .dot.best{opacity:1}
+.plot .row{stroke:#eee}.plot .strong{font-weight:bold}.plot .whisker,.plot .meanmark{stroke:#b35309;stroke-width:2}`;
+
+/** A chart of the report as a picture of its own. */
+const standalone = (svg: string): string =>
+  svg.replace(/^<svg ([^>]*)>/, `<svg xmlns="http://www.w3.org/2000/svg" width="480" $1><style>${style}</style>`);
 
 /**
  * Learning curves of a trial as SVG: every fold a thin line, their mean a thick one; training in brown, validation in
@@ -37,8 +44,36 @@ export function plotCurves(results: Results, what: 'accuracy' | 'loss', trial = 
     what === 'accuracy'
       ? ({ title: 'accuracy', train: 'accuracy', validation: 'valAccuracy', format: percent } as const)
       : ({ title: 'loss', train: 'loss', validation: 'valLoss', format: decimal } as const);
-  return curves(folds, spec).html.replace(
-    /^<svg ([^>]*)>/,
-    `<svg xmlns="http://www.w3.org/2000/svg" width="480" $1><style>${style}</style>`,
-  );
+  return standalone(curves(folds, spec).html);
 }
+
+/**
+ * Validation accuracies as SVG: of each trial, or of each fold where there is one trial; a dot a fold, and their mean
+ * with its 95 % confidence interval.
+ *
+ * @throws ConfigError where no fold has a score
+ */
+export function plotFolds({ trials, best }: Results): string {
+  const [only] = trials;
+  const rows: DotRow[] =
+    only !== undefined && trials.length === 1
+      ? [
+          ...scoredFolds(only).map((fold, i) => ({ label: `fold ${fold.fold}`, points: [dotOf(fold, i)] })),
+          ...(only.summary === null
+            ? []
+            : [{ label: 'mean', points: [], summary: only.summary.accuracy, kind: 'best' as const }]),
+        ]
+      : trials.map((trial) => ({
+          label: `trial ${trial.trial}`,
+          points: scoredFolds(trial).map(dotOf),
+          ...(trial.summary === null ? {} : { summary: trial.summary.accuracy }),
+          ...(trial.trial === best?.trial ? { kind: 'best' as const } : {}),
+        }));
+  if (rows.every(({ points }) => points.length === 0)) throw new ConfigError('no fold has a score');
+  return standalone(dots({ rows, description: 'validation accuracy' }).html);
+}
+
+const dotOf = ({ validation }: { readonly validation: { readonly accuracy: number } }, fold: number) => ({
+  value: validation.accuracy,
+  tip: `fold ${fold}: ${percent(validation.accuracy)}`,
+});
