@@ -78,9 +78,15 @@ export function satisfies(installed, wanted) {
   return Object.entries(wanted).every(([path, want]) => {
     if (path === '' || want.optional) return true;
     const have = installed[path];
-    return have !== undefined && have.version === want.version && have.integrity === want.integrity;
+    return have !== undefined && plain(have.version) === plain(want.version) && have.integrity === want.integrity;
   });
 }
+
+/**
+ * npm writes down what a package says of its own version, or what it makes of that: `v0.0.21` is 0.0.21.
+ * @param {string | undefined} version
+ */
+const plain = (version) => version?.replace(/^v/, '');
 
 /**
  * @param {string} output

@@ -1,7 +1,8 @@
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard';
 import { RowBuilder } from '@grafana/grafana-foundation-sdk/dashboard';
-import { alertAnnotation, Board, board, labelVariable } from './frame.ts';
-import { lines, now, query, rows, stacked, stat, table, Unit } from './panels.ts';
+import { allAnnotations, anyOf, Board, board } from './frame.ts';
+import { firesAbove } from './limits.ts';
+import { fieldSteps, lines, now, query, rows, type Steps, stacked, stat, table, Unit } from './panels.ts';
 
 const workers = 'job="crossfold-worker", instance=~"$instance"';
 const services = 'job=~"crossfold-.+"';
@@ -10,6 +11,9 @@ const rate = (metric: string, by: string): string => `sum by (${by}) (rate(${met
 /** Of nothing there is no quantile, rather than one that is no number. */
 const quantile = (q: number, metric: string, by: string): string =>
   `histogram_quantile(${q}, sum by (le, ${by}) (rate(${metric}_bucket{${workers}}[1m]))) and on (${by}) ${rate(`${metric}_count`, by)} > 0`;
+/** Something that stays below what an alert fires above. */
+const below = (alert: string): Steps => ['green', [firesAbove(alert), 'red']];
+const storage = (kind: 'used' | 'limit'): string => `crossfold_broker_storage_bytes{kind="${kind}"}`;
 const half = { width: 12, height: 8 };
 const third = { width: 8, height: 8 };
 
@@ -31,13 +35,8 @@ export const cluster = (): Dashboard =>
     title: 'Cluster',
     description: 'Workers, queue, throughput, where steps spend their time, the exchange, failures, the broker.',
     from: 'now-30m',
-    variables: [
-      labelVariable('instance', 'Worker', 'crossfold_samples_total', 'instance')
-        .multi(true)
-        .includeAll(true)
-        .allValue('.*'),
-    ],
-    annotations: [alertAnnotation()],
+    variables: [anyOf('instance', 'Worker', 'crossfold_samples_total', 'instance')],
+    annotations: allAnnotations(),
   })
     .withPanel(
       stat(
@@ -49,8 +48,7 @@ export const cluster = (): Dashboard =>
           unit: Unit.count,
           noValue: 'none',
         },
-        ['text'],
-        [now('max by (state) (crossfold_workers)', '{{state}}')],
+        now('max by (state) (crossfold_workers)', '{{state}}'),
       ),
     )
     .withPanel(
@@ -63,8 +61,7 @@ export const cluster = (): Dashboard =>
           unit: Unit.count,
           noValue: '0',
         },
-        ['text'],
-        [now('sum(max by (experiment) (crossfold_jobs{state="queued"}))', 'queued')],
+        now('sum(max by (experiment) (crossfold_jobs{state="queued"}))', 'queued'),
       ),
     )
     .withPanel(
@@ -76,9 +73,9 @@ export const cluster = (): Dashboard =>
           height: 4,
           unit: Unit.count,
           noValue: 'none',
+          steps: ['red', [1, 'green'], [2, 'red']],
         },
-        ['red', [1, 'green'], [2, 'red']],
-        [now('sum(crossfold_leader)', 'leads')],
+        now('sum(crossfold_leader)', 'leads'),
       ),
     )
     .withPanel(
@@ -89,38 +86,42 @@ export const cluster = (): Dashboard =>
           width: 3,
           height: 4,
           unit: Unit.count,
+          steps: ['green', [1, 'red']],
         },
-        ['green', [1, 'red']],
-        [now('count(crossfold_broker_connected) - sum(crossfold_broker_connected)', 'cut off')],
+        now('count(crossfold_broker_connected) - sum(crossfold_broker_connected)', 'cut off'),
       ),
     )
     .withPanel(
       stat(
         {
-          title: 'Members lost, last hour',
+          title: 'Members lost, last 15 minutes',
           description: 'Workers that fell silent in the middle of a job. Results do not depend on it, time does.',
           width: 4,
           height: 4,
           unit: Unit.count,
           decimals: 0,
+          steps: ['green', [1, 'yellow'], [firesAbove('CrossfoldWorkersLost'), 'red']],
         },
-        ['green', [1, 'yellow'], [10, 'red']],
-        [now('sum(increase(crossfold_generation_changes_total{reason="lost"}[1h]))', 'lost')],
+        now('sum(increase(crossfold_generation_changes_total{reason="lost"}[15m]))', 'lost'),
       ),
     )
     .withPanel(
       stat(
         {
           title: "Broker's storage",
-          description: 'Taken by data sets, checkpoints, results and records; the limit is shown where there is one.',
+          description:
+            'Taken by data sets, checkpoints, results and records, and the share of its limit where there is one.',
           width: 4,
           height: 4,
           unit: Unit.bytes,
           decimals: 1,
         },
-        ['text'],
-        [now('max by (kind) (crossfold_broker_storage_bytes)', '{{kind}}')],
-      ),
+        now(`max(${storage('used')})`, 'used'),
+        now(`max(${storage('used')}) / max(${storage('limit')})`, 'of its limit'),
+      ).overrideByName('of its limit', [
+        { id: 'unit', value: Unit.ratio },
+        fieldSteps(['green', [0.7, 'yellow'], [firesAbove('CrossfoldBrokerStorageFilling'), 'red']]),
+      ]),
     )
     .withPanel(
       lines(
@@ -156,12 +157,16 @@ export const cluster = (): Dashboard =>
         [rows('max by (worker, state, experiment, trial, fold) (crossfold_worker_info)')],
         [
           { field: 'worker', title: 'Worker' },
-          { field: 'state', title: 'State' },
+          {
+            field: 'state',
+            title: 'State',
+            colours: { idle: 'text', busy: 'green', draining: 'yellow', aside: 'orange' },
+          },
           { field: 'experiment', title: 'Experiment', more: [toExperiment] },
           { field: 'trial', title: 'Trial' },
           { field: 'fold', title: 'Fold' },
         ],
-        [{ id: 'sortBy', options: { fields: {}, sort: [{ field: 'Worker' }] } }],
+        { field: 'Worker' },
       ),
     )
     .withPanel(
@@ -219,10 +224,12 @@ export const cluster = (): Dashboard =>
       lines(
         {
           title: 'Waiting',
-          description: 'How long each process has waited at this moment, and for whom or what.',
+          description:
+            'How long each process has waited at this moment, and for whom or what. Above the line an alert fires where it is a worker that is waited for.',
           ...half,
           unit: Unit.seconds,
           decimals: 1,
+          steps: below('CrossfoldExchangeStalled'),
         },
         query(`max by (instance, for) (crossfold_waiting_seconds{${services}})`, '{{instance}} for {{for}}'),
       ),
@@ -282,10 +289,12 @@ export const cluster = (): Dashboard =>
       lines(
         {
           title: 'Age of the newest checkpoint',
-          description: 'What would be computed again if all workers of a job were lost now.',
+          description:
+            'What would be computed again if all workers of a job were lost now. Above the line an alert fires.',
           ...third,
           unit: Unit.seconds,
           decimals: 0,
+          steps: below('CrossfoldCheckpointOld'),
         },
         query(`max by (instance) (crossfold_checkpoint_age_seconds{${workers}})`, '{{instance}}'),
       ),
@@ -322,6 +331,7 @@ export const cluster = (): Dashboard =>
           description: 'How late a process answers: heartbeats and sockets wait for it, training does not.',
           ...third,
           unit: Unit.seconds,
+          steps: below('CrossfoldEventLoopLag'),
         },
         query(`max by (job, instance) (nodejs_eventloop_lag_p99_seconds{${services}})`, '{{instance}}'),
       ),

@@ -1,16 +1,9 @@
 import { LineStyleBuilder } from '@grafana/grafana-foundation-sdk/common';
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard';
 import { RowBuilder } from '@grafana/grafana-foundation-sdk/dashboard';
-import {
-  Board,
-  board,
-  coordinatorVariable,
-  experimentAnnotations,
-  experimentVariable,
-  labelVariable,
-  liveReportLink,
-} from './frame.ts';
-import { lines, now, query, rows, stat, table, Unit } from './panels.ts';
+import { Board, board, experimentAnnotations, labelVariable } from './frame.ts';
+import { limits } from './limits.ts';
+import { fieldSteps, lines, now, query, rows, type Steps, stat, stateColours, table, Unit } from './panels.ts';
 
 const ofExperiment = 'experiment="$experiment"';
 const ofTrial = 'experiment="$experiment", trial="$trial"';
@@ -25,6 +18,9 @@ const mean = `avg by (trial) (${accuracy('validation', 'trial, fold')})`;
 const folds = `count by (trial) (${accuracy('validation', 'trial, fold')})`;
 const std = `stddev by (trial) (${accuracy('validation', 'trial, fold')}) * sqrt(${folds} / (${folds} - 1 > 0))`;
 
+const gap = `${accuracy('train')} - ${accuracy('validation')}`;
+const gapSteps: Steps = ['green', [limits.gap.wide, 'orange'], [limits.gap.far, 'red']];
+
 const dashed = new LineStyleBuilder().fill('dash').dash([6, 6]).build();
 const trainDashed = [
   { id: 'custom.lineStyle', value: dashed },
@@ -38,13 +34,8 @@ export const crossValidation = (): Dashboard =>
     title: 'Cross-validation',
     description: 'One trial of an experiment: accuracy and loss per fold, their mean and spread, progress.',
     from: 'now-30m',
-    variables: [
-      experimentVariable(),
-      labelVariable('trial', 'Trial', `crossfold_trial_folds{${ofExperiment}}`, 'trial'),
-      coordinatorVariable(),
-    ],
+    variables: [labelVariable('trial', 'Trial', `crossfold_trial_folds{${ofExperiment}}`, 'trial')],
     annotations: experimentAnnotations(),
-    links: [liveReportLink()],
   })
     .withPanel(
       stat(
@@ -56,9 +47,9 @@ export const crossValidation = (): Dashboard =>
           unit: Unit.ratio,
           decimals: 0,
           noValue: 'no experiment yet',
+          steps: ['blue', [1, 'green']],
         },
-        ['blue', [1, 'green']],
-        [now(`max(crossfold_experiment_progress_ratio{${ofExperiment}})`, 'done')],
+        now(`max(crossfold_experiment_progress_ratio{${ofExperiment}})`, 'done'),
       ),
     )
     .withPanel(
@@ -72,8 +63,7 @@ export const crossValidation = (): Dashboard =>
           decimals: 0,
           noValue: '–',
         },
-        ['text'],
-        [now(`max(crossfold_experiment_remaining_seconds{${ofExperiment}})`, 'left')],
+        now(`max(crossfold_experiment_remaining_seconds{${ofExperiment}})`, 'left'),
       ),
     )
     .withPanel(
@@ -87,11 +77,8 @@ export const crossValidation = (): Dashboard =>
           unit: Unit.ratio,
           decimals: 2,
         },
-        ['text'],
-        [
-          now(`max(crossfold_trial_accuracy_mean_ratio{${ofTrial}})`, 'mean'),
-          now(`max(crossfold_trial_accuracy_stddev_ratio{${ofTrial}})`, 'std'),
-        ],
+        now(`max(crossfold_trial_accuracy_mean_ratio{${ofTrial}})`, 'mean'),
+        now(`max(crossfold_trial_accuracy_stddev_ratio{${ofTrial}})`, 'std'),
       ),
     )
     .withPanel(
@@ -103,9 +90,8 @@ export const crossValidation = (): Dashboard =>
           height: 4,
           unit: Unit.count,
         },
-        ['text'],
-        [now(`max by (state) (crossfold_jobs{${ofExperiment}}) > 0`, '{{state}}')],
-      ),
+        now(`max by (state) (crossfold_jobs{${ofExperiment}}) > 0`, '{{state}}'),
+      ).overrideByName('failed', [fieldSteps(['text', [1, 'red']])]),
     )
     .withPanel(
       stat(
@@ -118,8 +104,7 @@ export const crossValidation = (): Dashboard =>
           decimals: 0,
           noValue: '–',
         },
-        ['text'],
-        [now(`sum(max by (trial, fold) (crossfold_fold_images_per_second{${ofExperiment}}))`, 'images/s')],
+        now(`sum(max by (trial, fold) (crossfold_fold_images_per_second{${ofExperiment}}))`, 'images/s'),
       ),
     )
     .withPanel(
@@ -183,11 +168,12 @@ export const crossValidation = (): Dashboard =>
           rows(perFold('crossfold_fold_members')),
           rows(perFold('crossfold_fold_generation')),
           rows(perFold('crossfold_fold_attempts')),
+          rows(gap),
           rows(`max by (fold, state) (crossfold_fold_state{${ofTrial}})`),
         ],
         [
           { field: 'fold', title: 'Fold' },
-          { field: 'state', title: 'State' },
+          { field: 'state', title: 'State', colours: stateColours },
           {
             field: 'Value #E',
             title: 'Progress',
@@ -202,13 +188,19 @@ export const crossValidation = (): Dashboard =>
           { field: 'Value #A', title: 'Epoch', decimals: 0 },
           { field: 'Value #B', title: 'Validation accuracy', unit: Unit.ratio, decimals: 2 },
           { field: 'Value #C', title: 'Train accuracy', unit: Unit.ratio, decimals: 2 },
+          { field: 'Value #J', title: 'Gap', unit: Unit.ratio, decimals: 1, steps: gapSteps },
           { field: 'Value #D', title: 'Validation loss', decimals: 4 },
           { field: 'Value #F', title: 'Images/s', decimals: 0 },
           { field: 'Value #G', title: 'Workers', decimals: 0 },
           { field: 'Value #H', title: 'Generations', decimals: 0 },
-          { field: 'Value #I', title: 'Attempts', decimals: 0 },
+          {
+            field: 'Value #I',
+            title: 'Attempts',
+            decimals: 0,
+            steps: ['text', [limits.attempts.some, 'orange'], [limits.attempts.many, 'red']],
+          },
         ],
-        [{ id: 'sortBy', options: { fields: {}, sort: [{ field: 'Fold' }] } }],
+        { field: 'Fold' },
       ),
     )
     .withRow(new RowBuilder('Loss, gap, epochs'))
@@ -231,13 +223,15 @@ export const crossValidation = (): Dashboard =>
       lines(
         {
           title: 'Gap between train and validation accuracy',
-          description: 'How much better the model does on samples that it was trained on. Above 5 % or so it overfits.',
+          description:
+            'How much better the model does on samples that it was trained on. Above the lower line it has begun to learn them by heart.',
           width: 12,
           height: 9,
           unit: Unit.ratio,
           decimals: 1,
+          steps: gapSteps,
         },
-        query(`${accuracy('train')} - ${accuracy('validation')}`, 'fold {{fold}}'),
+        query(gap, 'fold {{fold}}'),
       ),
     )
     .withPanel(

@@ -1,5 +1,5 @@
 import type { Builder } from '@grafana/grafana-foundation-sdk/cog';
-import type { AnnotationQuery, DashboardLink, VariableModel } from '@grafana/grafana-foundation-sdk/dashboard';
+import type { AnnotationQuery, VariableModel } from '@grafana/grafana-foundation-sdk/dashboard';
 import {
   AnnotationQueryBuilder,
   DashboardBuilder,
@@ -29,13 +29,17 @@ interface Frame {
   readonly title: string;
   readonly description: string;
   readonly from: string;
-  readonly variables: readonly Builder<VariableModel>[];
+  /** Beside those that every board has. */
+  readonly variables?: readonly Builder<VariableModel>[];
   readonly annotations: readonly Builder<AnnotationQuery>[];
-  readonly links?: readonly Builder<DashboardLink>[];
 }
 
-/** What all boards have in common: links to the others that keep experiment and time, one crosshair for all panels. */
-export const board = ({ uid, title, description, from, variables, annotations, links = [] }: Frame): DashboardBuilder =>
+/**
+ * What all boards have in common: an experiment, which boards that show all of them have for their links alone, so that
+ * it is not lost on the way over them; links to the other boards, which keep experiment and time, and to the live report;
+ * one crosshair for all panels.
+ */
+export const board = ({ uid, title, description, from, variables = [], annotations }: Frame): DashboardBuilder =>
   new DashboardBuilder(title)
     .uid(uid)
     .description(description)
@@ -45,7 +49,7 @@ export const board = ({ uid, title, description, from, variables, annotations, l
     .timezone('browser')
     .tooltip(DashboardCursorSync.Crosshair)
     .editable()
-    .variables([...variables])
+    .variables([experimentVariable(), ...variables, coordinatorVariable()])
     .annotations([...annotations])
     .links([
       new DashboardLinkBuilder('Boards')
@@ -57,11 +61,21 @@ export const board = ({ uid, title, description, from, variables, annotations, l
         .icon('external link')
         .tooltip('')
         .targetBlank(false),
-      ...links,
+      new DashboardLinkBuilder('Live report')
+        .type(DashboardLinkType.Link)
+        // biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana's variables
+        .url('${coordinator:raw}/experiments/${experiment:raw}')
+        .icon('doc')
+        .tooltip('The report of this experiment as far as it has come, from the coordinator')
+        .tags([])
+        .asDropdown(false)
+        .includeVars(false)
+        .keepTime(false)
+        .targetBlank(true),
     ]);
 
 /** Experiments that were there within the time shown, the newest first. */
-export const experimentVariable = (): QueryVariableBuilder =>
+const experimentVariable = (): QueryVariableBuilder =>
   new QueryVariableBuilder('experiment')
     .label('Experiment')
     .datasource(source)
@@ -84,25 +98,17 @@ export const labelVariable = (name: string, label: string, metric: string, of: s
     .sort(VariableSort.NaturalAsc)
     .refresh(VariableRefresh.OnTimeRangeChanged);
 
-/** Where a person's browser finds the coordinator. */
-export const coordinatorVariable = (): TextBoxVariableBuilder =>
+/** The same, of which any number can be chosen; all to begin with. */
+export const anyOf = (name: string, label: string, metric: string, of: string): QueryVariableBuilder =>
+  labelVariable(name, label, metric, of).multi(true).includeAll(true).allValue('.*');
+
+/** Where a person's browser finds the coordinator: as docker-compose.yml, `crossfold up` and a forwarded port have it. */
+const coordinatorVariable = (): TextBoxVariableBuilder =>
   new TextBoxVariableBuilder('coordinator')
-    .label('Coordinator')
+    .label('Live reports at')
     .description('Where your browser reaches the coordinator, for the link to the live report')
     .defaultValue('http://127.0.0.1:9470')
-    .hide(VariableHide.HideVariable);
-
-export const liveReportLink = (): DashboardLinkBuilder =>
-  new DashboardLinkBuilder('Live report')
-    .type(DashboardLinkType.Link)
-    .url('${coordinator}/experiments/${experiment}')
-    .icon('doc')
-    .tooltip('The report of this experiment as far as it has come, from the coordinator')
-    .tags([])
-    .asDropdown(false)
-    .includeVars(false)
-    .keepTime(false)
-    .targetBlank(true);
+    .hide(VariableHide.DontHide);
 
 /** A mark at each moment that an expression has a sample. */
 const marks = (name: string, colour: string, expr: string, title: string, text: string): AnnotationQueryBuilder =>
@@ -117,30 +123,38 @@ const marks = (name: string, colour: string, expr: string, title: string, text: 
     .textFormat(text)
     .step('5s');
 
-/** Changes of the groups of an experiment after their first, and jobs that were given back or have failed. */
-export const experimentAnnotations = (): AnnotationQueryBuilder[] => [
-  marks(
-    'Generation changes',
-    'blue',
-    'max by (trial, fold) (changes(crossfold_fold_generation{experiment="$experiment"}[30s])) > 0 and max by (trial, fold) (crossfold_fold_generation{experiment="$experiment"}) > 1',
-    'Group changed',
-    'trial {{trial}}, fold {{fold}}: a worker joined, left or was lost',
-  ),
-  marks(
-    'Attempts lost',
-    'orange',
-    'max by (trial, fold) (delta(crossfold_fold_attempts{experiment="$experiment"}[30s])) > 0',
-    'Attempt lost',
-    'trial {{trial}}, fold {{fold}}: all workers were lost, or the attempt failed; it is tried again',
-  ),
-  marks(
-    'Failures',
-    'red',
-    'max by (trial, fold) (crossfold_fold_state{experiment="$experiment", state="failed"}) unless max by (trial, fold) (crossfold_fold_state{experiment="$experiment", state="failed"} offset 30s)',
-    'Job failed',
-    'trial {{trial}}, fold {{fold}}',
-  ),
-];
+/**
+ * Changes of groups after their first, and jobs that were given back or have failed.
+ * @param of matchers that say of which experiments
+ */
+const jobMarks = (of: string): AnnotationQueryBuilder[] => {
+  const job = 'experiment, trial, fold';
+  const where = '{{experiment}}, trial {{trial}}, fold {{fold}}';
+  const failed = `max by (${job}) (crossfold_fold_state{${of}, state="failed"}`;
+  return [
+    marks(
+      'Generation changes',
+      'blue',
+      `max by (${job}) (changes(crossfold_fold_generation{${of}}[30s])) > 0 and max by (${job}) (crossfold_fold_generation{${of}}) > 1`,
+      'Group changed',
+      `${where}: a worker joined, left or was lost`,
+    ),
+    marks(
+      'Attempts lost',
+      'orange',
+      `max by (${job}) (delta(crossfold_fold_attempts{${of}}[30s])) > 0`,
+      'Attempt lost',
+      `${where}: all workers were lost, or the attempt failed; it is tried again`,
+    ),
+    marks('Failures', 'red', `${failed}) unless ${failed} offset 30s)`, 'Job failed', where),
+  ];
+};
+
+/** What happened to the experiment that is shown. */
+export const experimentAnnotations = (): AnnotationQueryBuilder[] => jobMarks('experiment="$experiment"');
+
+/** What happened to any experiment. */
+export const allAnnotations = (): AnnotationQueryBuilder[] => [...jobMarks('experiment=~".+"'), alertAnnotation()];
 
 export const alertAnnotation = (): AnnotationQueryBuilder =>
   marks(

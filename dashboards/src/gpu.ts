@@ -1,10 +1,12 @@
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard';
-import { alertAnnotation, Board, board, labelVariable } from './frame.ts';
-import { lines, now, query, stat, Unit } from './panels.ts';
+import { alertAnnotation, anyOf, Board, board } from './frame.ts';
+import { limits } from './limits.ts';
+import { lines, now, query, type Steps, stat, Unit } from './panels.ts';
 
 const these = 'Hostname=~"$host", gpu=~"$gpu"';
 const perGpu = (metric: string): string => `max by (Hostname, gpu) (${metric}{${these}})`;
 const legend = '{{Hostname}} GPU {{gpu}}';
+const heat: Steps = ['green', [limits.gpu.warm, 'yellow'], [limits.gpu.hot, 'red']];
 const half = { width: 12, height: 8 };
 
 /** What GPUs do, as NVIDIA's DCGM exporter sees them. */
@@ -15,11 +17,8 @@ export const gpu = (): Dashboard =>
     description: "Load, memory, heat and power of GPUs, from NVIDIA's DCGM exporter.",
     from: 'now-30m',
     variables: [
-      labelVariable('host', 'Host', 'DCGM_FI_DEV_GPU_UTIL', 'Hostname').multi(true).includeAll(true).allValue('.*'),
-      labelVariable('gpu', 'GPU', 'DCGM_FI_DEV_GPU_UTIL{Hostname=~"$host"}', 'gpu')
-        .multi(true)
-        .includeAll(true)
-        .allValue('.*'),
+      anyOf('host', 'Host', 'DCGM_FI_DEV_GPU_UTIL', 'Hostname'),
+      anyOf('gpu', 'GPU', 'DCGM_FI_DEV_GPU_UTIL{Hostname=~"$host"}', 'gpu'),
     ],
     annotations: [alertAnnotation()],
   })
@@ -33,8 +32,7 @@ export const gpu = (): Dashboard =>
           unit: Unit.count,
           noValue: 'no DCGM exporter',
         },
-        ['text'],
-        [now(`count(${perGpu('DCGM_FI_DEV_GPU_UTIL')})`, 'GPUs')],
+        now(`count(${perGpu('DCGM_FI_DEV_GPU_UTIL')})`, 'GPUs'),
       ),
     )
     .withPanel(
@@ -46,23 +44,23 @@ export const gpu = (): Dashboard =>
           height: 4,
           unit: Unit.percent,
           decimals: 0,
+          steps: ['orange', [50, 'yellow'], [80, 'green']],
         },
-        ['orange', [50, 'yellow'], [80, 'green']],
-        [now(`avg(${perGpu('DCGM_FI_DEV_GPU_UTIL')})`, 'load')],
+        now(`avg(${perGpu('DCGM_FI_DEV_GPU_UTIL')})`, 'load'),
       ),
     )
     .withPanel(
       stat(
         {
           title: 'Hottest',
-          description: 'GPUs slow themselves down above 85 °C or so.',
+          description: 'GPUs slow themselves down where they get too hot.',
           width: 6,
           height: 4,
           unit: Unit.celsius,
           decimals: 0,
+          steps: heat,
         },
-        ['green', [80, 'yellow'], [88, 'red']],
-        [now(`max(${perGpu('DCGM_FI_DEV_GPU_TEMP')})`, 'temperature')],
+        now(`max(${perGpu('DCGM_FI_DEV_GPU_TEMP')})`, 'temperature'),
       ),
     )
     .withPanel(
@@ -74,9 +72,9 @@ export const gpu = (): Dashboard =>
           height: 4,
           unit: Unit.count,
           decimals: 0,
+          steps: ['green', [1, 'red']],
         },
-        ['green', [1, 'red']],
-        [now(`max(${perGpu('DCGM_FI_DEV_XID_ERRORS')})`, 'XID')],
+        now(`max(${perGpu('DCGM_FI_DEV_XID_ERRORS')})`, 'XID'),
       ),
     )
     .withPanel(
@@ -101,6 +99,7 @@ export const gpu = (): Dashboard =>
           ...half,
           unit: Unit.ratio,
           decimals: 0,
+          steps: ['green', [limits.gpuMemory.much, 'yellow'], [limits.gpuMemory.full, 'red']],
         },
         query(
           `${perGpu('DCGM_FI_DEV_FB_USED')} / (${perGpu('DCGM_FI_DEV_FB_USED')} + ${perGpu('DCGM_FI_DEV_FB_FREE')})`,
@@ -124,6 +123,7 @@ export const gpu = (): Dashboard =>
           ...half,
           unit: Unit.celsius,
           decimals: 0,
+          steps: heat,
         },
         query(perGpu('DCGM_FI_DEV_GPU_TEMP'), legend),
       ),

@@ -3,6 +3,8 @@ import {
   BigValueColorMode,
   BigValueGraphMode,
   GraphGradientMode,
+  GraphThresholdsStyleConfigBuilder,
+  GraphThresholdsStyleMode,
   LegendDisplayMode,
   LegendPlacement,
   LineInterpolation,
@@ -17,7 +19,11 @@ import {
   VizTextDisplayOptionsBuilder,
   VizTooltipOptionsBuilder,
 } from '@grafana/grafana-foundation-sdk/common';
-import type { DataTransformerConfig, DynamicConfigValue } from '@grafana/grafana-foundation-sdk/dashboard';
+import type {
+  DataSourceRef,
+  DataTransformerConfig,
+  DynamicConfigValue,
+} from '@grafana/grafana-foundation-sdk/dashboard';
 import {
   FieldColorBuilder,
   FieldColorModeId,
@@ -63,6 +69,9 @@ export const now = (expr: string, legend: string): DataqueryBuilder =>
 const named = (queries: readonly DataqueryBuilder[]): Builder<Dataquery>[] =>
   queries.map((one, index) => one.refId(String.fromCharCode(65 + index)));
 
+/** Values from which on a colour holds; the first colour holds below the second's value. */
+export type Steps = readonly [string, ...(readonly [number, string][])];
+
 export interface Shape {
   readonly title: string;
   /** Shown at the panel's corner: what it says and what to make of it. */
@@ -70,29 +79,61 @@ export interface Shape {
   /** Of 24. */
   readonly width: number;
   readonly height: number;
-  readonly unit: string;
+  /** Undefined where columns have units of their own. */
+  readonly unit?: string;
   readonly decimals?: number;
   readonly noValue?: string;
+  /** From which values on it is how bad: colours of a number, dashed lines over time. */
+  readonly steps?: Steps;
 }
 
-/** Values from which on a colour holds; the first colour holds below the second's value. */
-export type Steps = readonly [string, ...(readonly [number, string][])];
+/** What builders of panels have in common. */
+interface AnyPanelBuilder {
+  title(title: string): this;
+  description(description: string): this;
+  datasource(source: DataSourceRef): this;
+  span(width: number): this;
+  height(height: number): this;
+  unit(unit: string): this;
+  decimals(decimals: number): this;
+  noValue(text: string): this;
+  thresholds(thresholds: ThresholdsConfigBuilder): this;
+  targets(queries: Builder<Dataquery>[]): this;
+}
 
-export const thresholds = ([base, ...steps]: Steps): ThresholdsConfigBuilder =>
-  new ThresholdsConfigBuilder()
-    .mode(ThresholdsMode.Absolute)
-    .steps([{ value: null, color: base }, ...steps.map(([value, color]) => ({ value, color }))]);
-
-/** Lines over time, with a table of their last values for a legend. */
-export function lines(shape: Shape, ...queries: DataqueryBuilder[]): TimeSeriesBuilder {
-  const panel = new TimeSeriesBuilder()
+/** Gives a panel of any kind its shape and its queries. */
+export function shaped<P extends AnyPanelBuilder>(panel: P, shape: Shape, queries: readonly DataqueryBuilder[]): P {
+  panel
     .title(shape.title)
     .description(shape.description)
     .datasource(source)
     .span(shape.width)
     .height(shape.height)
-    .unit(shape.unit)
-    .targets(named(queries))
+    .targets(named(queries));
+  if (shape.unit !== undefined) panel.unit(shape.unit);
+  if (shape.decimals !== undefined) panel.decimals(shape.decimals);
+  if (shape.noValue !== undefined) panel.noValue(shape.noValue);
+  if (shape.steps !== undefined) panel.thresholds(thresholds(shape.steps));
+  return panel;
+}
+
+const stepsOf = ([base, ...steps]: Steps) => [
+  { value: null, color: base },
+  ...steps.map(([value, color]) => ({ value, color })),
+];
+
+const thresholds = (steps: Steps): ThresholdsConfigBuilder =>
+  new ThresholdsConfigBuilder().mode(ThresholdsMode.Absolute).steps(stepsOf(steps));
+
+/** The same for one field of a panel. */
+export const fieldSteps = (steps: Steps): DynamicConfigValue => ({
+  id: 'thresholds',
+  value: { mode: ThresholdsMode.Absolute, steps: stepsOf(steps) },
+});
+
+/** Lines over time, with a table of their last values for a legend. */
+export function lines(shape: Shape, ...queries: DataqueryBuilder[]): TimeSeriesBuilder {
+  const panel = shaped(new TimeSeriesBuilder(), shape, queries)
     .lineWidth(2)
     .lineInterpolation(LineInterpolation.Linear)
     .gradientMode(GraphGradientMode.None)
@@ -108,7 +149,8 @@ export function lines(shape: Shape, ...queries: DataqueryBuilder[]): TimeSeriesB
         .calcs(['lastNotNull']),
     )
     .tooltip(new VizTooltipOptionsBuilder().mode(TooltipDisplayMode.Multi).sort(SortOrder.Descending));
-  if (shape.decimals !== undefined) panel.decimals(shape.decimals);
+  if (shape.steps !== undefined)
+    panel.thresholdsStyle(new GraphThresholdsStyleConfigBuilder().mode(GraphThresholdsStyleMode.Dashed));
   return panel;
 }
 
@@ -119,31 +161,18 @@ export const stacked = (shape: Shape, ...queries: DataqueryBuilder[]): TimeSerie
     .lineWidth(1)
     .stacking(new StackingConfigBuilder().mode(StackingMode.Normal).group('A'));
 
-/** Numbers of this moment, coloured by thresholds, with the line that led to them where it says something. */
-export function stat(
-  shape: Shape,
-  steps: Steps,
-  queries: readonly DataqueryBuilder[],
-  graph: BigValueGraphMode = BigValueGraphMode.None,
-): StatBuilder {
-  const panel = new StatBuilder()
-    .title(shape.title)
-    .description(shape.description)
-    .datasource(source)
-    .span(shape.width)
-    .height(shape.height)
-    .unit(shape.unit)
-    .targets(named(queries))
-    .thresholds(thresholds(steps))
+/** The last value that is there, of each series. */
+export const lastOf = (): ReduceDataOptionsBuilder =>
+  new ReduceDataOptionsBuilder().calcs(['lastNotNull']).values(false).fields('');
+
+/** Numbers of this moment, coloured by thresholds. */
+export const stat = (shape: Shape, ...queries: readonly DataqueryBuilder[]): StatBuilder =>
+  shaped(new StatBuilder(), { noValue: '–', steps: ['text'], ...shape }, queries)
     .colorScheme(new FieldColorBuilder().mode(FieldColorModeId.Thresholds))
     .colorMode(BigValueColorMode.Value)
-    .graphMode(graph)
-    .reduceOptions(new ReduceDataOptionsBuilder().calcs(['lastNotNull']).values(false).fields(''))
-    .text(new VizTextDisplayOptionsBuilder().valueSize(28))
-    .noValue(shape.noValue ?? '–');
-  if (shape.decimals !== undefined) panel.decimals(shape.decimals);
-  return panel;
-}
+    .graphMode(BigValueGraphMode.None)
+    .reduceOptions(lastOf())
+    .text(new VizTextDisplayOptionsBuilder().valueSize(28));
 
 /** A column of a table: where it comes from, and how it is shown. */
 export interface Column {
@@ -152,43 +181,66 @@ export interface Column {
   readonly title: string;
   readonly unit?: string;
   readonly decimals?: number;
+  /** From which values on it is how bad. */
+  readonly steps?: Steps;
+  /** Texts that have a colour. */
+  readonly colours?: Readonly<Record<string, string>>;
   readonly more?: readonly DynamicConfigValue[];
 }
 
-/** Rows that queries share by their labels, a column each; everything else is left out. */
+/** Colours of the states that jobs and workers are in. */
+export const stateColours = {
+  queued: 'text',
+  forming: 'light-blue',
+  running: 'blue',
+  paused: 'purple',
+  completed: 'green',
+  failed: 'red',
+  cancelled: 'orange',
+  pruned: 'yellow',
+} as const;
+
+const coloured: DynamicConfigValue = { id: 'custom.cellOptions', value: { type: TableCellDisplayMode.ColorText } };
+
+function settingsOf({ unit, decimals, steps, colours, more = [] }: Column): DynamicConfigValue[] {
+  const mapped = Object.entries(colours ?? {}).map(([text, color], index) => [text, { color, index }] as const);
+  return [
+    ...(unit === undefined ? [] : [{ id: 'unit', value: unit }]),
+    ...(decimals === undefined ? [] : [{ id: 'decimals', value: decimals }]),
+    ...(steps === undefined ? [] : [fieldSteps(steps), coloured]),
+    ...(colours === undefined
+      ? []
+      : [{ id: 'mappings', value: [{ type: 'value', options: Object.fromEntries(mapped) }] }, coloured]),
+    ...more,
+  ];
+}
+
+/** Rows that queries share by their labels, a column each; everything else is left out. Sorted by a column's title. */
 export function table(
-  shape: Omit<Shape, 'unit'>,
+  shape: Shape,
   queries: readonly DataqueryBuilder[],
   columns: readonly Column[],
-  steps: readonly DataTransformerConfig[] = [],
+  sort?: { readonly field: string; readonly desc?: boolean },
 ): TableBuilder {
-  const panel = new TableBuilder()
-    .title(shape.title)
-    .description(shape.description)
-    .datasource(source)
-    .span(shape.width)
-    .height(shape.height)
-    .noValue(shape.noValue ?? '–')
-    .cellOptions({ type: TableCellDisplayMode.Auto })
-    .targets(named(queries))
-    .transformations([
-      { id: 'merge', options: {} },
-      { id: 'filterFieldsByName', options: { include: { names: columns.map(({ field }) => field) } } },
-      {
-        id: 'organize',
-        options: {
-          indexByName: Object.fromEntries(columns.map(({ field }, index) => [field, index])),
-          renameByName: Object.fromEntries(columns.map(({ field, title }) => [field, title])),
-          excludeByName: {},
-        },
+  const steps: DataTransformerConfig[] = [
+    { id: 'merge', options: {} },
+    { id: 'filterFieldsByName', options: { include: { names: columns.map(({ field }) => field) } } },
+    {
+      id: 'organize',
+      options: {
+        indexByName: Object.fromEntries(columns.map(({ field }, index) => [field, index])),
+        renameByName: Object.fromEntries(columns.map(({ field, title }) => [field, title])),
+        excludeByName: {},
       },
-      ...steps,
-    ]);
-  for (const { title, unit, decimals, more = [] } of columns)
-    panel.overrideByName(title, [
-      ...(unit === undefined ? [] : [{ id: 'unit', value: unit }]),
-      ...(decimals === undefined ? [] : [{ id: 'decimals', value: decimals }]),
-      ...more,
-    ]);
+    },
+    ...(sort === undefined ? [] : [{ id: 'sortBy', options: { sort: [sort] } }]),
+  ];
+  const panel = shaped(new TableBuilder(), { noValue: '–', ...shape }, queries)
+    .cellOptions({ type: TableCellDisplayMode.Auto })
+    .transformations(steps);
+  for (const column of columns) {
+    const settings = settingsOf(column);
+    if (settings.length > 0) panel.overrideByName(column.title, settings);
+  }
   return panel;
 }

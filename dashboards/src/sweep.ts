@@ -1,18 +1,10 @@
 import { PanelBuilder as BarGaugeBuilder } from '@grafana/grafana-foundation-sdk/bargauge';
-import { BarGaugeDisplayMode, ReduceDataOptionsBuilder, VizOrientation } from '@grafana/grafana-foundation-sdk/common';
+import { BarGaugeDisplayMode, VizOrientation } from '@grafana/grafana-foundation-sdk/common';
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard';
 import { FieldColorBuilder, FieldColorModeId } from '@grafana/grafana-foundation-sdk/dashboard';
 import { SeriesMapping, PanelBuilder as XYChartBuilder, XYShowMode } from '@grafana/grafana-foundation-sdk/xychart';
-import {
-  Board,
-  board,
-  coordinatorVariable,
-  experimentAnnotations,
-  experimentVariable,
-  labelVariable,
-  liveReportLink,
-} from './frame.ts';
-import { lines, now, query, rows, source, stacked, stat, table, Unit } from './panels.ts';
+import { Board, board, experimentAnnotations, labelVariable } from './frame.ts';
+import { lastOf, lines, now, query, rows, shaped, stacked, stat, table, Unit } from './panels.ts';
 
 const ofExperiment = 'experiment="$experiment"';
 const perTrial = (metric: string): string => `max by (trial) (${metric}{${ofExperiment}})`;
@@ -37,19 +29,13 @@ export const sweep = (): Dashboard =>
     title: 'Sweep',
     description: 'All trials of an experiment, ranked, with their parameters and those that were pruned.',
     from: 'now-3h',
-    variables: [
-      experimentVariable(),
-      labelVariable('parameter', 'Parameter', `crossfold_trial_parameter{${ofExperiment}}`, 'parameter'),
-      coordinatorVariable(),
-    ],
+    variables: [labelVariable('parameter', 'Parameter', `crossfold_trial_parameter{${ofExperiment}}`, 'parameter')],
     annotations: experimentAnnotations(),
-    links: [liveReportLink()],
   })
     .withPanel(
       stat(
         { title: 'Trials', description: 'Configurations that have jobs.', width: 4, height: 4, unit: Unit.count },
-        ['text'],
-        [now(`count(max by (trial) (crossfold_trial_info{${ofExperiment}}))`, 'trials')],
+        now(`count(max by (trial) (crossfold_trial_info{${ofExperiment}}))`, 'trials'),
       ),
     )
     .withPanel(
@@ -62,8 +48,7 @@ export const sweep = (): Dashboard =>
           unit: Unit.ratio,
           decimals: 2,
         },
-        ['text'],
-        [now(`max(${mean})`, 'best')],
+        now(`max(${mean})`, 'best'),
       ),
     )
     .withPanel(
@@ -74,9 +59,9 @@ export const sweep = (): Dashboard =>
           width: 4,
           height: 4,
           unit: Unit.count,
+          steps: ['text', [1, 'green']],
         },
-        ['text', [1, 'green']],
-        [now(`max(crossfold_jobs{${ofExperiment}, state="pruned"})`, 'pruned')],
+        now(`max(crossfold_jobs{${ofExperiment}, state="pruned"})`, 'pruned'),
       ),
     )
     .withPanel(
@@ -93,21 +78,23 @@ export const sweep = (): Dashboard =>
       ),
     )
     .withPanel(
-      new BarGaugeBuilder()
-        .title('The ten best trials')
-        .description(
-          'Mean validation accuracy over the folds so far. Differences within a standard deviation say little.',
-        )
-        .datasource(source)
-        .span(12)
-        .height(10)
-        .unit(Unit.ratio)
-        .decimals(2)
+      shaped(
+        new BarGaugeBuilder(),
+        {
+          title: 'The ten best trials',
+          description:
+            'Mean validation accuracy over the folds so far. Differences within a standard deviation say little.',
+          width: 12,
+          height: 10,
+          unit: Unit.ratio,
+          decimals: 2,
+        },
+        [now(`sort_desc(topk(10, ${mean}))`, 'trial {{trial}}')],
+      )
         .orientation(VizOrientation.Horizontal)
         .displayMode(BarGaugeDisplayMode.Gradient)
         .colorScheme(new FieldColorBuilder().mode(FieldColorModeId.ContinuousBlPu))
-        .reduceOptions(new ReduceDataOptionsBuilder().calcs(['lastNotNull']).values(false).fields(''))
-        .withTarget(now(`sort_desc(topk(10, ${mean}))`, 'trial {{trial}}').refId('A')),
+        .reduceOptions(lastOf()),
     )
     .withPanel(
       lines(
@@ -150,26 +137,26 @@ export const sweep = (): Dashboard =>
           { field: 'Value #C', title: 'Folds completed', decimals: 0 },
           { field: 'Value #D', title: 'Running', decimals: 0 },
           { field: 'Value #E', title: 'Pruned', decimals: 0 },
-          { field: 'Value #F', title: 'Failed', decimals: 0 },
+          { field: 'Value #F', title: 'Failed', decimals: 0, steps: ['text', [1, 'red']] },
           { field: 'parameters', title: 'Parameters' },
         ],
-        [{ id: 'sortBy', options: { fields: {}, sort: [{ field: 'Mean accuracy', desc: true }] } }],
+        { field: 'Mean accuracy', desc: true },
       ),
     )
     .withPanel(
-      new XYChartBuilder()
-        .title('Accuracy by $parameter')
-        .description('A point for each trial: what the parameter was, and the mean accuracy that came of it.')
-        .datasource(source)
-        .span(24)
-        .height(10)
+      shaped(
+        new XYChartBuilder(),
+        {
+          title: 'Accuracy by $parameter',
+          description: 'A point for each trial: what the parameter was, and the mean accuracy that came of it.',
+          width: 24,
+          height: 10,
+        },
+        [rows(`max by (trial) (crossfold_trial_parameter{${ofExperiment}, parameter="$parameter"})`), rows(mean)],
+      )
         .mapping(SeriesMapping.Auto)
         .show(XYShowMode.Points)
         .pointSize({ fixed: 8 })
-        .targets([
-          rows(`max by (trial) (crossfold_trial_parameter{${ofExperiment}, parameter="$parameter"})`).refId('A'),
-          rows(mean).refId('B'),
-        ])
         .transformations([
           { id: 'merge', options: {} },
           { id: 'filterFieldsByName', options: { include: { names: ['Value #A', 'Value #B'] } } },

@@ -17,7 +17,7 @@ export {
   UnreachableError,
 } from '@crossfold/shared/errors';
 export type { FoldsDocument as Folds } from '@crossfold/shared/folds/folds';
-export type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
+export type { ExperimentRecord, PublicJob } from '@crossfold/shared/jobs/records';
 export type { ProgressEvent } from '@crossfold/shared/progress';
 export type { FoldResult, Results, Scores, TrialResult } from '@crossfold/shared/results';
 export type { Activation } from '@crossfold/worker/engine/predictor';

@@ -8,7 +8,7 @@ import { readRun } from '@crossfold/coordinator/results/read-run';
 import { reportHtml } from '@crossfold/coordinator/results/report/report';
 import { modelFile, writeRunFolder } from '@crossfold/coordinator/results/run-folder';
 import { ConfigError, ExperimentFailedError } from '@crossfold/shared/errors';
-import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
+import type { ExperimentRecord, PublicJob } from '@crossfold/shared/jobs/records';
 import type { TrainedModel } from '@crossfold/shared/model/model-file';
 import type { ProgressEvent } from '@crossfold/shared/progress';
 import type { Results } from '@crossfold/shared/results';
@@ -68,7 +68,7 @@ export class Run {
   }
 
   /** Its jobs, in order of trial, repeat and fold. */
-  jobs(): Promise<readonly JobRecord[]> {
+  jobs(): Promise<readonly PublicJob[]> {
     return this.#client.jobs(this.id);
   }
 

@@ -8,7 +8,7 @@ import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker } from '@crossfold/shared/broker/broker';
 import { Roster } from '@crossfold/shared/broker/presence';
 import { Experiment } from '@crossfold/shared/config/experiment';
-import type { JobRecord } from '@crossfold/shared/jobs/records';
+import type { PublicJob } from '@crossfold/shared/jobs/records';
 import { createLogger } from '@crossfold/shared/logger';
 import type { Results } from '@crossfold/shared/results';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -104,7 +104,7 @@ const sweep = (method: string, over: object = {}): Experiment =>
   experiment({ search: { method, parameters: rates, ...over } });
 
 /** Trial 2 is the best; the further from it the worse; folds differ, and later epochs are better. */
-const outcome = ({ trial, fold }: JobRecord, epochs: number): number =>
+const outcome = ({ trial, fold }: PublicJob, epochs: number): number =>
   0.9 - 0.02 * Math.abs(trial - 2) + 0.003 * fold - 0.1 / (epochs + 1) + 0.001 * ((trial * 7 + fold * 3) % 5);
 
 let submitted = 0;
@@ -118,13 +118,13 @@ async function over(id: string): Promise<void> {
   for await (const _ of client.follow(id, signal));
   signal.throwIfAborted();
 }
-async function finish(id: string): Promise<{ results: Results; jobs: readonly JobRecord[] }> {
+async function finish(id: string): Promise<{ results: Results; jobs: readonly PublicJob[] }> {
   await over(id);
   const { results, record } = await client.outcome(id, { models: false });
   if (results === undefined) throw new Error(`${id} left no results: ${record.error}`);
   return { results, jobs: await client.jobs(id) };
 }
-const statesOf = (jobs: readonly JobRecord[]): Record<string, number> => {
+const statesOf = (jobs: readonly PublicJob[]): Record<string, number> => {
   const counts: Record<string, number> = {};
   for (const { state, kind } of jobs) if (kind === 'train') counts[state] = (counts[state] ?? 0) + 1;
   return counts;

@@ -5,7 +5,7 @@ import { connectClient } from '@crossfold/coordinator/client/client';
 import type { ExperimentClient } from '@crossfold/coordinator/client/types';
 import { connectBroker } from '@crossfold/shared/broker/connection';
 import { createUserKey } from '@crossfold/shared/broker/keys';
-import type { JobRecord } from '@crossfold/shared/jobs/records';
+import type { PublicJob } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import { Results } from '@crossfold/shared/results';
 import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest';
@@ -102,7 +102,7 @@ async function submit(): Promise<string> {
   return ended.stdout.trim().split('\n').at(-1) ?? '';
 }
 
-const running = (jobs: readonly JobRecord[]): JobRecord[] => jobs.filter((job) => job.state === 'running');
+const running = (jobs: readonly PublicJob[]): PublicJob[] => jobs.filter((job) => job.state === 'running');
 
 /** Waits until some of an experiment is done, and a job that is not has progress to lose; fails where all is over. */
 async function midway(id: string, completed: number): Promise<void> {
@@ -200,6 +200,12 @@ describe('docker compose up', () => {
     expect(up.map(({ value }) => value)).toEqual([1, 1, 1]);
     const [samples] = await prometheus('sum(crossfold_samples_total)');
     expect(samples?.value).toBeGreaterThan(0);
+  });
+
+  it('shows its report where the boards link to', async () => {
+    const report = await fetch(`http://127.0.0.1:${stack.ports.coordinator}/experiments/${reference.id}`);
+    expect(report.status).toBe(200);
+    expect(await report.text()).toContain(reference.id);
   });
 });
 

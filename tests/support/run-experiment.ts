@@ -3,14 +3,14 @@ import type { ExperimentClient } from '@crossfold/coordinator/client/types';
 import { connectTimeoutMs } from '@crossfold/shared/broker/connection';
 import { Experiment, newExperimentId } from '@crossfold/shared/config/experiment';
 import { isBrokerTrouble } from '@crossfold/shared/errors';
-import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
+import type { ExperimentRecord, PublicJob } from '@crossfold/shared/jobs/records';
 import type { ProgressEvent } from '@crossfold/shared/progress';
 import { Results } from '@crossfold/shared/results';
 import type { z } from 'zod';
 
 export interface FinishedRun {
   readonly record: ExperimentRecord;
-  readonly jobs: readonly JobRecord[];
+  readonly jobs: readonly PublicJob[];
   readonly results: Results;
   readonly folds: unknown;
   readonly events: readonly ProgressEvent[];

@@ -1,17 +1,24 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { defaultHttp } from '@crossfold/coordinator/cli/options';
 import { catalog, type Declaration } from '@crossfold/shared/metrics/catalog';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { boards, text } from '../../dashboards/src/boards.ts';
 import { Board } from '../../dashboards/src/frame.ts';
+import { firesAbove } from '../../dashboards/src/limits.ts';
 import { source } from '../../dashboards/src/panels.ts';
+import { annotationProblems, boardProblems, panelProblems, variableProblems } from '../support/board-check.ts';
+import { damages, misspelt, wrongEnums } from '../support/board-damage.ts';
 import type { AnyBoard } from '../support/grafana-schema.ts';
 import { schemaProblems } from '../support/grafana-schema.ts';
+import { knownMetrics } from '../support/known-metrics.ts';
+import { checkQuery } from '../support/promql.ts';
 import { committedBoards, dashboardsFolder, queriesOf, rules } from '../support/queries.ts';
 
 const committed = committedBoards();
 const all = Object.values(committed).map((json) => JSON.parse(json) as AnyBoard);
+const metrics = await knownMetrics();
 const cross = (): AnyBoard & { panels: Record<string, never>[] } =>
   JSON.parse(committed['cross-validation.json'] ?? '');
 
@@ -65,6 +72,21 @@ describe('the boards', () => {
     expect(schemaProblems([change(cross()) as AnyBoard]).join('\n')).toMatch(problem);
   });
 
+  // Each key of a panel, and each value of an enum, is misspelt in turn.
+  it('would not be with any key or enum of a panel misspelt, in panels of every type', () => {
+    const types = new Map(all.flatMap((board) => board.panels).map((panel) => [panel.type, panel]));
+    const keys = [...types.values()].flatMap((panel) =>
+      [...misspelt(panel), ...wrongEnums(panel)].map((one) => ({ ...one, of: panel.type })),
+    );
+    expect(keys.length).toBeGreaterThan(200);
+    // All in one go, each a board of its own.
+    const damaged = keys.map(({ damaged: panel }, n) => ({ ...cross(), title: `<${n}>`, panels: [panel] }) as AnyBoard);
+    const found = new Set(schemaProblems(damaged).map((problem) => Number(/^<(\d+)>/.exec(problem)?.[1])));
+    // Grafana's types leave the options of transformations open: those are for the other check.
+    const passed = keys.filter(({ damaged: panel }, n) => !found.has(n) && panelProblems(panel, metrics).length === 0);
+    expect(passed.map(({ of, what }) => `${of}: ${what}`)).toEqual([]);
+  });
+
   it.each(all.map((board) => [board.title, board] as const))(
     '%s: panels have descriptions, units, and a place of their own',
     (_title, board) => {
@@ -102,6 +124,51 @@ describe('the boards', () => {
     }
   });
 
+  it('keep the experiment on the way over any of them, and link to its live report where compose publishes it', () => {
+    const { services } = parse(readFileSync(join(dashboardsFolder, '..', 'docker-compose.yml'), 'utf8')) as {
+      services: { coordinator: { ports: string[] } };
+    };
+    const [host, port] = defaultHttp.coordinator.split(':');
+    expect(services.coordinator.ports).toEqual([`${host}:\${CROSSFOLD_COORDINATOR_PORT:-${port}}:${port}`]);
+    for (const board of all) {
+      const variables = listOf(board.templating) as { name: string; query: unknown; hide?: number }[];
+      expect(variables.at(0)?.name).toBe('experiment');
+      expect(variables.at(-1)).toMatchObject({
+        name: 'coordinator',
+        query: `http://${defaultHttp.coordinator}`,
+        hide: 0,
+      });
+      const [boardsLink, report] = board.links as Record<string, unknown>[];
+      expect(boardsLink).toMatchObject({ type: 'dashboards', tags: board.tags, includeVars: true, keepTime: true });
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana's variables
+      expect(report?.url).toBe('${coordinator:raw}/experiments/${experiment:raw}');
+    }
+  });
+
+  it('mark changes of groups and failures', () => {
+    const names = new Map(
+      all.map(({ uid, annotations }) => [uid, listOf(annotations).map((one) => (one as { name: string }).name)]),
+    );
+    for (const uid of [Board.crossValidation, Board.sweep, Board.cluster])
+      expect(names.get(uid), uid).toEqual(expect.arrayContaining(['Generation changes', 'Attempts lost', 'Failures']));
+    for (const uid of [Board.cluster, Board.gpu]) expect(names.get(uid), uid).toContain('Alerts');
+  });
+
+  it('draw the line where the alerts do', () => {
+    const lineOf = (uid: string, title: string): unknown => {
+      const panel = all.find((board) => board.uid === uid)?.panels.find((one) => one.title === title);
+      return (
+        panel?.fieldConfig as unknown as { defaults: { thresholds: { steps: { value: number }[] } } }
+      ).defaults.thresholds.steps.at(-1)?.value;
+    };
+    expect(lineOf(Board.cluster, 'Waiting')).toBe(firesAbove('CrossfoldExchangeStalled'));
+    expect(firesAbove('CrossfoldExchangeStalled')).toBe(30);
+    expect(lineOf(Board.cluster, 'Age of the newest checkpoint')).toBe(600);
+    expect(firesAbove('CrossfoldBrokerStorageFilling')).toBe(0.85);
+    expect(lineOf(Board.crossValidation, 'Gap between train and validation accuracy')).toBe(0.1);
+    expect(() => firesAbove('CrossfoldNoLeader')).toThrow('no alert CrossfoldNoLeader');
+  });
+
   it('use variables that they have', () => {
     const builtIn = ['__range', '__interval', '__rate_interval', '__data', '__url_time_range'];
     for (const board of all)
@@ -127,41 +194,84 @@ describe('the boards', () => {
 
 describe('queries of boards and rules', () => {
   const declarations: readonly Declaration[] = Object.values(catalog);
-  const suffixes = { histogram: ['_bucket', '_sum', '_count'], counter: [''], gauge: [''] };
-  const own = new Map<string, Declaration>(
-    declarations.flatMap((d) => suffixes[d.kind].map((suffix) => [`${d.name}${suffix}`, d] as const)),
-  );
-  const recorded = rules().flatMap(({ record }) => record ?? []);
-  /** Of Prometheus, Node, the process, the kubelet and NVIDIA's exporter. */
-  const foreign = /^(up|ALERTS|(process|nodejs|kubelet_volume_stats|DCGM_FI_(DEV|PROF))_\w+)$/;
-  const asked = [
-    ...all.flatMap(queriesOf),
-    ...rules().map(({ record, alert, expr }) => ({ by: record ?? alert ?? '', expr })),
-  ];
-
-  it.each(asked.map(({ by, expr }) => [by, expr] as const))(
-    '%s: asks for what there is, by labels that it has',
-    (_by, expr) => {
-      // Names are what stands before a selector, a range, an operator or the end, outside of strings.
-      const bare = expr.replaceAll(/"[^"]*"/g, '""');
-      const names = [
-        ...bare.matchAll(/(?<![\w:$])(?:[a-zA-Z_]\w*:)?[a-zA-Z_][\w:]*(?=\s*(\{|\[|$|[)\s,/*+<>=!-]))/g),
-      ].map(([name]) => name);
-      const metrics = names.filter((name) => /^crossfold_|:|^(up|ALERTS)$|^(process|nodejs|kubelet|DCGM)_/.test(name));
-      expect(metrics.length).toBeGreaterThan(0);
-      for (const name of metrics)
-        expect(own.has(name) || recorded.includes(name) || foreign.test(name), name).toBe(true);
-      for (const [, name = '', inside = ''] of expr.matchAll(/(crossfold_\w+)\{([^}]*)\}/g)) {
-        const labels = [...Object.keys(own.get(name)?.labels ?? {}), 'job', 'instance', 'le'];
-        for (const [, label = '', value = ''] of inside.matchAll(/(\w+)=~?"([^"]*)"/g)) {
-          expect(labels, `${name}{${label}}`).toContain(label);
-          const values = own.get(name)?.labels[label];
-          if (values === undefined || 'oneFor' in values || value.startsWith('$')) continue;
-          for (const one of value.split('|')) expect(values, `${name}{${label}}`).toContain(one);
-        }
-      }
+  it.each(all.map((board) => [board.title, board] as const))(
+    '%s: asks for what there is, names what its queries bring, and what Grafana knows',
+    (_title, board) => {
+      expect(boardProblems(board, metrics)).toEqual([]);
     },
   );
+
+  it.each(rules().map((rule) => [rule.record ?? rule.alert ?? '', rule] as const))(
+    '%s: asks for what there is, and says what it brings',
+    (_name, { expr, annotations = {} }) => {
+      const { labels, problems } = checkQuery(expr, metrics);
+      expect(problems).toEqual([]);
+      for (const text of Object.values(annotations))
+        for (const [, label] of text.matchAll(/\$labels\.(\w+)/g)) expect([...(labels ?? [])], text).toContain(label);
+    },
+  );
+
+  // Each name in the boards as they are is misspelt in turn: no check that would let one pass.
+  it('would not be with any name in them misspelt', () => {
+    const listed = [...metrics.values()].flatMap((labels) => [...labels.values()].flatMap((values) => values ?? []));
+    const isListed = (_expr: string, value: string): boolean => value.split('|').every((one) => listed.includes(one));
+    const parts = all.flatMap((board) => [
+      ...board.panels.map((part) => ({ part, check: panelProblems })),
+      ...listOf(board.templating).map((part) => ({ part, check: variableProblems })),
+      ...listOf(board.annotations).map((part) => ({ part, check: annotationProblems })),
+    ]);
+    const kinds = new Map<string, number>();
+    const unseen: string[] = [];
+    for (const { part, check } of parts)
+      for (const { kind, what, damaged } of damages(part, isListed)) {
+        kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+        if (check(damaged, metrics).length === 0) unseen.push(`${kind}: ${what}`);
+      }
+    expect(unseen).toEqual([]);
+    expect([...kinds.keys()].sort()).toEqual([
+      'colour',
+      'column of a table',
+      'field below',
+      'field of a link',
+      'field of an override',
+      'kind of a variable',
+      'label in a query',
+      'label of a legend',
+      'label of a variable',
+      'matcher',
+      'metric in a query',
+      'name of a field',
+      'reducer',
+      'transformation',
+      'unit',
+      'value in a query',
+    ]);
+    expect([...kinds.values()].reduce((a, b) => a + b)).toBeGreaterThan(600);
+  });
+
+  it.each<[string, string, RegExp | undefined]>([
+    ['no PromQL', 'sum by (state (crossfold_jobs)', /no PromQL/],
+    ['a label that is none, left out', 'sum without (stat) (crossfold_jobs)', /no label stat/],
+    ['a label that is none, in a comparison', 'crossfold_jobs{stat!="queued"}', /no label stat/],
+    ['a state that there is not', 'crossfold_jobs{state!="qeued"}', /never qeued/],
+    ['a label that is none, matched on', 'crossfold_jobs / on (stat) crossfold_jobs', /no label stat/],
+    ['a label that is none, ignored', 'crossfold_jobs / ignoring (stat) crossfold_jobs', /no label stat/],
+    [
+      'a label that is none, taken over',
+      'crossfold_jobs / on (experiment) group_left (nam) max by (experiment, name) (crossfold_experiment_info)',
+      /no label nam\b/,
+    ],
+    ['sides that never match', 'sum by (state) (crossfold_jobs) / sum(crossfold_jobs)', /only one side has state/],
+    ['a quantile without buckets', 'histogram_quantile(0.5, crossfold_step_duration_seconds_sum)', /no label le/],
+    ['a metric of Node that there is not', 'nodejs_eventloop_lag_p98_seconds', /no metric nodejs_eventloop_lag_p98/],
+    ['a histogram without its suffix', 'crossfold_step_duration_seconds', /no metric/],
+    ['a label that was summed up', 'max by (trial) (sum by (experiment) (crossfold_jobs))', /no label trial/],
+    ['what is right', 'sum by (state) (crossfold_jobs{state!="queued"} offset 5m) * 2', undefined],
+  ])('are checked for %s', (_what, expr, problem) => {
+    const { problems } = checkQuery(expr, metrics);
+    if (problem === undefined) expect(problems).toEqual([]);
+    else expect(problems.join('\n')).toMatch(problem);
+  });
 
   it('rules that alert say what is wrong and what to do', () => {
     const alerts = rules().filter(({ alert }) => alert !== undefined);
@@ -174,7 +284,7 @@ describe('queries of boards and rules', () => {
   });
 
   it('every metric is looked at somewhere', () => {
-    const everything = asked.map(({ expr }) => expr).join('\n');
+    const everything = [...all.flatMap(queriesOf), ...rules()].map(({ expr }) => expr).join('\n');
     const unseen = declarations.map(({ name }) => name).filter((name) => !everything.includes(name));
     expect(unseen).toEqual([]);
   });
@@ -188,6 +298,8 @@ const override = (id: string, value: unknown): unknown => ({
   matcher: { id: 'byName', options: 'x' },
   properties: [{ id, value }],
 });
+
+const listOf = (lists: unknown): readonly unknown[] => (lists as { list?: readonly unknown[] }).list ?? [];
 
 const variablesOf = (board: AnyBoard): string[] =>
   (board.templating as { list: { name: string }[] }).list.map(({ name }) => name);

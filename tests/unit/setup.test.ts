@@ -34,6 +34,8 @@ describe('what counts as installed', () => {
     expect(satisfies({ 'node_modules/zod': { version: '4.6.7', integrity: 'sha512-a' } }, wanted)).toBe(true);
     expect(satisfies({ 'node_modules/zod': { version: '4.6.6', integrity: 'sha512-b' } }, wanted)).toBe(false);
     expect(satisfies({}, wanted)).toBe(false);
+    // As npm writes it down of a package that calls itself so.
+    expect(satisfies({ 'node_modules/zod': { version: 'v4.6.7', integrity: 'sha512-a' } }, wanted)).toBe(true);
   });
 });
 

@@ -1,4 +1,4 @@
-import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
+import type { ExperimentRecord, PublicJob } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import type { ExperimentClient } from '../client/types.ts';
 import type { CommandContext } from './context.ts';
@@ -45,7 +45,7 @@ export function experimentTable(records: readonly ExperimentRecord[], now: numbe
   return table([['ID', 'STATE', 'JOBS', 'SUBMITTED (UTC)', 'TIME', 'ERROR'], ...rows]);
 }
 
-export function jobTable(jobs: readonly JobRecord[], now: number): string {
+export function jobTable(jobs: readonly PublicJob[], now: number): string {
   const rows = jobs.map((job) => [
     job.kind === 'train' ? String(job.trial) : `${job.trial} (${job.kind})`,
     String(job.repeat),

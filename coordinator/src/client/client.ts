@@ -9,7 +9,7 @@ import { FoldsDocument } from '@crossfold/shared/folds/folds';
 import { RefitJobResult, TrainJobResult } from '@crossfold/shared/jobs/job-result';
 import { SweepPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord, Selection } from '@crossfold/shared/jobs/records';
-import { covers, isFinal } from '@crossfold/shared/jobs/records';
+import { covers, isFinal, publicJob } from '@crossfold/shared/jobs/records';
 import type { JobProgress, ProgressEvent } from '@crossfold/shared/progress';
 import { parseProgress } from '@crossfold/shared/progress';
 import { Results } from '@crossfold/shared/results';
@@ -113,7 +113,7 @@ function brokerClient(broker: Broker): ExperimentClient {
     async list() {
       return (await broker.experiments.list('>')).sort((a, b) => b.createdAt - a.createdAt);
     },
-    jobs: jobsOf,
+    jobs: async (id) => (await jobsOf(id)).map(publicJob),
     async cancel(id, selection = {}) {
       await checkSelection(await recordOf(id), selection);
       const cancelled = await broker.experiments.transition(id, (current) => cancel(current, selection, Date.now()));

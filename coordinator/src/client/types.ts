@@ -1,7 +1,7 @@
 import type { Experiment } from '@crossfold/shared/config/experiment';
 import type { FinalNet } from '@crossfold/shared/config/final';
 import type { FoldsDocument } from '@crossfold/shared/folds/folds';
-import type { ExperimentRecord, JobRecord, Selection } from '@crossfold/shared/jobs/records';
+import type { ExperimentRecord, PublicJob, Selection } from '@crossfold/shared/jobs/records';
 import type { ProgressEvent } from '@crossfold/shared/progress';
 import type { Results } from '@crossfold/shared/results';
 import type { LogFilter } from '../logs/select.ts';
@@ -52,7 +52,7 @@ export interface ExperimentClient {
   /** All experiments, newest first. */
   list(): Promise<readonly ExperimentRecord[]>;
   /** The jobs of an experiment in order of trial, repeat and fold. */
-  jobs(id: string): Promise<readonly JobRecord[]>;
+  jobs(id: string): Promise<readonly PublicJob[]>;
   /**
    * Ends an experiment, or some of its jobs; returns its record, unchanged where it was over already.
    * @throws ConfigError where there is no such experiment, trial or fold

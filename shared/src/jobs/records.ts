@@ -138,6 +138,10 @@ export const JobRecord = z
   .readonly();
 export type JobRecord = z.infer<typeof JobRecord>;
 
+/** A job as everybody may see it, printed and kept: without what proves membership of its group. */
+export type PublicJob = Omit<JobRecord, 'secret'>;
+export const publicJob = ({ secret: _, ...shown }: JobRecord): PublicJob => shown;
+
 export const ExperimentState = z.enum(['submitted', 'running', 'completed', 'failed', 'cancelled']);
 export type ExperimentState = z.infer<typeof ExperimentState>;
 

@@ -14,7 +14,7 @@ export const owner = 4321;
 export interface Stack {
   readonly project: string;
   readonly folder: string;
-  readonly ports: { readonly nats: number; readonly prometheus: number };
+  readonly ports: { readonly nats: number; readonly prometheus: number; readonly coordinator: number };
   /** Variables of the stack's `.env`, such as the image. */
   readonly env: Record<string, string>;
   compose(...args: readonly string[]): Promise<string>;
@@ -34,10 +34,11 @@ export async function createStack(name: string): Promise<Stack> {
     await cp(join(root, part), join(folder, part), { recursive: true });
   await run('chown', ['-R', `${owner}:${owner}`, folder]);
   await run('chmod', ['755', folder]);
-  const ports = { nats: await freePort(), prometheus: await freePort() };
+  const ports = { nats: await freePort(), prometheus: await freePort(), coordinator: await freePort() };
   const env: Record<string, string> = {
     CROSSFOLD_NATS_PORT: String(ports.nats),
     CROSSFOLD_PROMETHEUS_PORT: String(ports.prometheus),
+    CROSSFOLD_COORDINATOR_PORT: String(ports.coordinator),
     CROSSFOLD_GRAFANA_PORT: String(await freePort()),
   };
   const compose = async (...args: readonly string[]): Promise<string> => {

@@ -20,6 +20,9 @@ interface Queued {
   readonly payload: Uint8Array;
 }
 
+/** Why a link is gone that the other side has ended in good order, as whoever is done first does. */
+export const peerClosed = 'the peer closed the connection';
+
 /** Frames over one connection between two members. */
 export class Link implements Sink {
   bytesOut = 0;
@@ -52,8 +55,8 @@ export class Link implements Sink {
     socket.setNoDelay(true);
     socket.setKeepAlive(true, 5000);
     socket.on('error', (error) => this.end(error.message));
-    socket.on('close', () => this.end('the peer closed the connection'));
-    if (socket.destroyed) this.end('the peer closed the connection');
+    socket.on('close', () => this.end(peerClosed));
+    if (socket.destroyed) this.end(peerClosed);
     else this.#inlet.handOver(this);
   }
 

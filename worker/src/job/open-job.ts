@@ -21,6 +21,7 @@ import type { DatasetCache } from '../data/dataset-cache.ts';
 import type { EngineThread } from '../engine/remote.ts';
 import type { ExchangeOptions } from '../exchange/exchange.ts';
 import { openExchange } from '../exchange/exchange.ts';
+import { peerClosed } from '../exchange/link.ts';
 import type { DirectListener } from '../exchange/listener.ts';
 import type { JobObserver } from '../observe/observer.ts';
 import { Checkpoints } from './checkpoints.ts';
@@ -132,7 +133,8 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
           onLink: (peer, gone) =>
             gone === undefined
               ? logger.debug({ peer }, 'connected directly')
-              : logger.info({ peer, reason: gone }, 'the direct connection is gone'),
+              : // A peer that is lost is named by the group that goes on without it.
+                logger[gone === peerClosed ? 'debug' : 'info']({ peer, reason: gone }, 'the direct connection is gone'),
           ...failingIn(faults, rank),
         },
         signal,
