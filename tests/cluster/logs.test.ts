@@ -1,6 +1,11 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { main } from '@crossfold/coordinator/cli/main';
 import { connectClient } from '@crossfold/coordinator/client/client';
+import { openBroker } from '@crossfold/shared/broker/broker';
 import { Experiment, newExperimentId } from '@crossfold/shared/config/experiment';
+import { pause } from '@crossfold/shared/wait';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { smallExperiment, startTrainingCluster, type TrainingCluster } from '../support/cluster.ts';
 import { fakeWorld } from '../support/fake-client.ts';
@@ -17,10 +22,20 @@ describe('crossfold logs', () => {
   let id: string;
   let followed: Line[];
   let finishedAt: number;
+  /** What the groups of the experiment proved themselves with, and what its pages said meanwhile. */
+  const secrets = new Set<string>();
+  let pages: string[];
   beforeAll(async () => {
-    cluster = await startTrainingCluster({ workers: 2, env: { CROSSFOLD_LOG_LEVEL: 'info' } });
+    cluster = await startTrainingCluster({ workers: 2, env: { CROSSFOLD_LOG_LEVEL: 'debug' } });
     id = newExperimentId('logged', new Date(), 1);
+    const over = new AbortController();
+    const broker = await openBroker(cluster.url, 'test');
+    const seen = ({ value: { secret } }: { value: { secret: string } }): void => {
+      if (secret !== '') secrets.add(secret);
+    };
+    await broker.jobs.watch(`${id}.>`, over.signal, seen, () => undefined);
     const client = await connectClient(cluster.url);
+    const looking = look(`${cluster.cluster.http().get('coordinator')}`, over.signal);
     await client.submit(Experiment.parse({ ...smallExperiment, workersPerJob: 2 }), cluster.folder, id);
     followed = [];
     const filter = { experiment: id, level: 'info' } as const;
@@ -31,7 +46,40 @@ describe('crossfold logs', () => {
     finishedAt = record?.finishedAt ?? 0;
     await client.close();
     expect(finishedAt).toBeGreaterThan(0);
+    over.abort();
+    pages = await looking;
+    await broker.close();
   }, 120_000);
+
+  /** Everything that is served about the experiment, again and again until the signal aborts. */
+  async function look(base: string, signal: AbortSignal): Promise<string[]> {
+    const seen: string[] = [];
+    const get = async (path: string): Promise<string> => {
+      const response = await fetch(`${base}${path}`, {
+        signal: AbortSignal.any([signal, AbortSignal.timeout(10_000)]),
+      });
+      let text = '';
+      try {
+        for await (const chunk of response.body ?? []) text += Buffer.from(chunk).toString('utf8');
+      } catch {
+        // A stream of events goes on for longer than is waited for.
+      }
+      seen.push(text);
+      return text;
+    };
+    while (!signal.aborted) {
+      try {
+        const page = await get(`/experiments/${id}`);
+        const events = /data-events="([^"]+)"/.exec(page)?.[1];
+        if (events !== undefined) await get(events.replaceAll('&amp;', '&'));
+        await get('/metrics');
+        await pause(100, signal);
+      } catch (error) {
+        if (!signal.aborted) throw error;
+      }
+    }
+    return seen;
+  }
   afterAll(() => cluster?.stop());
 
   const logs = async (...words: string[]): Promise<Line[]> => {
@@ -90,6 +138,51 @@ describe('crossfold logs', () => {
     expect(lines.some(({ msg }) => msg === 'leading')).toBe(true);
     expect(lines.some(({ msg }) => msg === 'ready for jobs')).toBe(true);
   });
+
+  it('of a run on a cluster are in its folder in the end, and nothing anywhere has a secret of its groups', async () => {
+    const out = await mkdtemp(join(tmpdir(), 'crossfold-logs-'));
+    try {
+      const world = fakeWorld({ env: { CROSSFOLD_NATS_URL: cluster.url } });
+      const context = { ...world.context, connect: connectClient };
+      expect(await main(['resume', id, '--out', out], context)).toBe(0);
+      const alone = fakeWorld();
+      expect(await main(['logs', out, '--json'], alone.context)).toBe(0);
+      const kept = await logs(id, '--json');
+      const written = alone.out().trim().split('\n');
+      expect(written.length).toBeGreaterThan(10);
+      // What is said after the end may come later.
+      expect(kept).toEqual(expect.arrayContaining(written.map((line) => JSON.parse(line) as Line)));
+
+      for (const words of [
+        ['status', id],
+        ['status', id, '--json'],
+        ['list', '--json'],
+        ['logs', id, '--level', 'debug'],
+      ])
+        expect(await main(words, context)).toBe(0);
+      const said = new Map([
+        ['commands', world.out() + world.err()],
+        ['pages', pages.join('\n')],
+      ]);
+      for (const folder of [out, join(cluster.folder, 'logs')])
+        for (const file of await readdir(folder, { recursive: true, withFileTypes: true }))
+          if (file.isFile()) said.set(file.name, await readFile(join(file.parentPath, file.name), 'latin1'));
+      expect([...said.keys()]).toEqual(
+        expect.arrayContaining(['results.json', 'report.html', 'cluster.log', 'coordinator.log', 'worker-0.log']),
+      );
+      expect(said.get('commands')).toContain('"members"');
+      expect(pages.join('\n')).toContain('crossfold_fold_generation');
+      // One a generation, of which each fold has had one at least.
+      expect(secrets.size).toBeGreaterThanOrEqual(2);
+      for (const [where, text] of said)
+        expect(
+          [...secrets].filter((secret) => text.includes(secret)),
+          where,
+        ).toEqual([]);
+    } finally {
+      await rm(out, { recursive: true, force: true });
+    }
+  }, 60_000);
 
   it('of nobody known say so', async () => {
     const world = fakeWorld({ env: { CROSSFOLD_NATS_URL: cluster.url } });

@@ -156,10 +156,10 @@ describe('the boards', () => {
 
   it('draw the line where the alerts do', () => {
     const lineOf = (uid: string, title: string): unknown => {
-      const panel = all.find((board) => board.uid === uid)?.panels.find((one) => one.title === title);
-      return (
-        panel?.fieldConfig as unknown as { defaults: { thresholds: { steps: { value: number }[] } } }
-      ).defaults.thresholds.steps.at(-1)?.value;
+      const panel = all.find((board) => board.uid === uid)?.panels.find((one) => one.title === title) as
+        | { fieldConfig: { defaults: { thresholds: { steps: { value: number }[] } } } }
+        | undefined;
+      return panel?.fieldConfig.defaults.thresholds.steps.at(-1)?.value;
     };
     expect(lineOf(Board.cluster, 'Waiting')).toBe(firesAbove('CrossfoldExchangeStalled'));
     expect(firesAbove('CrossfoldExchangeStalled')).toBe(30);

@@ -44,9 +44,11 @@ export const registerLogs: Register = (program, context) => {
     )
     .action(async (what: string, options: LogsOptions) => {
       const show = printer(context, options.json === true);
-      const run = options.nats === undefined ? findRunFolder(experimentIn(what)) : undefined;
-      const folder = run === undefined ? undefined : logsFolder(run);
       const follow = options.follow === true;
+      const run = options.nats === undefined ? findRunFolder(experimentIn(what)) : undefined;
+      // What a folder has of a cluster elsewhere is what was said up to the end: nothing is added to it.
+      const asked = follow && remoteUrl(options.nats, context) !== undefined;
+      const folder = run === undefined || asked ? undefined : logsFolder(run);
       if (run !== undefined && folder !== undefined) {
         const id = experimentIn(what) === what ? await readRunId(run, what) : what;
         await fromFolder(context, folder, filterOf(id, options.level), follow, show);

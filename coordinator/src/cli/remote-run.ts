@@ -1,8 +1,11 @@
+import { join } from 'node:path';
 import type { Experiment } from '@crossfold/shared/config/experiment';
 import type { FinalNet } from '@crossfold/shared/config/final';
 import type { Selection } from '@crossfold/shared/jobs/records';
+import type { ExperimentClient } from '../client/types.ts';
 import type { CommandContext } from './context.ts';
 import { concludeRun, interruptible, showUntilOver } from './follow-run.ts';
+import type { Display } from './progress/display.ts';
 import { createDisplay } from './progress/display.ts';
 import { withTimeline } from './timeline.ts';
 
@@ -42,11 +45,24 @@ export async function followRemotely(context: CommandContext, run: RemoteRun): P
       controller.signal.throwIfAborted();
       await showUntilOver(client, run.id, display, controller.signal);
     });
+    const outcome = await client.outcome(run.id);
+    if (outcome.results !== undefined) await keepLogs(client, run, display);
     display.stop();
-    return await concludeRun(context, await client.outcome(run.id), run.folder, run.json);
+    return await concludeRun(context, outcome, run.folder, run.json);
   } finally {
     display.stop();
     dispose();
     await client.close();
+  }
+}
+
+/** Writes what services said into the run's folder: the cluster keeps it for a week only. Results do not fail by it. */
+async function keepLogs(client: ExperimentClient, { id, folder }: RemoteRun, display: Display): Promise<void> {
+  try {
+    const lines = await client.logs({ experiment: id, level: 'trace' });
+    const { writeWhole } = await import('../results/run-folder.ts');
+    await writeWhole(join(folder, 'logs', 'cluster.log'), lines.map((line) => `${line}\n`).join(''));
+  } catch (error) {
+    display.say(`the logs are on the cluster only: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
