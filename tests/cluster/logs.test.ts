@@ -166,7 +166,10 @@ describe('crossfold logs', () => {
       ]);
       for (const folder of [out, join(cluster.folder, 'logs')])
         for (const file of await readdir(folder, { recursive: true, withFileTypes: true }))
-          if (file.isFile()) said.set(file.name, await readFile(join(file.parentPath, file.name), 'latin1'));
+          if (file.isFile()) {
+            const text = await readFile(join(file.parentPath, file.name), 'latin1');
+            said.set(file.name, (said.get(file.name) ?? '') + text);
+          }
       expect([...said.keys()]).toEqual(
         expect.arrayContaining(['results.json', 'report.html', 'cluster.log', 'coordinator.log', 'worker-0.log']),
       );
