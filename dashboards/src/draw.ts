@@ -124,9 +124,10 @@ export function drawChart(
   if (series.length === 0) return '<p class="numbers">no data</p>';
   const defaults = panel.fieldConfig?.defaults ?? {};
   const [width, height] = [((panel.gridPos?.w ?? 12) / 24) * 1180 - 150, (panel.gridPos?.h ?? 8) * rowHeight - 50];
-  const drawn = defaults.custom?.stacking?.mode === 'normal' ? stacked(series) : series;
+  const isStacked = defaults.custom?.stacking?.mode === 'normal';
+  const drawn = isStacked ? stacked(series) : series;
   const all = drawn.flatMap(({ values }) => values.map(([, value]) => value)).filter(Number.isFinite);
-  const [low, high] = [Math.min(...all), Math.max(...all)];
+  const [low, high] = [isStacked ? 0 : Math.min(...all), Math.max(...all)];
   const span = high - low || 1;
   const x = (time: number): number => 55 + ((time - start) / (end - start)) * (width - 60);
   const y = (value: number): number => height - 18 - ((value - low) / span) * (height - 28);
@@ -183,7 +184,7 @@ h1{font-size:17px;font-weight:500;margin:4px 2px 8px}h1 small{font-size:12px;opa
 section{background:#181b1f;border:1px solid #2c3235;border-radius:2px;padding:6px 8px;overflow:hidden;box-sizing:border-box}h3{margin:0 0 4px;font-size:12px;font-weight:500}
 .numbers{display:flex;gap:14px;justify-content:space-around;align-items:center;height:70%;margin:0}.numbers span{display:grid;text-align:center}big{font-size:22px}small{opacity:.75}
 .chart{display:flex;gap:6px}text{font-size:10px;fill:#8e8e9b}table{border-collapse:collapse;width:100%}td,th{padding:2px 8px;text-align:left;font-weight:400}th{color:#6e9fff}tr+tr td{border-top:1px solid #22262b}
-.legend{width:auto;align-self:flex-start;font-size:11px}.legend td{padding:0 3px;border:0}footer{opacity:.6;font-size:11px;margin:6px 2px}`;
+.legend{width:auto;align-self:flex-start;font-size:11px;white-space:nowrap}.legend td{padding:0 3px;border:0}.legend td:nth-child(2){max-width:105px;overflow:hidden;text-overflow:ellipsis}.chart svg{flex:none}footer{opacity:.6;font-size:11px;margin:6px 2px}`;
 
 export const page = (boards: readonly string[]): string =>
   `<!doctype html><meta charset="utf-8"><title>Boards</title><style>${style}</style>${boards.join('')}<footer>The boards' own queries, titles, units and colours, drawn by npm run dashboards:preview; Grafana draws them its own way.</footer>`;

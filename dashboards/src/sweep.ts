@@ -34,7 +34,7 @@ export const sweep = (): Dashboard =>
   })
     .withPanel(
       stat(
-        { title: 'Trials', description: 'Configurations that have jobs.', width: 4, height: 4, unit: Unit.count },
+        { title: 'Trials', description: 'Configurations that have jobs.', width: 4, height: 8, unit: Unit.count },
         now(`count(max by (trial) (crossfold_trial_info{${ofExperiment}}))`, 'trials'),
       ),
     )
@@ -44,7 +44,7 @@ export const sweep = (): Dashboard =>
           title: 'Best mean accuracy',
           description: 'The highest mean over folds so far, of trials that may have few folds yet.',
           width: 4,
-          height: 4,
+          height: 8,
           unit: Unit.ratio,
           decimals: 2,
         },
@@ -57,7 +57,7 @@ export const sweep = (): Dashboard =>
           title: 'Folds spared by pruning',
           description: 'Folds that were not trained to their end because their trial could not win any more.',
           width: 4,
-          height: 4,
+          height: 8,
           unit: Unit.count,
           steps: ['text', [1, 'green']],
         },
