@@ -58,6 +58,7 @@ const declared = new Map([
   ['training', 'TrainingSpec'],
   ['training.earlyStopping', 'EarlyStoppingSpec'],
   ['training.clip', 'ClipSpec'],
+  ['training.average', 'AverageSpec'],
   ['augment', 'AugmentSpec'],
 ]);
 

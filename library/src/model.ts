@@ -8,6 +8,8 @@ import { readPictures } from '@crossfold/coordinator/models/labelled';
 import { decodingOf, openPredictor, shapeOf } from '@crossfold/coordinator/models/open-predictor';
 import type { Prediction } from '@crossfold/coordinator/models/predictions';
 import { predictFiles, predictPixels } from '@crossfold/coordinator/models/predictions';
+import { asked } from '@crossfold/coordinator/models/test-time';
+import type { TestTime } from '@crossfold/coordinator/models/test-times';
 import type { ModelFormat } from '@crossfold/coordinator/models/write-model';
 import { writeModel } from '@crossfold/coordinator/models/write-model';
 import { formatModelTable } from '@crossfold/coordinator/results/model-table';
@@ -60,10 +62,11 @@ export class Model {
   /**
    * What picture files (JPEG, PNG, WebP) show.
    *
+   * @param tta `flip` takes the mean of what it says of each and of its mirror image
    * @throws ConfigError naming every file that cannot be used
    */
-  predict(files: readonly string[]): Promise<Prediction[]> {
-    return predictFiles(this.#predictor, this.#model, files);
+  predict(files: readonly string[], tta: TestTime = 'none'): Promise<Prediction[]> {
+    return predictFiles(asked(this.#predictor, this.#model, tta), this.#model, files);
   }
 
   /**
@@ -84,10 +87,12 @@ export class Model {
    * Scores it on a data set: mnist, a folder of pictures, or a folder of IDX files.
    *
    * @param part the test part where there is one, else everything, where not given
+   * @param tta as for `predict`
    */
-  async evaluate(dataset: string, part?: PartName): Promise<EvaluationDocument> {
-    const { data, ...result } = await evaluateOn(this.#predictor, this.#model, dataset, part, () => undefined);
-    return { ...result, model: 'model', dataset: data.name, samples: data.labels.length, classes: this.classes };
+  async evaluate(dataset: string, part?: PartName, tta: TestTime = 'none'): Promise<EvaluationDocument> {
+    const judge = asked(this.#predictor, this.#model, tta);
+    const { data, ...result } = await evaluateOn(judge, this.#model, dataset, part, () => undefined);
+    return { ...result, model: 'model', dataset: data.name, tta, samples: data.labels.length, classes: this.classes };
   }
 
   /** What comes out of each layer for a picture: a file, or uint8 [height, width, channels]. */
@@ -103,9 +108,9 @@ export class Model {
   }
 
   /**
-   * Writes it for Keras (h5), TensorFlow.js (tfjs) or TensorFlow (savedmodel).
+   * Writes it for Keras (h5, or keras for 3 alone), TensorFlow.js (tfjs) or TensorFlow (savedmodel).
    *
-   * @param out the file (h5), or the folder
+   * @param out the file (h5, keras), or the folder
    */
   write(format: ModelFormat, out: string): Promise<void> {
     return writeModel(format, out, this.#model);
@@ -117,7 +122,7 @@ export class Model {
   }
 }
 
-/** A net out of a file: .safetensors of a run's folder, or Keras' .h5. */
+/** A net out of a file: .safetensors of a run's folder, or Keras' .h5 or .keras. */
 export const loadModel = async (file: string): Promise<Model> => Model.open(await readModelFile(file));
 
 /** An evaluation for a terminal. */

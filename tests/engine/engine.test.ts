@@ -251,3 +251,43 @@ describe('batch normalization', () => {
     engine.dispose();
   });
 });
+
+describe('an average of the weights', () => {
+  it("is what is evaluated, with the batches' own statistics, and goes with the state", () => {
+    const averaging = training({ average: { momentum: 0.75 } });
+    const engine = open(normal, averaging);
+    let expected = engine.evaluatedWeights();
+    expect(expected).toEqual(engine.state().weights);
+    const step = (of: Engine, number: number): void => {
+      const vector = of.gradient(samples, { step: number, slice: 0 });
+      const sums = vector.slice();
+      of.update(vector, 0.01);
+      if (of !== engine) return;
+      const { weights } = of.state();
+      const last = expected;
+      expected = Float32Array.from(weights, (weight, i) => {
+        const { trainable = true } = normal.parameters.find((p) => i < p.offset + p.length) ?? {};
+        const now = trainable ? weight : (sums[i] ?? 0) / 8;
+        return number === 0 ? now : 0.75 * (last[i] ?? 0) + 0.25 * now;
+      });
+      expect(of.evaluatedWeights()).toEqual(expected);
+    };
+    step(engine, 0);
+    step(engine, 1);
+    const between = engine.state();
+    step(engine, 2);
+    expect(relativeError(expected, engine.state().weights)).toBeGreaterThan(1e-3);
+
+    const other = open(normal, averaging);
+    other.load(between);
+    step(other, 2);
+    expect(other.state()).toEqual(engine.state());
+    expect(other.evaluatedWeights()).toEqual(expected);
+
+    const last = open(normal);
+    last.load({ ...last.state(), weights: expected });
+    expect(engine.evaluate(samples)).toEqual(last.evaluate(samples));
+    expect(() => last.load(between)).toThrow('another model or optimizer');
+    for (const one of [engine, other, last]) one.dispose();
+  });
+});

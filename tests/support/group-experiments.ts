@@ -6,7 +6,7 @@ export type ExperimentInput = z.input<typeof Experiment>;
 
 /**
  * Everything that could differ between groups in one small job: augmentation, dropout, batch normalisation, L2, a last
- * batch of 3 samples for four slices, 101 validation samples, an optimizer with state.
+ * batch of 3 samples for four slices, 101 validation samples, an optimizer with state, an average of the weights.
  */
 export const everything: ExperimentInput = {
   name: 'everything',
@@ -23,7 +23,7 @@ export const everything: ExperimentInput = {
       { type: 'dense', units: 10, activation: 'softmax', kernelRegularizer: { l2: 0.01 } },
     ],
   },
-  training: { epochs: 2, batchSize: 30, microBatches: 4, optimizer: { name: 'adam' } },
+  training: { epochs: 2, batchSize: 30, microBatches: 4, optimizer: { name: 'adam' }, average: { momentum: 0.8 } },
   augment: { rotation: 15, widthShift: 0.1, zoom: 0.1 },
 };
 

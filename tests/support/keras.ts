@@ -41,6 +41,7 @@ const OptimizerFile = z.object({
       steps: z.array(floats),
     }),
   ),
+  averages: z.array(z.object({ momentum: z.number(), weights: z.array(floats), averages: z.array(floats) })),
 });
 const MnistFile = z.object({
   versions,
@@ -81,4 +82,5 @@ export function kerasLayers(): KerasCase[] {
 }
 
 export const kerasOptimizers = () => OptimizerFile.parse(read('optimizers.json')).cases;
+export const kerasAverages = () => OptimizerFile.parse(read('optimizers.json')).averages;
 export const kerasMnist = () => MnistFile.parse(read('mnist.json'));

@@ -97,6 +97,7 @@ export function plainEngine(options: PlainEngineOptions): EngineSession {
         step = state.step;
       }),
     state: () => inOrder(async () => ({ weights: weights.slice(), optimizer: optimizer.slice(), step })),
+    evaluatedWeights: () => inOrder(async () => weights.slice()),
     close: async () => undefined,
   };
 }

@@ -151,6 +151,54 @@ describe('evaluate', () => {
   });
 });
 
+describe('--tta flip', () => {
+  /** A net that sees a picture's left half alone. */
+  function leftNet(): TrainedModel {
+    const layers = [{ type: 'flatten' }, { type: 'dense', units: 1, activation: 'sigmoid' }];
+    const net = colourNet();
+    const plan = planModel(
+      { layers: layers.map((layer) => LayerSpec.parse(layer)) },
+      { height: 8, width: 8, channels: 3 },
+      2,
+      net.training.loss,
+    );
+    const weights = Float32Array.from({ length: plan.weightCount }, (_, i) =>
+      Math.floor(i / 3) % 8 < 4 && i < 192 ? ([4, 0, -4][i % 3] ?? 0) / 32 : 0,
+    );
+    return { ...net, plan, weights };
+  }
+
+  it('is the mean over a picture and its mirror image, in predictions and in scores', async () => {
+    const net = join(folder, 'left.safetensors');
+    await writeFile(net, encodeModel(leftNet()));
+    // Left red, right blue, and the other way round: one sees the truth, the mirror image the opposite.
+    const halves = (left: readonly number[], right: readonly number[]) =>
+      sharp(
+        Uint8Array.from({ length: 192 }, (_, i) => (Math.floor(i / 3) % 8 < 4 ? left : right)[i % 3] ?? 0),
+        { raw: { width: 8, height: 8, channels: 3 } },
+      );
+    await halves([200, 0, 0], [0, 0, 80]).png().toFile(join(folder, 'set/test/red/1.png'));
+    await halves([0, 0, 100], [0, 0, 220]).png().toFile(join(folder, 'set/test/blue/1.png'));
+    await rm(join(folder, 'set/test/red/wrong.png'));
+    await rm(join(folder, 'set/test/blue/2.png'));
+    const both = [(red(200, 0) + red(0, 80)) / 2, (red(0, 100) + red(0, 220)) / 2];
+    const asked = async (...words: string[]) => JSON.parse((await crossfold(...words, '--json')).out);
+    const one = join(folder, 'set/test/red/1.png');
+    expect((await asked('predict', net, one)).predictions[0].probabilities.red).toBeCloseTo(red(200, 0), 5);
+    const { predictions } = await asked('predict', net, one, '--tta', 'flip');
+    expect(predictions[0].probabilities.red).toBeCloseTo(both[0] ?? 0, 5);
+    expect(await asked('evaluate', net, join(folder, 'set'), '--tta', 'flip')).toMatchObject({
+      tta: 'flip',
+      samples: 2,
+      scores: { loss: expect.closeTo(-(Math.log(both[0] ?? 0) + Math.log(1 - (both[1] ?? 0))) / 2, 5), accuracy: 1 },
+    });
+    expect((await crossfold('evaluate', net, join(folder, 'set'), '--tta', 'flip')).out).toContain(
+      '2 pictures, each with its mirror image\n',
+    );
+    expect(await crossfold('predict', net, one, '--tta', 'turn')).toMatchObject({ code: 2 });
+  });
+});
+
 describe('export', () => {
   it('writes what Keras opens, from a model file', async () => {
     const out = join(folder, 'deep/cats.h5');

@@ -14,9 +14,11 @@ import { initialWeights } from '@crossfold/worker/engine/initial-weights';
 import { Predictor } from '@crossfold/worker/engine/predictor';
 import { writeSavedModel } from '@crossfold/worker/export/saved-model';
 import { writeTfjs } from '@crossfold/worker/export/tfjs';
+import { readKerasArchive, writeKerasArchive } from '@crossfold/worker/keras/archive';
 import { readKerasH5, writeKerasH5 } from '@crossfold/worker/keras/h5';
 import { readModelConfig } from '@crossfold/worker/keras/read-config';
 import * as tf from '@tensorflow/tfjs';
+import { unzipSync, zipSync } from 'fflate';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { tensorFlow } from '../support/engine.ts';
@@ -61,6 +63,7 @@ function everything(): TrainedModel {
     optimizer: { name: 'adamw', weightDecay: 0.01 },
     loss: 'categoricalCrossentropy',
     clip: { norm: 1.5 },
+    average: { momentum: 0.95 },
   });
   const plan = planModel({ layers }, image, 4, training.loss);
   const weights = new Float32Array(plan.weightCount);
@@ -90,6 +93,71 @@ const predict = (model: TrainedModel): Float32Array => {
 };
 const largest = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
   Math.max(...Array.from(a, (value, i) => Math.abs(value - (b[i] ?? Number.NaN))));
+
+describe("Keras' archive", () => {
+  it.each(['keras-sequential', 'keras-functional'])('that %s wrote is read, and predicts the same', async (name) => {
+    const model = await readKerasArchive(new URL(`${name}.keras`, fixtures).pathname);
+    const json: unknown = JSON.parse(await readFile(new URL(`${name}.json`, fixtures), 'utf8'));
+    const { predictions } = z.object({ predictions: z.array(z.array(z.number())) }).parse(json);
+    expect(largest(predict(model), predictions.flat())).toBeLessThan(1e-6);
+    const h5 = await readKerasH5(new URL(`${name}.h5`, fixtures).pathname);
+    // Keras leaves its optimizers out of archives where they have a setting that is none of JSON's.
+    expect(model.training.loss).toBe(h5.training.loss);
+    expect([...model.weights]).toEqual([...h5.weights]);
+  });
+
+  it('that is written is read again with all that it is about, and is laid out as Keras has it', async () => {
+    const model = everything();
+    const file = join(folder, 'net.keras');
+    await writeKerasArchive(file, model);
+    expectSame(await readKerasArchive(file), model);
+    const bytes = await readFile(file);
+    // Layers, objects within them and the optimizer have the fields that Keras gave its own.
+    const ofKeras = await readFile(new URL('keras-sequential.keras', fixtures));
+    const layout = (archive: Uint8Array) => {
+      const { 'config.json': config = new Uint8Array(), ...others } = unzipSync(archive);
+      const net = JSON.parse(Buffer.from(config).toString());
+      const byKind = new Map<string, string[]>();
+      for (const layer of net.config.layers) byKind.set(layer.class_name, Object.keys(layer.config));
+      return { files: Object.keys(others).sort(), fields: Object.keys(net).sort(), byKind, net };
+    };
+    const [ours, theirs] = [layout(bytes), layout(ofKeras)];
+    expect(ours.files).toEqual(theirs.files);
+    expect(theirs.fields).toEqual(expect.arrayContaining(ours.fields));
+    let kinds = 0;
+    for (const [kind, fields] of ours.byKind) {
+      const known = theirs.byKind.get(kind);
+      if (known === undefined) continue;
+      kinds++;
+      // What Keras no longer writes, it still takes.
+      const legacy = ['ragged', 'activity_regularizer', 'keepdims'];
+      expect(known).toEqual(expect.arrayContaining(fields.filter((field) => !legacy.includes(field))));
+    }
+    expect(kinds).toBeGreaterThan(8);
+    expect(ours.net.compile_config.optimizer).toMatchObject({ module: 'keras.optimizers', class_name: 'AdamW' });
+    expect(ours.net.compile_config.optimizer.config).toMatchObject({
+      weight_decay: 0.01,
+      global_clipnorm: 1.5,
+      use_ema: true,
+      ema_momentum: 0.95,
+    });
+  });
+
+  it('is refused in words where it is something else', async () => {
+    const file = join(folder, 'x.keras');
+    await writeFile(file, 'no archive at all');
+    await expect(readKerasArchive(file)).rejects.toThrow(/is no \.keras file; Keras 3 writes one with/);
+    await expect(readKerasArchive(join(folder, 'y.keras'))).rejects.toThrow(/y\.keras is not there/);
+    const whole = await readFile(new URL('keras-sequential.keras', fixtures));
+    await writeFile(file, whole.subarray(0, 5000));
+    await expect(readKerasArchive(file)).rejects.toThrow(DamagedDataError);
+    const { 'model.weights.h5': _, ...others } = unzipSync(whole);
+    await writeFile(file, zipSync(others));
+    await expect(readKerasArchive(file)).rejects.toThrow(/has no model\.weights\.h5/);
+    await writeFile(file, zipSync({ ...others, 'model.weights.h5': new Uint8Array(100) }));
+    await expect(readKerasArchive(file)).rejects.toThrow(DamagedDataError);
+  });
+});
 
 describe("Keras' HDF5", () => {
   it.each(['keras-sequential', 'keras-functional', 'tf_keras-sequential', 'tf_keras-functional'])(

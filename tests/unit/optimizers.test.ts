@@ -1,8 +1,10 @@
+import { LayerSpec } from '@crossfold/shared/config/layers';
+import { planModel } from '@crossfold/shared/model/plan';
 import { createOptimizer } from '@crossfold/worker/engine/optimizers';
-import { clipGradient } from '@crossfold/worker/engine/update';
+import { clipGradient, moveAverage } from '@crossfold/worker/engine/update';
 import { describe, expect, it } from 'vitest';
 import { relativeError } from '../support/engine.ts';
-import { kerasOptimizers } from '../support/keras.ts';
+import { kerasAverages, kerasOptimizers } from '../support/keras.ts';
 
 describe('ten updates, as in Keras', () => {
   it.each(kerasOptimizers().map((given) => [JSON.stringify({ ...given.optimizer, ...given.clip }), given] as const))(
@@ -24,4 +26,17 @@ describe('ten updates, as in Keras', () => {
       });
     },
   );
+});
+
+describe("an average of the weights, as Keras' use_ema", () => {
+  // Nine weights, as the fixture has.
+  const layers = [{ type: 'flatten' } as const, LayerSpec.parse({ type: 'dense', units: 1, activation: 'sigmoid' })];
+  const plan = planModel({ layers }, { height: 2, width: 4, channels: 1 }, 2, 'binaryCrossentropy');
+  it.each(kerasAverages())('of momentum $momentum', ({ momentum, weights, averages }) => {
+    const average = new Float32Array(plan.weightCount);
+    weights.forEach((now, i) => {
+      moveAverage(plan, average, Float32Array.from(now), new Float32Array(now.length), 1, momentum, i === 0);
+      expect(relativeError(average, averages[i] ?? [])).toBeLessThan(1e-6);
+    });
+  });
 });

@@ -3,14 +3,16 @@ import { evaluationText } from '../models/evaluation-text.ts';
 import type { FoldChoice } from '../models/find-model.ts';
 import type { PartName } from '../models/labelled.ts';
 import { partNames } from '../models/labelled.ts';
+import type { TestTime } from '../models/test-times.ts';
 import type { Register } from './options.ts';
-import { examples, foldOption, jsonOption, natsOption, wholeNumber } from './options.ts';
+import { examples, foldOption, jsonOption, natsOption, testTimeOption, wholeNumber } from './options.ts';
 
 interface EvaluateOptions {
   readonly part?: PartName;
   readonly trial?: number;
   readonly fold?: FoldChoice;
   readonly mistakes?: string;
+  readonly tta: TestTime;
   readonly json?: boolean;
   readonly nats?: string;
 }
@@ -23,7 +25,7 @@ export const registerEvaluate: Register = (program, context) => {
     .description(
       'Scores a trained net on pictures whose classes are known: accuracy, loss, confusion matrix, precision, recall, F1, ROC AUC, how well its probabilities are calibrated, and its worst mistakes.',
     )
-    .argument('<model>', "a run's folder or id, a .safetensors of its models, or Keras' .h5")
+    .argument('<model>', "a run's folder or id, a .safetensors of its models, or Keras' .h5 or .keras")
     .argument('<dataset>', 'mnist, a folder of pictures (one folder a class), or a folder of IDX files')
     .addOption(
       new Option('--part <part>', 'what to score on (default: the test part where there is one, else all)').choices([
@@ -32,6 +34,7 @@ export const registerEvaluate: Register = (program, context) => {
     )
     .option('--trial <n>', 'the trial (default: the best one)', wholeNumber(0))
     .addOption(foldOption({ ensembles: true }))
+    .addOption(testTimeOption())
     .option('--mistakes <file>', 'write the worst mistakes as a picture (.png)')
     .addOption(jsonOption())
     .addOption(natsOption())
@@ -39,6 +42,7 @@ export const registerEvaluate: Register = (program, context) => {
       'after',
       examples(
         'evaluate runs/cats-dogs-baseline-20260101-120000-1a2b ../shared/data/cats_and_dogs_small',
+        'evaluate runs/cats-dogs-tuned-20260101-120000-1a2b ../shared/data/cats_and_dogs_small --tta flip',
         'evaluate cats_and_dogs_small_1.h5 my/pictures --mistakes mistakes.png',
         'evaluate runs/mnist-kfold-20260101-120000-1a2b mnist --json',
       ),
@@ -46,11 +50,13 @@ export const registerEvaluate: Register = (program, context) => {
     .action(async (which: string, dataset: string, options: EvaluateOptions) => {
       const { findModels } = await import('../models/find-model.ts');
       const models = await findModels(which, options, context, options.nats);
+      const { asked } = await import('../models/test-time.ts');
       const { evaluateOn } = await import('../models/evaluate-on.ts');
       const { openTogether, shapeOf } = await import('../models/open-predictor.ts');
       const { predictor, model } = await openTogether(models);
       let said = context.now();
-      const { data, ...result } = await evaluateOn(predictor, model, dataset, options.part, (done, samples) => {
+      const judge = asked(predictor, model, options.tta);
+      const { data, ...result } = await evaluateOn(judge, model, dataset, options.part, (done, samples) => {
         if (context.now() - said < 5000) return;
         said = context.now();
         context.err.write(`evaluated ${done} of ${samples} pictures\n`);
@@ -63,6 +69,7 @@ export const registerEvaluate: Register = (program, context) => {
       const document = {
         model: which,
         dataset: data.name,
+        tta: options.tta,
         samples: data.labels.length,
         classes: model.classes,
         scores: result.scores,

@@ -20,18 +20,19 @@ export const registerExport: Register = (program, context) => {
     .command('export')
     .summary('write a trained net for Keras or TensorFlow')
     .description(
-      'Writes a net of a finished experiment for another library: h5 is for Keras (load_model, 2 and 3), tfjs for TensorFlow.js (loadLayersModel), savedmodel for TensorFlow and its servers.',
+      'Writes a net of a finished experiment for another library: h5 is for Keras (load_model, 2 and 3), keras for Keras 3, tfjs for TensorFlow.js (loadLayersModel), savedmodel for TensorFlow and its servers.',
     )
-    .argument('<id|folder>', "the experiment's id, its run's folder, or a .safetensors or .h5 file")
+    .argument('<id|folder>', "the experiment's id, its run's folder, or a .safetensors, .h5 or .keras file")
     .addOption(new Option('--format <format>', 'what to write').choices([...modelFormats]).makeOptionMandatory())
     .option('--trial <n>', 'the trial (default: the best one)', wholeNumber(0))
     .addOption(foldOption())
-    .requiredOption('--out <path>', 'the file to write (h5), or the folder (tfjs, savedmodel)')
+    .requiredOption('--out <path>', 'the file to write (h5, keras), or the folder (tfjs, savedmodel)')
     .addOption(natsOption())
     .addHelpText(
       'after',
       examples(
         'export runs/cats-dogs-baseline-20260101-120000-1a2b --format h5 --out cats_and_dogs_small_1.h5',
+        'export runs/cats-dogs-baseline-20260101-120000-1a2b --format keras --out cats_and_dogs_small_1.keras',
         'export runs/mnist-kfold-20260101-120000-1a2b --format tfjs --fold 2 --out web/digits',
       ),
     )

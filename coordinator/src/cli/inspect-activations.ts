@@ -19,7 +19,7 @@ export const registerActivations: Register = (program, context) => {
     .description(
       'Draws every channel of every convolution and pooling layer for one picture: what each filter finds in it, before and after pooling.',
     )
-    .argument('<model>', "a run's folder or id, a .safetensors of its models, or Keras' .h5")
+    .argument('<model>', "a run's folder or id, a .safetensors of its models, or Keras' .h5 or .keras")
     .argument('<image>', 'a picture (JPEG, PNG, WebP), or mnist:N for the Nth test digit')
     .option('--out <file>', 'the picture to write', 'maps.png')
     .option('--trial <n>', 'the trial (default: the best one)', wholeNumber(0))

@@ -6,6 +6,7 @@ import type { Selection } from '@crossfold/shared/jobs/records';
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
 import type { FoldChoice } from '../models/find-model.ts';
+import { testTimes } from '../models/test-times.ts';
 import type { CommandContext } from './context.ts';
 
 /** Adds a verb to the program; its action returns the exit code. */
@@ -70,6 +71,15 @@ export function foldOption({ ensembles = false } = {}): Option {
     return Number(text);
   });
 }
+
+/** `--tta`, for verbs that ask a net about pictures. */
+export const testTimeOption = (): Option =>
+  new Option(
+    '--tta <how>',
+    'test-time augmentation: flip takes the mean of what the net says of a picture and of its mirror image',
+  )
+    .choices([...testTimes])
+    .default('none', 'none');
 
 export const exchangeOption = (): Option =>
   new Option('--exchange <transport>', 'how gradients travel').choices(['auto', 'nats', 'direct']).default('auto');

@@ -3,12 +3,14 @@ import { join } from 'node:path';
 import { ConfigError } from '@crossfold/shared/errors';
 import type { FoldChoice } from '../models/find-model.ts';
 import type { Prediction } from '../models/predictions.ts';
+import type { TestTime } from '../models/test-times.ts';
 import type { Register } from './options.ts';
-import { examples, foldOption, jsonOption, natsOption, wholeNumber } from './options.ts';
+import { examples, foldOption, jsonOption, natsOption, testTimeOption, wholeNumber } from './options.ts';
 
 interface PredictOptions {
   readonly trial?: number;
   readonly fold?: FoldChoice;
+  readonly tta: TestTime;
   readonly json?: boolean;
   readonly nats?: string;
 }
@@ -19,10 +21,11 @@ export const registerPredict: Register = (program, context) => {
     .command('predict')
     .summary('ask a trained net what pictures show')
     .description('Says which class a trained net takes each picture for, and how sure it is.')
-    .argument('<model>', "a run's folder or id, a .safetensors of its models, or Keras' .h5")
+    .argument('<model>', "a run's folder or id, a .safetensors of its models, or Keras' .h5 or .keras")
     .argument('<image...>', 'pictures (JPEG, PNG, WebP), or folders of them')
     .option('--trial <n>', 'the trial (default: the best one)', wholeNumber(0))
     .addOption(foldOption({ ensembles: true }))
+    .addOption(testTimeOption())
     .addOption(jsonOption())
     .addOption(natsOption())
     .addHelpText(
@@ -37,9 +40,10 @@ export const registerPredict: Register = (program, context) => {
       const models = await findModels(which, options, context, options.nats);
       const files = await filesOf(images);
       const { openTogether } = await import('../models/open-predictor.ts');
+      const { asked } = await import('../models/test-time.ts');
       const { predictFiles } = await import('../models/predictions.ts');
       const { predictor, model } = await openTogether(models);
-      const predictions = await predictFiles(predictor, model, files);
+      const predictions = await predictFiles(asked(predictor, model, options.tta), model, files);
       predictor.dispose();
       context.out.write(
         options.json === true

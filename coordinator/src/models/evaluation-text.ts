@@ -1,9 +1,12 @@
 import { decimal, percent, whole } from '../results/text.ts';
 import type { Evaluation } from './evaluation.ts';
+import type { TestTime } from './test-times.ts';
 
 export interface EvaluationDocument extends Evaluation {
   readonly model: string;
   readonly dataset: string;
+  /** How often the net was asked about a picture. */
+  readonly tta: TestTime;
   readonly samples: number;
   readonly classes: readonly string[];
 }
@@ -16,6 +19,7 @@ const shownClasses = 12;
 export function evaluationText({
   model,
   dataset,
+  tta,
   samples,
   classes,
   scores,
@@ -31,7 +35,7 @@ export function evaluationText({
   ]);
   const auc = scores.rocAuc === undefined ? [] : [`ROC AUC ${decimal(scores.rocAuc)}`];
   const parts = [
-    `${model} on ${dataset}: ${whole(samples)} pictures`,
+    `${model} on ${dataset}: ${whole(samples)} pictures${tta === 'flip' ? ', each with its mirror image' : ''}`,
     '',
     [`accuracy ${percent(scores.accuracy)}`, `loss ${decimal(scores.loss)}`, ...auc].join(', '),
     '',

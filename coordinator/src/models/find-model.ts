@@ -26,8 +26,8 @@ export type FoldChoice = 'best' | 'refit' | 'ensemble' | number;
 const maxModelBytes = 2 ** 31;
 
 /**
- * A trained net: of a file (.safetensors of a run's folder, or Keras' .h5), of a run's folder, or of an experiment on a
- * cluster.
+ * A trained net: of a file (.safetensors of a run's folder, or Keras' .h5 or .keras), of a run's folder, or of an
+ * experiment on a cluster.
  *
  * @throws ConfigError where there is none such, or it is several
  */
@@ -67,7 +67,7 @@ export async function findModels(
   }
   if (remoteUrl(nats, context) === undefined)
     throw new ConfigError(
-      `there is no model at ${which}: name a run's folder, a .safetensors or .h5 file, or the cluster that has the experiment by --nats URL or CROSSFOLD_NATS_URL`,
+      `there is no model at ${which}: name a run's folder, a .safetensors, .h5 or .keras file, or the cluster that has the experiment by --nats URL or CROSSFOLD_NATS_URL`,
     );
   return ask(context, nats, async (client) => {
     const { record, results, models } = await client.outcome(which);
@@ -158,10 +158,11 @@ const wrongFold = (value: string, allowed: string): ConfigError => new ConfigErr
 const namesOf = (folds: readonly { readonly fold: number | 'refit' }[]): string =>
   [...new Set(folds.map(({ fold }) => fold))].join(', ') || 'none';
 
-/** A net of a file: .safetensors of a run's folder, or Keras' .h5. */
+/** A net of a file: .safetensors of a run's folder, or Keras' .h5 or .keras. */
 export async function readModelFile(file: string): Promise<TrainedModel> {
-  // Brings a library that is of no use for other files.
-  if (/\.(h5|hdf5|keras)$/i.test(file)) return (await import('@crossfold/worker/keras/h5')).readKerasH5(file);
+  // These bring libraries that are of no use for other files.
+  if (/\.(h5|hdf5)$/i.test(file)) return (await import('@crossfold/worker/keras/h5')).readKerasH5(file);
+  if (/\.keras$/i.test(file)) return (await import('@crossfold/worker/keras/archive')).readKerasArchive(file);
   try {
     const { size } = await stat(file);
     if (size > maxModelBytes) throw new ConfigError(`${file} has ${size} bytes, more than a model may have`);

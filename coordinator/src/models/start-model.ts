@@ -35,10 +35,11 @@ export async function uploadStart({ model }: Experiment, blobs: BlobStore): Prom
 }
 
 async function readStart(file: string) {
-  // Brings a library that other experiments do without.
-  const { readKerasH5 } = await import('@crossfold/worker/keras/h5');
   try {
-    const model = await readKerasH5(file);
+    // Brings libraries that other experiments do without.
+    const model = await (/\.keras$/i.test(file)
+      ? (await import('@crossfold/worker/keras/archive')).readKerasArchive(file)
+      : (await import('@crossfold/worker/keras/h5')).readKerasH5(file));
     const [height = 1, width = 1, channels = 1] = model.plan.inputShape;
     return {
       bytes: encodeModel(model),

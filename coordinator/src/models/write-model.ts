@@ -3,13 +3,13 @@ import { dirname } from 'node:path';
 import { ConfigError } from '@crossfold/shared/errors';
 import type { TrainedModel } from '@crossfold/shared/model/model-file';
 
-export const modelFormats = ['h5', 'tfjs', 'savedmodel'] as const;
+export const modelFormats = ['h5', 'keras', 'tfjs', 'savedmodel'] as const;
 export type ModelFormat = (typeof modelFormats)[number];
 
 /**
  * Writes a net for another library.
  *
- * @param out the file (h5), or the folder (tfjs, savedmodel)
+ * @param out the file (h5, keras), or the folder (tfjs, savedmodel)
  * @throws ConfigError where it cannot be written
  */
 export async function writeModel(format: ModelFormat, out: string, model: TrainedModel): Promise<void> {
@@ -17,6 +17,8 @@ export async function writeModel(format: ModelFormat, out: string, model: Traine
     await mkdir(dirname(out), { recursive: true });
     // Each of these brings a library that the other commands do without.
     if (format === 'h5') return await (await import('@crossfold/worker/keras/h5')).writeKerasH5(out, model);
+    if (format === 'keras')
+      return await (await import('@crossfold/worker/keras/archive')).writeKerasArchive(out, model);
     if (format === 'tfjs') return await (await import('@crossfold/worker/export/tfjs')).writeTfjs(out, model);
     return await (await import('@crossfold/worker/export/saved-model')).writeSavedModel(out, model);
   } catch (error) {

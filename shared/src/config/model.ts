@@ -14,7 +14,7 @@ export const ModelSpec = z.union([
   /** A net that Keras saved, with its weights to begin with. */
   z
     .strictObject({
-      /** Keras' HDF5 file, relative to the experiment file. */
+      /** Keras' HDF5 file, or `.keras`, relative to the experiment file. */
       h5: z.string().min(1).max(4096),
       /** What pictures it takes; this and what follows are filled in when the experiment is read. */
       image: ImageShape.exactOptional(),

@@ -88,6 +88,19 @@ export const ClipSpec = z
   .readonly();
 export type ClipSpec = z.infer<typeof ClipSpec>;
 
+/**
+ * An average of the weights over the updates, average = momentum x average + (1 - momentum) x weights, beginning with the
+ * weights after the first update: Keras' `use_ema` and `ema_momentum`. It is what is validated, kept and tested, as with
+ * Keras' callback `SwapEMAWeights`; training goes on from the weights themselves.
+ */
+export const AverageSpec = z
+  .strictObject({
+    /** How much of the average each update leaves. Keras' `ema_momentum`. */
+    momentum: fraction(0.99),
+  })
+  .readonly();
+export type AverageSpec = z.infer<typeof AverageSpec>;
+
 /** Keras' EarlyStopping. */
 export const EarlyStoppingSpec = z
   .strictObject({
@@ -116,6 +129,8 @@ export const TrainingSpec = z
     warmUpSteps: z.int().min(0).default(0),
     schedule: ScheduleSpec.exactOptional(),
     clip: ClipSpec.exactOptional(),
+    /** Validates and keeps an average of the weights over the updates instead of the last ones. */
+    average: AverageSpec.exactOptional(),
     earlyStopping: EarlyStoppingSpec.exactOptional(),
     /** Steps that count as an epoch, where that is not one pass over the samples. */
     stepsPerEpoch: z.int().min(1).exactOptional(),

@@ -15,7 +15,15 @@ import { compile, eagerProgram } from './program.ts';
 import type { SessionOptions, StepFacts } from './session.ts';
 import { evaluationProgram, gradientProgram, masked, maskInput, trailing } from './step.ts';
 import type { Binding, LoadedTensorFlow, TensorValues } from './tensorflow.ts';
-import { addRegularizers, clipGradient, divide, moveStatistics, penalty, trainableRanges } from './update.ts';
+import {
+  addRegularizers,
+  clipGradient,
+  divide,
+  moveAverage,
+  moveStatistics,
+  penalty,
+  trainableRanges,
+} from './update.ts';
 
 /** Samples as the net takes them. */
 export interface Samples {
@@ -68,6 +76,8 @@ export class Engine {
   readonly #optimizer: Optimizer;
   readonly #trainable: readonly Range[];
   readonly #weights: HostTensor<Float32Array>;
+  /** Of the weights over the updates, where there is to be one. */
+  readonly #average: HostTensor<Float32Array> | undefined;
   readonly #optimizerState: Float32Array;
   readonly #gradients = new Map<number, Ready>();
   readonly #evaluations = new Map<number, Ready>();
@@ -91,6 +101,8 @@ export class Engine {
     this.#optimizer = createOptimizer(training.optimizer);
     this.#trainable = trainableRanges(model);
     this.#weights = HostTensor.float32(loaded.binding, [model.weightCount]);
+    this.#average =
+      training.average === undefined ? undefined : HostTensor.float32(loaded.binding, [model.weightCount]);
     this.#optimizerState = new Float32Array(this.#optimizer.slots * model.weightCount);
     this.vectorLength = model.weightCount + trailing.length;
     this.reset();
@@ -116,7 +128,7 @@ export class Engine {
       const mask = ready.others[maskInput(stage)];
       if (mask !== undefined) this.#drawMask(stage, at, mask.values);
     }
-    const [vector, losses, last] = this.#run(ready, x, labels);
+    const [vector, losses, last] = this.#run(ready, this.#weights, x, labels);
     if (!isFloats(vector) || !isFloats(losses) || !isFloats(last)) throw new Error('a gradient has three outputs');
     const sums = this.#plan.weightCount;
     vector[sums + trailing.loss] = sum(losses);
@@ -143,14 +155,25 @@ export class Engine {
     const update = { weights, gradient, divisor, state: this.#optimizerState, learningRate, step: this.#step };
     for (const range of this.#trainable) this.#optimizer.apply(update, range);
     moveStatistics(plan, weights, gradient, divisor);
+    const { average } = this.#training;
+    if (average !== undefined && this.#average !== undefined)
+      moveAverage(plan, this.#average.values, weights, gradient, divisor, average.momentum, this.#step === 1);
     this.#weightsState++;
     return { loss, correct: sums[trailing.correct] ?? 0, samples };
   }
 
-  /** Three numbers a sample: loss, predicted class, and score (of class 1 where there are two, else of the predicted). */
+  /**
+   * Three numbers a sample: loss, predicted class, and score (of class 1 where there are two, else of the predicted), by
+   * the weights that are evaluated.
+   */
   evaluate(samples: Samples): Float32Array {
     const { losses, outputs } = this.#evaluate(samples);
-    return evaluated(losses, outputs, penalty(this.#plan, this.#weights.values));
+    return evaluated(losses, outputs, penalty(this.#plan, this.#evaluated.values));
+  }
+
+  /** A copy of the weights that are evaluated, which the job's result is made of: their average, where there is one. */
+  evaluatedWeights(): Float32Array {
+    return this.#evaluated.values.slice();
   }
 
   /** What the net gives: [samples, outputs], see `LossHead.outputs`. */
@@ -162,6 +185,7 @@ export class Engine {
   reset(): void {
     if (this.#initial === undefined) initialWeights(this.#plan, this.#keys, this.#weights.values);
     else this.#weights.values.set(this.#initial);
+    this.#average?.values.set(this.#weights.values);
     this.#optimizerState.fill(this.#optimizer.initial);
     this.#step = 0;
     this.#weightsState++;
@@ -169,18 +193,25 @@ export class Engine {
 
   /** @throws RangeError where the state is of another model or optimizer. */
   load(state: EngineState): void {
+    const own = this.#optimizerState.length;
     const fits =
-      state.weights.length === this.#weights.values.length && state.optimizer.length === this.#optimizerState.length;
+      state.weights.length === this.#weights.values.length &&
+      state.optimizer.length === own + (this.#average?.values.length ?? 0);
     if (!fits) throw new RangeError('the state is of another model or optimizer');
     this.#weights.values.set(state.weights);
-    this.#optimizerState.set(state.optimizer);
+    this.#optimizerState.set(state.optimizer.subarray(0, own));
+    this.#average?.values.set(state.optimizer.subarray(own));
     this.#step = state.step;
     this.#weightsState++;
   }
 
-  /** A copy of the weights and of the optimizer's state. */
+  /** A copy of the weights and of the optimizer's state, at whose end their average lies where there is one. */
   state(): EngineState {
-    return { weights: this.#weights.values.slice(), optimizer: this.#optimizerState.slice(), step: this.#step };
+    const own = this.#optimizerState;
+    const optimizer = new Float32Array(own.length + (this.#average?.values.length ?? 0));
+    optimizer.set(own);
+    if (this.#average !== undefined) optimizer.set(this.#average.values, own.length);
+    return { weights: this.#weights.values.slice(), optimizer, step: this.#step };
   }
 
   /** Frees all that TensorFlow holds for this job. */
@@ -192,12 +223,17 @@ export class Engine {
     this.#gradients.clear();
     this.#evaluations.clear();
     this.#weights.dispose();
+    this.#average?.dispose();
+  }
+
+  get #evaluated(): HostTensor<Float32Array> {
+    return this.#average ?? this.#weights;
   }
 
   #evaluate({ x, labels }: Samples): { readonly losses: Float32Array; readonly outputs: Float32Array } {
     const samples = labels.length;
     const ready = this.#ready(this.#evaluations, samples, () => evaluationProgram(this.#network, samples));
-    const [losses, outputs] = this.#run(ready, x, labels);
+    const [losses, outputs] = this.#run(ready, this.#evaluated, x, labels);
     if (!isFloats(losses) || !isFloats(outputs)) throw new Error('an evaluation has two outputs');
     return { losses, outputs };
   }
@@ -224,16 +260,16 @@ export class Engine {
     return ready;
   }
 
-  #run(ready: Ready, pixels: Float32Array, classes: Int32Array): TensorValues[] {
+  #run(ready: Ready, weights: HostTensor<Float32Array>, pixels: Float32Array, classes: Int32Array): TensorValues[] {
     const { program, x, labels, others } = ready;
     x.values.set(pixels);
     labels.values.set(classes);
     if (program.keep !== undefined && ready.keeps !== this.#weightsState) {
-      program.keep({ weights: this.#weights.id() });
+      program.keep({ weights: weights.id() });
       ready.keeps = this.#weightsState;
     }
     return program.run({
-      ...(program.keep === undefined ? { weights: this.#weights.id() } : {}),
+      ...(program.keep === undefined ? { weights: weights.id() } : {}),
       x: x.id(),
       labels: labels.id(),
       ...Object.fromEntries(Object.entries(others).map(([name, tensor]) => [name, tensor.id()])),

@@ -65,7 +65,7 @@ export class JobHost {
 
   validate(range: SliceRange): NodeVector[] {
     const { data, training } = this.#options;
-    const { weights } = this.#engine.state();
+    const weights = this.#engine.evaluatedWeights();
     return validationNodes(range, training.microBatches, data.validation.length, weights, ({ from, to }) =>
       this.outputs(data.validation.subarray(from, to)),
     );
@@ -89,6 +89,10 @@ export class JobHost {
 
   state(): EngineState {
     return this.#engine.state();
+  }
+
+  evaluatedWeights(): Float32Array {
+    return this.#engine.evaluatedWeights();
   }
 
   close(): void {

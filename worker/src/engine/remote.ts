@@ -23,6 +23,7 @@ interface Methods {
   reset: JobHost['reset'];
   load: JobHost['load'];
   state: JobHost['state'];
+  evaluatedWeights: JobHost['evaluatedWeights'];
   close: () => void;
 }
 
@@ -111,6 +112,7 @@ export class EngineThread {
       reset: () => this.#call('reset'),
       load: (state) => this.#call('load', state),
       state: () => this.#call('state'),
+      evaluatedWeights: () => this.#call('evaluatedWeights'),
       close: () => this.#call('close'),
     };
   }

@@ -77,7 +77,7 @@ export interface EngineSession extends SessionFacts {
   validate(slices: SliceRange): Promise<NodeVector[]>;
   /** Takes a summed validation vector apart. */
   readValidation(total: Float32Array): { outputs: Float32Array; digestsAgree: boolean };
-  /** Loss, predicted class and score of each sample (places in the store), with the weights as they are. */
+  /** Loss, predicted class and score of each sample (places in the store), by the weights that are evaluated. */
   outputs(samples: Uint32Array): Promise<Float32Array>;
   /** What the net gives for samples (places in the store), [samples, outputs]: probabilities, as a rule. */
   netOutputs(samples: Uint32Array): Promise<Float32Array>;
@@ -85,5 +85,7 @@ export interface EngineSession extends SessionFacts {
   reset(): Promise<void>;
   load(state: EngineState): Promise<void>;
   state(): Promise<EngineState>;
+  /** The weights that validation and result are of: their average over the updates where `training.average` says so. */
+  evaluatedWeights(): Promise<Float32Array>;
   close(): Promise<void>;
 }

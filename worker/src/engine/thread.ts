@@ -54,6 +54,8 @@ function carryOut(call: Call): unknown {
       return host.load(...call.args);
     case 'state':
       return host.state();
+    case 'evaluatedWeights':
+      return host.evaluatedWeights();
     case 'close':
       host.close();
       host = undefined;

@@ -69,6 +69,31 @@ export function clipGradient(gradient: Float32Array, ranges: readonly Range[], {
   for (const { from, to } of ranges) for (let i = from; i < to; i++) gradient[i] = (gradient[i] as number) * factor;
 }
 
+/**
+ * Moves an average of the weights by an update that has been made. For a parameter that is no statistic this is Keras'
+ * `use_ema`. A moving statistic in the average is that of the batches themselves, weighted as the weights are that they
+ * were computed with; that of the weights in training would belong to other weights wherever the momenta differ.
+ *
+ * @param sums the gradient, with statistics of the batch x `divisor` in place of those of the net
+ * @param first whether it was the first update: the average begins with it
+ */
+export function moveAverage(
+  plan: ModelPlan,
+  average: Float32Array,
+  weights: Float32Array,
+  sums: Float32Array,
+  divisor: number,
+  momentum: number,
+  first: boolean,
+): void {
+  const kept = first ? 0 : momentum;
+  for (const { offset, length, trainable } of plan.parameters) {
+    const [from, by] = trainable ? [weights, 1] : [sums, divisor];
+    for (let i = offset; i < offset + length; i++)
+      average[i] = kept * (average[i] as number) + (1 - kept) * ((from[i] as number) / by);
+  }
+}
+
 /** BatchNorm's moving statistics follow those of the batch, which are sums / divisor: m = momentum m + (1 - momentum) batch. */
 export function moveStatistics(plan: ModelPlan, weights: Float32Array, sums: Float32Array, divisor: number): void {
   for (const { spec, parameters } of plan.layers) {

@@ -138,7 +138,7 @@ export async function validate(
     position: state.position + 1,
     history,
     running: nothingYet,
-    kept: keep ? { epoch, weights: (await engine.state()).weights, outputs } : state.kept,
+    kept: keep ? { epoch, weights: await engine.evaluatedWeights(), outputs } : state.kept,
     ended: stopping?.ended ?? false,
     seconds: state.seconds + secondsOfEpoch,
   };

@@ -67,7 +67,10 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
 
   if (record.kind === 'test') {
     const store = await parts.datasets.test(manifest);
-    const engine = await parts.engine.open({ ...open, data: { ...store, train: noSamples, validation: store.all } });
+    // What is tested are weights as they are given, of which there is nothing to average.
+    const { average: _, ...training } = experiment.training;
+    const data = { ...store, train: noSamples, validation: store.all };
+    const engine = await parts.engine.open({ ...open, training, data });
     return testRunner({ broker, plan, engine, manifest, store });
   }
 

@@ -27,7 +27,7 @@ export const kerasVersion = '2.15.0';
 export const leakySlope = 0.3;
 
 type Config = Readonly<Record<string, unknown>>;
-interface KerasObject {
+export interface KerasObject {
   readonly class_name: string;
   readonly config: Config;
 }
@@ -191,20 +191,25 @@ const regularizer = (of: Regularizer | undefined): KerasObject | null =>
   of === undefined ? null : { class_name: 'L1L2', config: { l1: of.l1, l2: of.l2 } };
 
 /** Loss, metric and optimizer, as `model.compile` had them: `training_config` of an HDF5 file. */
-export function kerasTrainingConfig({ loss, optimizer, clip }: TrainingSpec): Config {
-  const { class_name, config } = kerasOptimizer(optimizer);
+export const kerasTrainingConfig = (training: TrainingSpec): Config => ({
+  loss: kerasLosses[training.loss],
+  metrics: ['accuracy'],
+  weighted_metrics: null,
+  loss_weights: null,
+  optimizer_config: kerasOptimizer(training),
+});
+
+/** An optimizer with all its settings, as Keras 2 and 3 both know it. */
+export function kerasOptimizer({ optimizer, clip, average }: TrainingSpec): KerasObject {
+  const { class_name, config } = rule(optimizer);
   const settings = { ...config, learning_rate: optimizer.learningRate };
   const clips = { clipvalue: clip?.value ?? null, global_clipnorm: clip?.norm ?? null };
-  return {
-    loss: kerasLosses[loss],
-    metrics: ['accuracy'],
-    weighted_metrics: null,
-    loss_weights: null,
-    optimizer_config: { class_name, config: { ...settings, ...clips } },
-  };
+  // Older releases of Keras 2 do not know of averages: they are named only where there is one.
+  const averages = average === undefined ? {} : { use_ema: true, ema_momentum: average.momentum };
+  return { class_name, config: { ...settings, ...clips, ...averages } };
 }
 
-function kerasOptimizer(spec: OptimizerSpec): KerasObject {
+function rule(spec: OptimizerSpec): KerasObject {
   switch (spec.name) {
     case 'sgd':
       return { class_name: 'SGD', config: { name: 'SGD', momentum: spec.momentum, nesterov: spec.nesterov } };

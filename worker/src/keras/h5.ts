@@ -1,27 +1,13 @@
 import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { TrainingSpec } from '@crossfold/shared/config/training';
-import { Decoding } from '@crossfold/shared/data/manifest';
 import { ConfigError, CrossfoldError, DamagedDataError } from '@crossfold/shared/errors';
 import type { TrainedModel } from '@crossfold/shared/model/model-file';
-import { planModel } from '@crossfold/shared/model/plan';
 import type { Group } from 'h5wasm/node';
 import h5wasm from 'h5wasm/node';
 import { z } from 'zod';
 import { kerasLayers, kerasModelConfig, kerasTrainingConfig, kerasVersion } from './config.ts';
-import { readModelConfig } from './read-config.ts';
-import { readTrainingConfig } from './read-training.ts';
-
-/**
- * What Keras has no place for, as an attribute of its own: names of the classes, how pictures are decoded, and the whole
- * of the training.
- */
-const Extras = z.object({
-  classes: z.array(z.string()).min(1),
-  decoding: Decoding.optional(),
-  training: TrainingSpec.optional(),
-});
-const extrasName = 'crossfold';
+import type { Stored } from './saved-net.ts';
+import { assemble, extrasName, extrasOf } from './saved-net.ts';
 
 /**
  * Writes a net as Keras' HDF5 file, with its layers, weights, loss and optimizer's settings, for `load_model` of Keras 2
@@ -39,7 +25,8 @@ export async function writeKerasH5(path: string, model: TrainedModel): Promise<v
   }
 }
 
-function write(path: string, { plan, training, classes, decoding, weights }: TrainedModel): void {
+function write(path: string, model: TrainedModel): void {
+  const { plan, training, weights } = model;
   const layers = kerasLayers(plan);
   const file = new h5wasm.File(path, 'w');
   try {
@@ -50,10 +37,7 @@ function write(path: string, { plan, training, classes, decoding, weights }: Tra
     version(file);
     file.create_attribute('model_config', JSON.stringify(kerasModelConfig(layers)));
     file.create_attribute('training_config', JSON.stringify(kerasTrainingConfig(training)));
-    file.create_attribute(
-      extrasName,
-      JSON.stringify({ classes, training, ...(decoding === undefined ? {} : { decoding }) }),
-    );
+    file.create_attribute(extrasName, JSON.stringify(extrasOf(model)));
     const all = file.create_group('model_weights');
     version(all);
     // The input is no layer of a sequential net.
@@ -127,36 +111,20 @@ function read(file: Group, path: string): TrainedModel {
   const config = text(file, 'model_config');
   if (config === undefined)
     throw new ConfigError(`${path} has weights but no net; save it in Keras with model.save, not save_weights`);
-  const { inputShape, layers, names } = readModelConfig(config, path);
-  const [height = 1, width = 1, channels = 1] = inputShape;
-  const extras = Extras.safeParse(JSON.parse(text(file, extrasName) ?? 'null'));
-  const training =
-    extras.data?.training ??
-    TrainingSpec.parse({ epochs: 1, ...readTrainingConfig(text(file, 'training_config'), layers) });
-  const last = layers.findLast((layer) => layer.type === 'dense');
-  const outputs = Math.max(2, last?.units ?? 2);
-  const plan = planModel({ layers }, { height, width, channels }, outputs, training.loss);
-  const weights = new Float32Array(plan.weightCount);
-  plan.layers.forEach((layer, i) => {
-    const stored = layer.parameters.length === 0 ? new Map<string, Stored>() : storedOf(file, names[i] ?? '', path);
-    for (const { name, shape, offset } of layer.parameters) {
-      const own = name.slice(name.lastIndexOf('/') + 1);
-      const found = stored.get(own);
-      if (found === undefined || found.shape.join() !== shape.join())
-        throw new DamagedDataError(
-          `${path}: ${own} of layer ${names[i]} ${found === undefined ? 'is missing' : `is ${found.shape.join(' x ')}, not ${shape.join(' x ')}`}`,
-        );
-      weights.set(found.data, offset);
-    }
-  });
-  const known = extras.data?.classes.length === outputs ? extras.data : undefined;
-  const classes = known?.classes ?? Array.from({ length: outputs }, (_, i) => String(i));
-  return { plan, training, classes, decoding: known?.decoding, weights };
-}
-
-interface Stored {
-  readonly shape: readonly number[];
-  readonly data: Float32Array;
+  const layers = new Map<string, ReadonlyMap<string, Stored>>();
+  return assemble(
+    {
+      config,
+      training: text(file, 'training_config'),
+      extras: JSON.parse(text(file, extrasName) ?? 'null'),
+      stored(layer, parameter) {
+        const own = layers.get(layer) ?? storedOf(file, layer, path);
+        layers.set(layer, own);
+        return own.get(parameter);
+      },
+    },
+    path,
+  );
 }
 
 /** The weights of a layer by the last part of their names. */
