@@ -21,6 +21,13 @@ describe('examples', () => {
     for (const trial of trials) planModel(trial.experiment.model, image, classes, trial.experiment.training.loss);
   });
 
+  it('have a net of an eighth of its parameters, that the sweep arrived at', async () => {
+    const { experiment } = await loadExperiment(join(folder, 'cats-dogs-tuned.yaml'));
+    const image = { height: 150, width: 150, channels: 3 };
+    expect(planModel(experiment.model, image, 2, experiment.training.loss).parameterCount).toBe(408_609);
+    expect(experiment.training).toMatchObject({ average: { momentum: 0.995 }, schedule: { name: 'cosine' } });
+  });
+
   it("have the notebook's net, of 3,453,121 parameters", async () => {
     const { experiment } = await loadExperiment(join(folder, 'cats-dogs-baseline.yaml'));
     const image = { height: 150, width: 150, channels: 3 };

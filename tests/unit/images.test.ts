@@ -157,7 +157,7 @@ describe('a folder of pictures', () => {
       'cats/7 gif.png': await plainPicture([1, 2, 3], 9).gif().toBuffer(),
       'cats/8 bomb.png': await plainPicture([1, 2, 3], 200).png().toBuffer(),
       'dogs/9 broken.png': (await plainPicture([1, 2, 3], 64).png().toBuffer()).fill(7, 40, 80),
-      'dogs/10.jpg': jpeg,
+      'dogs/10.jpg': await noisyJpeg(41, 40),
     });
     const image = { height: 8, width: 8, maxPixels: 10_000 };
     const message = await made(memoryBlobs(), { image }).catch((error: unknown) => error);
@@ -180,6 +180,27 @@ describe('a folder of pictures', () => {
     expect(skipping.manifest.skipped).toBe(8);
     await rm(join(folder, 'dogs/10.jpg'));
     await expect(made(memoryBlobs(), { image, onError: 'skip' })).rejects.toThrow(/leaves no pictures of class "dogs"/);
+  });
+
+  it('takes no picture that lies under two classes, in whatever part', async () => {
+    const [twice, other] = [await noisyJpeg(40, 40), await noisyJpeg(42, 40)];
+    await writeFiles(folder, {
+      'train/cats/1.jpg': twice,
+      'train/cats/2.jpg': other,
+      'train/cats/3.jpg': other,
+      'train/dogs/4.jpg': await noisyJpeg(43, 40),
+      // As long as another, and still another picture.
+      'train/dogs/5.jpg': Buffer.concat([other.subarray(0, -3), Buffer.from([1, 0xff, 0xd9])]),
+      'test/cats/6.jpg': await noisyJpeg(44, 40),
+      'test/dogs/7.jpg': twice,
+    });
+    const text = String(await made(memoryBlobs(), {}).catch((error: unknown) => error));
+    expect(text).toContain('2 of 7 pictures cannot be used');
+    expect(text).toContain('train/cats/1.jpg is the same picture as test/dogs/7.jpg, which is of another class');
+    expect(text).toContain('test/dogs/7.jpg is the same picture as train/cats/1.jpg, which is of another class');
+    const skipping = await made(memoryBlobs(), { onError: 'skip' });
+    expect(skipping.names).toEqual(['train/cats/2.jpg', 'train/cats/3.jpg', 'train/dogs/4.jpg', 'train/dogs/5.jpg']);
+    expect(skipping.manifest.skipped).toBe(2);
   });
 
   it('follows no link out of itself', async () => {

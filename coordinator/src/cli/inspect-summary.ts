@@ -89,6 +89,7 @@ const madeFor: Readonly<Record<Preset, DatasetShape & { readonly loss: Loss }>> 
   'mnist-convnet': { ...mnistShape, loss: 'categoricalCrossentropy' },
   'cats-dogs-baseline': photos(),
   'cats-dogs-augmented': photos(),
+  'cats-dogs-tuned': photos(),
 };
 
 function photos(): DatasetShape & { readonly loss: Loss } {

@@ -1,5 +1,6 @@
-import { readdir, realpath, stat } from 'node:fs/promises';
+import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
+import { sha256 } from '@crossfold/shared/data/digest';
 import { ConfigError } from '@crossfold/shared/errors';
 import { hasImageEnding } from '@crossfold/worker/data/decode-image';
 
@@ -36,7 +37,7 @@ const unread = /\.(gif|bmp|tiff?|heic|heif|avif|jp2|jxl|svg|psd|raw|cr2|nef|dng)
  * Lists the pictures of a folder that has a sub-folder for each class, or `train`, `validation` and `test` above those.
  * Classes are sorted by name, and files by their path within the class, as Python sorts them (by code point), so that
  * classes and samples are numbered as in Keras. Hidden files and files that are no pictures by their names are left
- * alone.
+ * alone. What is known to be of no use is marked: empty and huge files, and files that lie under several classes.
  *
  * @param given the folder as the user wrote it, for messages
  * @throws ConfigError where the folder is not laid out so, or holds links that lead out of it
@@ -47,7 +48,10 @@ export async function scanImageFolder(folder: string, given: string): Promise<Im
   const isParted = top.includes('train') && (await scan.folders('train')).length > 0;
   if (!isParted) {
     const classes = await scan.classes('', top);
-    return scan.finish(classes, { train: classes, validation: undefined, test: undefined });
+    return withoutContradictions(
+      scan,
+      scan.finish(classes, { train: classes, validation: undefined, test: undefined }),
+    );
   }
   const others = top.filter((name) => !(parts as readonly string[]).includes(name));
   if (others.length > 0)
@@ -57,7 +61,47 @@ export async function scanImageFolder(folder: string, given: string): Promise<Im
   const of = async (part: Part): Promise<Classes | undefined> =>
     top.includes(part) ? scan.classes(part, await scan.folders(part)) : undefined;
   const [train, validation, test] = [await of('train'), await of('validation'), await of('test')];
-  return scan.finish(train ?? new Map(), { train: train ?? new Map(), validation, test });
+  return withoutContradictions(scan, scan.finish(train ?? new Map(), { train: train ?? new Map(), validation, test }));
+}
+
+/**
+ * Files of the same content in the folders of several classes cannot be used, any of them: nobody knows which is right.
+ * Only files of equal length are read.
+ */
+async function withoutContradictions({ root }: Scan, folder: ImageFolder): Promise<ImageFolder> {
+  const all = [...folder.train, ...(folder.test ?? [])].filter(({ problem }) => problem === undefined);
+  const problems = new Map<string, string>();
+  const contradict = (files: readonly FolderFile[]): boolean => files.some(({ label }) => label !== files[0]?.label);
+  for (const alike of groupsOf(
+    all,
+    all.map(({ bytes }) => String(bytes)),
+  ).filter(contradict)) {
+    const digests: string[] = [];
+    for (const { path } of alike) digests.push(await readFile(join(root, path)).then(sha256, () => path));
+    for (const same of groupsOf(alike, digests).filter(contradict))
+      for (const { path, label } of same) {
+        const other = same.find((file) => file.label !== label)?.path ?? '';
+        problems.set(path, `is the same picture as ${other.slice(0, 300)}, which is of another class`);
+      }
+  }
+  if (problems.size === 0) return folder;
+  const mark = (file: FolderFile): FolderFile => {
+    const problem = problems.get(file.path);
+    return problem === undefined ? file : { ...file, problem };
+  };
+  return { ...folder, train: folder.train.map(mark), test: folder.test?.map(mark) ?? null };
+}
+
+/** Those of equal keys together, in order. */
+function groupsOf<T>(items: readonly T[], keys: readonly string[]): T[][] {
+  const groups = new Map<string, T[]>();
+  items.forEach((item, i) => {
+    const key = keys[i] ?? '';
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [item]);
+    else group.push(item);
+  });
+  return [...groups.values()];
 }
 
 interface Listed {
@@ -71,13 +115,13 @@ type Classes = ReadonlyMap<string, readonly Listed[]>;
 const byName = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
 
 class Scan {
-  readonly #root: string;
+  readonly root: string;
   readonly #given: string;
   readonly #links: string[] = [];
   #ignored = 0;
 
   constructor(root: string, given: string) {
-    this.#root = root;
+    this.root = root;
     this.#given = given;
   }
 
@@ -91,7 +135,7 @@ class Scan {
     const linked = entries.filter((entry) => entry.isSymbolicLink());
     for (const entry of linked)
       if (
-        await stat(join(this.#root, path, entry.name)).then(
+        await stat(join(this.root, path, entry.name)).then(
           (s) => s.isDirectory(),
           () => false,
         )
@@ -162,7 +206,7 @@ class Scan {
   }
 
   async #file(path: string): Promise<Listed> {
-    const { size } = await stat(join(this.#root, path));
+    const { size } = await stat(join(this.root, path));
     if (size === 0) return { path, bytes: 0, problem: 'is empty' };
     if (size > maxFileBytes)
       return { path, bytes: size, problem: `has ${size} bytes, more than the ${maxFileBytes} that a picture may have` };
@@ -173,8 +217,8 @@ class Scan {
 
   /** Links to files within the folder are as good as the files; all others are refused. */
   async #leadsAstray(path: string): Promise<boolean> {
-    const target = await realpath(join(this.#root, path)).catch(() => undefined);
-    const within = target?.startsWith(this.#root + sep) === true;
+    const target = await realpath(join(this.root, path)).catch(() => undefined);
+    const within = target?.startsWith(this.root + sep) === true;
     const isFile =
       within &&
       (await stat(target).then(
@@ -189,9 +233,9 @@ class Scan {
   }
 
   async #entries(path: string) {
-    const entries = await readdir(join(this.#root, path), { withFileTypes: true }).catch(
+    const entries = await readdir(join(this.root, path), { withFileTypes: true }).catch(
       (error: NodeJS.ErrnoException) => {
-        if (error.code === 'ENOENT') throw this.wrong(`there is no folder ${join(this.#root, path)}`);
+        if (error.code === 'ENOENT') throw this.wrong(`there is no folder ${join(this.root, path)}`);
         if (error.code === 'ENOTDIR') throw this.wrong('must be a folder, and is a file');
         throw this.wrong(`cannot be read: ${error.message}`);
       },

@@ -4,7 +4,7 @@ import { BlobRef } from '../jobs/records.ts';
 import { LayerSpec } from './layers.ts';
 
 /** Nets that are built in; see `presetLayers` for what they consist of. */
-export const Preset = z.enum(['mnist-convnet', 'cats-dogs-baseline', 'cats-dogs-augmented']);
+export const Preset = z.enum(['mnist-convnet', 'cats-dogs-baseline', 'cats-dogs-augmented', 'cats-dogs-tuned']);
 export type Preset = z.infer<typeof Preset>;
 
 /** `model` of an experiment file: a net that is built in, its layers one after another, or one from Keras. */

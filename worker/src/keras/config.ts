@@ -200,13 +200,11 @@ export const kerasTrainingConfig = (training: TrainingSpec): Config => ({
 });
 
 /** An optimizer with all its settings, as Keras 2 and 3 both know it. */
-export function kerasOptimizer({ optimizer, clip, average }: TrainingSpec): KerasObject {
+export function kerasOptimizer({ optimizer, clip }: TrainingSpec): KerasObject {
   const { class_name, config } = rule(optimizer);
   const settings = { ...config, learning_rate: optimizer.learningRate };
   const clips = { clipvalue: clip?.value ?? null, global_clipnorm: clip?.norm ?? null };
-  // Older releases of Keras 2 do not know of averages: they are named only where there is one.
-  const averages = average === undefined ? {} : { use_ema: true, ema_momentum: average.momentum };
-  return { class_name, config: { ...settings, ...clips, ...averages } };
+  return { class_name, config: { ...settings, ...clips } };
 }
 
 function rule(spec: OptimizerSpec): KerasObject {

@@ -59,10 +59,11 @@ function layerOf({ class_name, config }: KerasObject, input: readonly unknown[])
 const isObject = (value: unknown): value is KerasObject =>
   typeof value === 'object' && value !== null && 'class_name' in value;
 
-/** Unlike Keras 2, Keras 3 knows AdamW. */
+/** Keras 2 opens no file with AdamW or averages in it; Keras 3 does. */
 function optimizerOf(training: TrainingSpec): KerasObject {
+  const { optimizer, average } = training;
   const { class_name, config } = kerasOptimizer(training);
-  const { optimizer } = training;
-  if (optimizer.name !== 'adamw') return { class_name, config };
-  return { class_name: 'AdamW', config: { ...config, name: 'adamw', weight_decay: optimizer.weightDecay } };
+  const own = average === undefined ? config : { ...config, use_ema: true, ema_momentum: average.momentum };
+  if (optimizer.name !== 'adamw') return { class_name, config: own };
+  return { class_name: 'AdamW', config: { ...own, name: 'adamw', weight_decay: optimizer.weightDecay } };
 }
