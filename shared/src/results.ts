@@ -309,7 +309,14 @@ export const Results = z
     /** Version of crossfold. */
     software: z.string().max(100),
     dataset: z
-      .strictObject({ name: z.string(), digest: Digest, samples: count, classes: z.array(z.string()).readonly() })
+      .strictObject({
+        name: z.string(),
+        digest: Digest,
+        samples: count,
+        classes: z.array(z.string()).readonly(),
+        /** Pictures that could not be used and were left out, as `dataset.onError: skip` allows. */
+        skipped: z.int().min(1).exactOptional(),
+      })
       .readonly(),
     /** How the samples were split; the digest is that of `folds.json`. */
     split: z

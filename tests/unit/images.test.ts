@@ -33,10 +33,11 @@ const at = (pixels: Uint8Array, sample: number): number[] => [...pixels.subarray
 async function made(
   blobs: MemoryBlobs,
   spec: Record<string, unknown> = {},
+  onProgress: (message: string) => void = () => undefined,
 ): Promise<{ manifest: Manifest; names: readonly string[]; pixels: Uint8Array; test: Uint8Array | undefined }> {
   const parsed = DatasetSpec.parse({ path: folder, image: { height: 8, width: 8 }, ...spec });
   const bundle = await getJson(blobs, await uploadSource(parsed, '/', blobs), SourceBundle);
-  const { manifest } = await cut(bundle, parsed, blobs);
+  const { manifest } = await cut(bundle, parsed, blobs, onProgress);
   const cache = new DatasetCache(
     new ShardCache({ folder: join(folder, '.cache'), blobs, onTrouble: () => undefined }),
     1e9,
@@ -198,7 +199,12 @@ describe('a folder of pictures', () => {
     expect(text).toContain('2 of 7 pictures cannot be used');
     expect(text).toContain('train/cats/1.jpg is the same picture as test/dogs/7.jpg, which is of another class');
     expect(text).toContain('test/dogs/7.jpg is the same picture as train/cats/1.jpg, which is of another class');
-    const skipping = await made(memoryBlobs(), { onError: 'skip' });
+    const said: string[] = [];
+    const skipping = await made(memoryBlobs(), { onError: 'skip' }, (message) => said.push(message));
+    expect(said).toContainEqual(
+      expect.stringMatching(/^left out 2 of 7 pictures, .*: train\/cats\/1\.jpg is the same/),
+    );
+    expect(said).toContainEqual(expect.stringMatching(/^1 picture is there more than once; a fold may be/));
     expect(skipping.names).toEqual(['train/cats/2.jpg', 'train/cats/3.jpg', 'train/dogs/4.jpg', 'train/dogs/5.jpg']);
     expect(skipping.manifest.skipped).toBe(2);
   });

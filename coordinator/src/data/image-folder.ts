@@ -211,7 +211,7 @@ class Scan {
     if (size > maxFileBytes)
       return { path, bytes: size, problem: `has ${size} bytes, more than the ${maxFileBytes} that a picture may have` };
     return unread.test(path)
-      ? { path, bytes: size, problem: 'is not of a kind that is read (JPEG, PNG, WebP); convert it' }
+      ? { path, bytes: size, problem: 'is not of a kind that is read: convert it to JPEG, PNG or WebP' }
       : { path, bytes: size };
   }
 

@@ -4,7 +4,7 @@ import type { DatasetSpec, ImageSpec } from '@crossfold/shared/config/dataset';
 import type { BlobStore } from '@crossfold/shared/data/blob-store';
 import { sampleDigests } from '@crossfold/shared/data/digest';
 import type { Manifest, Samples } from '@crossfold/shared/data/manifest';
-import { encodeFileBytes, encodeLabels } from '@crossfold/shared/data/manifest';
+import { encodeFileBytes, encodeLabels, findDuplicates } from '@crossfold/shared/data/manifest';
 import { ConfigError, DamagedDataError } from '@crossfold/shared/errors';
 import { SampleColumns } from '@crossfold/shared/folds/samples';
 import type { BlobRef } from '@crossfold/shared/jobs/records';
@@ -62,7 +62,7 @@ export async function cutImages(
   });
   if (train.samples === undefined) throw unusable(problems, total, 'leaves nothing');
   const { validationFrom } = train;
-  return {
+  const manifest: Manifest = {
     schema: 1,
     name: bundle.name,
     imageShape: { height: image.height, width: image.width, channels: image.channels },
@@ -74,6 +74,29 @@ export async function cutImages(
     decoding: { fit: image.fit, kernel: image.kernel, maxPixels: image.maxPixels },
     ...(problems.length === 0 ? {} : { skipped: problems.length }),
   };
+  for (const remark of remarksOn(manifest, problems, total)) onProgress(remark);
+  return manifest;
+}
+
+const shownProblems = 20;
+
+/** What users should know of a data set that is used nevertheless. */
+function remarksOn(manifest: Manifest, problems: readonly Problem[], total: number): string[] {
+  const remarks: string[] = [];
+  const listed = problems.slice(0, shownProblems).map(({ path, reason }) => `${path} ${reason}`);
+  if (problems.length > listed.length) listed.push(`and ${problems.length - listed.length} more`);
+  if (problems.length > 0)
+    remarks.push(`left out ${problems.length} of ${total} pictures, which cannot be used: ${listed.join('; ')}`);
+  const { train, testInTrain } = findDuplicates(manifest);
+  if (train.length > 0)
+    remarks.push(
+      `${train.length} ${train.length === 1 ? 'picture is' : 'pictures are'} there more than once; a fold may be validated on some that it was trained on`,
+    );
+  if (testInTrain.length > 0)
+    remarks.push(
+      `${testInTrain.length} of the pictures of the test set ${testInTrain.length === 1 ? 'is' : 'are'} among those to train on; its score counts what was learnt by heart`,
+    );
+  return remarks;
 }
 
 /** All problems in one message: the user wants to mend them in one go. */

@@ -65,6 +65,7 @@ export function aggregate(all: Finished): Results {
       digest: record.manifest?.digest ?? '',
       samples: manifest.train.count,
       classes: manifest.classes,
+      ...(manifest.skipped === undefined ? {} : { skipped: manifest.skipped }),
     },
     split: {
       digest: folds.digest,

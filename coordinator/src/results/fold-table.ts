@@ -6,6 +6,7 @@ import { bestFold, completedFolds, ranked } from './select.ts';
 import {
   count,
   decimal,
+  leftOutText,
   looksText,
   meanDecimal,
   meanPercent,
@@ -33,7 +34,7 @@ export function formatFoldTable(results: Results, { color }: { readonly color: b
   const paint = (text: string, style: Style): string =>
     !color || style === 'plain' ? text : styleText(style, text, { validateStream: false });
   const shown = subjectOf(results);
-  const title = `${results.name}: ${splitText(split)} of ${count(results.dataset.samples, 'sample')} of ${results.dataset.name}`;
+  const title = `${results.name}: ${splitText(split)} of ${count(results.dataset.samples, 'sample')} of ${results.dataset.name}${leftOutText(results.dataset)}`;
   const parts = [paint(title, 'bold')];
   if (trials.length > 1) parts.push(columns(trialRows(results), 'rrrrrll', paint), ...rankingText(results));
   if (shown !== undefined) {

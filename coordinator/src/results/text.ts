@@ -86,3 +86,7 @@ export const looksText = ({ looks = 1 }: NonNullable<Results['test']>): string =
   looks === 1
     ? 'scored once'
     : `the ${looks}${looks === 2 ? 'nd' : looks === 3 ? 'rd' : 'th'} net of this experiment that was scored on them`;
+
+/** Pictures that are missing among a data set's samples, for behind their number; nothing where there are none. */
+export const leftOutText = ({ skipped }: Results['dataset']): string =>
+  skipped === undefined ? '' : ` (${count(skipped, 'picture')} left out)`;

@@ -1,7 +1,7 @@
 import type { Results } from '@crossfold/shared/results';
 import type { Findings } from '../../findings.ts';
 import { bestFold, completedFolds } from '../../select.ts';
-import { count, meanDecimal, percent, points, seconds, splitText, whole } from '../../text.ts';
+import { count, leftOutText, meanDecimal, percent, points, seconds, splitText, whole } from '../../text.ts';
 import { type Html, html } from '../html.ts';
 
 /**
@@ -14,7 +14,7 @@ export function overview(results: Results, found: Findings, state?: string): Htm
   const when = `${submittedAt.slice(0, 10)} ${submittedAt.slice(11, 16)} UTC`;
   return html`<header class="top"><p class="kind">Crossfold report</p>
 <h1>${name} <span class="badge ${state ?? status}">${state ?? status}</span></h1>
-<p class="facts">${splitText(split)}${trials.length > 1 ? `, ${count(trials.length, 'trial')}` : ''} · ${dataset.name}, ${count(dataset.samples, 'sample')}, ${count(dataset.classes.length, 'class', 'classes')} · <time datetime="${submittedAt}">${when}</time> · <span class="id">${id}</span></p></header>
+<p class="facts">${splitText(split)}${trials.length > 1 ? `, ${count(trials.length, 'trial')}` : ''} · ${dataset.name}, ${count(dataset.samples, 'sample')}${leftOutText(dataset)}, ${count(dataset.classes.length, 'class', 'classes')} · <time datetime="${submittedAt}">${when}</time> · <span class="id">${id}</span></p></header>
 <section aria-labelledby="verdict"><h2 id="verdict">Verdict${state === undefined ? '' : ' so far'}</h2>
 <p class="lead">${found.verdict}</p>
 ${found.ranking.map((text) => html`<p class="ranking">${text}</p>`)}
