@@ -331,7 +331,8 @@ describe('cancelling and resuming', () => {
     startWorkers({
       count: 2,
       outcome,
-      jobMs: () => 30,
+      // It is cancelled with the first job, and must not have its turn before that is on record.
+      jobMs: ({ trial }) => (trial < 2 ? 300 : 30),
       onTaken: () => {
         cancelled ??= client.cancel(id, { trial: 2 });
       },

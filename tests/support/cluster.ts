@@ -29,7 +29,7 @@ export interface TrainingClusterOptions {
   readonly env?: NodeJS.ProcessEnv;
 }
 
-const runTimeoutMs = 120_000;
+const runTimeoutMs = 200_000;
 
 /** A broker, a coordinator and workers, as real processes that run what was built. */
 export async function startTrainingCluster(options: TrainingClusterOptions): Promise<TrainingCluster> {
