@@ -1,5 +1,6 @@
 import { Board } from '@crossfold/coordinator/leader/board';
 import { planOffers } from '@crossfold/coordinator/leader/offers';
+import type { JobPace } from '@crossfold/coordinator/leader/widening';
 import { nextSize, Paces, planSeats, previousSize } from '@crossfold/coordinator/leader/widening';
 import type { JobRecord, Pace, Presence } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
@@ -33,8 +34,14 @@ const running = (n: number, members: readonly string[], over: Partial<JobRecord>
     members: members.map((worker) => ({ worker, address: null })),
     ...over,
   });
+const known = (pace: Pace, over: Partial<JobPace> = {}): JobPace => ({
+  pace,
+  silentMs: 0,
+  measured: new Map(),
+  ...over,
+});
 const plan = (jobs: readonly JobRecord[], workers: readonly Presence[], pace: Pace | undefined = mnist) =>
-  planSeats(jobs, workers, () => pace).map(({ job, seats }) => [Number(job.split('.').at(-1)), seats]);
+  planSeats(jobs, workers, () => pace && known(pace)).map(({ job, seats }) => [Number(job.split('.').at(-1)), seats]);
 
 describe('how many members pay', () => {
   it('is a matter of slices: four of them make two or four members, never three', () => {
@@ -50,6 +57,13 @@ describe('how many members pay', () => {
   it('is nothing where the exchange takes as long as what it saves', () => {
     expect(nextSize(tiny, 1, 4)).toBeUndefined();
     expect(nextSize({ ...mnist, exchangeMs: 60 }, 1, 4)).toBeUndefined();
+  });
+
+  it('is nothing more where it has been tried and did not pay', () => {
+    const measured = (...ms: [number, number][]) => nextSize(mnist, 1, 4, new Map(ms));
+    expect(measured([1, 27], [2, 15])).toBe(2);
+    expect(measured([1, 27], [2, 26])).toBeUndefined();
+    expect(measured([1, 27], [4, 26])).toBe(2);
   });
 
   it('is nothing where the job is over before a joiner has made up for the disturbance', () => {
@@ -90,7 +104,7 @@ describe('seats', () => {
   it('go to the job that has longest to go first', () => {
     const jobs = [running(0, ['a']), running(1, ['b'])];
     const workers = [present('a', jobs[0]?.id), present('b', jobs[1]?.id), present('c')];
-    const seats = planSeats(jobs, workers, (job) => ({ ...mnist, stepsLeft: job.fold === 1 ? 9000 : 5000 }));
+    const seats = planSeats(jobs, workers, (job) => known({ ...mnist, stepsLeft: job.fold === 1 ? 9000 : 5000 }));
     expect(seats).toEqual([{ job: jobs[1]?.id, seats: 2 }]);
   });
 
@@ -120,11 +134,50 @@ describe('seats', () => {
   it('are not taken for a job that gets the worker of one that ends, unless that does not end', () => {
     const [wide, ending] = [running(0, ['a', 'b']), running(1, ['c'])];
     const workers = [present('a', wide.id), present('b', wide.id), present('c', ending.id)];
-    const paceOf = (job: JobRecord): Pace => ({ ...mnist, stepsLeft: job.id === ending.id ? 2 : 5000 });
-    const seats = (silentMs: number) => planSeats([wide, ending, fold(2)], workers, paceOf, () => silentMs);
+    const seats = (silentMs: number) =>
+      planSeats([wide, ending, fold(2)], workers, (job) =>
+        known({ ...mnist, stepsLeft: job.id === ending.id ? 2 : 5000 }, { silentMs }),
+      );
     expect(seats(0)).toEqual([]);
     expect(seats(2000)).toEqual([]);
     expect(seats(2100)).toEqual([{ job: wide.id, seats: 1 }]);
+  });
+
+  it('are no more than there are cores for, where workers share a machine', () => {
+    const last = running(4, ['d']);
+    const on = (host: string, cores: number) => ({ machine: { host, cores } });
+    const crew = (over: Partial<Presence>) => [
+      ...['a', 'b', 'c'].map((w) => present(w, null, over)),
+      present('d', last.id, over),
+    ];
+    expect(plan([last], crew(on('one', 2)))).toEqual([[4, 2]]);
+    expect(plan([last], crew(on('one', 4)))).toEqual([[4, 4]]);
+    expect(plan([last], crew({ ...on('one', 4), threads: 2 }))).toEqual([[4, 2]]);
+    expect(plan([last], crew(on('one', 1)))).toEqual([]);
+    // Those of another machine have cores of their own.
+    expect(
+      plan([last], [...crew(on('one', 1)), ...['e', 'f', 'g'].map((w) => present(w, null, on('two', 4)))]),
+    ).toEqual([[4, 4]]);
+  });
+
+  it('are taken back where steps have become no shorter for them', () => {
+    const wide = running(0, ['a', 'b', 'c', 'd']);
+    const workers = ['a', 'b', 'c', 'd'].map((w) => present(w, wide.id));
+    const seats = (...measured: [number, number][]) =>
+      planSeats([wide], workers, () => known(mnist, { measured: new Map(measured) })).map((change) => change.seats);
+    expect(seats([1, 27], [2, 15], [4, 16])).toEqual([2]);
+    expect(seats([1, 27], [2, 28], [4, 30])).toEqual([1]);
+    expect(seats([1, 27], [2, 15], [4, 14])).toEqual([]);
+    expect(seats([4, 40])).toEqual([]);
+    // They are not widened again.
+    const narrow = running(0, ['a', 'b']);
+    const after = [...workers.slice(0, 2), present('c'), present('d')];
+    const measured = new Map([
+      [1, 27],
+      [2, 15],
+      [4, 16],
+    ]);
+    expect(planSeats([narrow], after, () => known(mnist, { measured }))).toEqual([]);
   });
 
   it('never differ from what the experiment fixes, and are those of workers whose engine computes alike', () => {
@@ -148,15 +201,21 @@ describe('paces', () => {
     paces.note(jobs(first, second, other), say('a', 900), 0);
     paces.note(jobs(first, second, other), say('a', 100), 0);
     paces.note(jobs(first, second, other), say('b', 5), 0);
-    expect([first, second, other].map((job) => paces.of(job)?.stepsLeft)).toEqual([100, 900, undefined]);
+    const stepsLeft = (job: JobRecord) => paces.of(job, 1000)?.pace.stepsLeft;
+    expect([first, second, other].map(stepsLeft)).toEqual([100, 900, undefined]);
     paces.note(jobs(first, second, other), say('a', 100), 700);
-    expect([first, second].map((job) => paces.silentMs(job, 1000))).toEqual([1000, 0]);
+    expect([first, second].map((job) => paces.of(job, 1000)?.silentMs)).toEqual([1000, 0]);
     paces.note(jobs(first, second, other), say('a', 99), 800);
-    expect(paces.silentMs(first, 1000)).toBe(200);
+    expect(paces.of(first, 1000)?.silentMs).toBe(200);
     paces.note(jobs(stop(first, 'cancelled', stamp) as JobRecord, second, other), [], 0);
-    expect([first, second].map((job) => paces.of(job)?.stepsLeft)).toEqual([900, 900]);
+    expect([first, second].map(stepsLeft)).toEqual([900, 900]);
+    const measured = { members: 2, stepMs: 15 };
+    paces.note(jobs(first), [present('a', first.id, { pace: { ...mnist, measured } })], 0);
+    paces.note(jobs(first), [present('a', first.id, { pace: { ...mnist, measured: { members: 1, stepMs: 27 } } })], 0);
+    // What was said of another group than there is now came late.
+    expect(paces.of(first, 0)?.measured).toEqual(new Map([[2, 15]]));
     paces.note(jobs(other), [], 0);
-    expect(paces.of(second)).toBeUndefined();
+    expect(paces.of(second, 1000)).toBeUndefined();
   });
 });
 
@@ -204,7 +263,9 @@ class World {
     const before = JSON.stringify([[...this.jobs], [...this.workers]]);
     for (const { id, members } of this.open())
       if (members.length > 0) this.#manned.set(id, (this.#manned.get(id) ?? 0) + 1);
-    for (const { job: id, seats } of planSeats(this.open(), [...this.workers.values()], this.paceOf, this.silentMs)) {
+    for (const { job: id, seats } of planSeats(this.open(), [...this.workers.values()], (job) =>
+      known(this.paceOf(job), { silentMs: this.silentMs(job) }),
+    )) {
       const job = this.jobs.get(id);
       const next = job && resize(job, seats);
       expect(next, 'a change that was planned applies').toBeDefined();
@@ -264,7 +325,7 @@ describe('in any cluster', () => {
     fc.record({ kind: fc.constant('end' as const), pick: fc.nat() }),
     fc.record({ kind: fc.constant('rounds' as const), rounds: fc.integer({ min: 0, max: 3 }) }),
   );
-  const paces = fc.array(
+  const paces: fc.Arbitrary<Pace[]> = fc.array(
     fc.record({
       slices: fc.integer({ min: 1, max: 6 }),
       sliceMs: fc.constantFrom(0.1, 5, 500),

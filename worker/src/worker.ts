@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { hostname } from 'node:os';
+import { availableParallelism, hostname } from 'node:os';
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker, servicePatienceMs } from '@crossfold/shared/broker/broker';
 import type { LogShipper } from '@crossfold/shared/broker/log-stream';
@@ -104,12 +104,14 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
     now,
     onAside: (jobs, reason) => sayAside(broker, logger, worker, jobs, reason),
   });
-  const shown = JSON.stringify(engine.identity).slice(0, 400);
-  const presence = announce(
-    broker.nats,
-    () => ({ worker, identity, threads: options.threads, engine: shown, ...doing, waitsFor: waitsFor({ waits }) }),
-    ended.signal,
-  );
+  const about = {
+    worker,
+    identity,
+    threads: options.threads,
+    engine: JSON.stringify(engine.identity).slice(0, 400),
+    ...(engine.identity.device === 'cpu' ? { machine: { host: hostname(), cores: availableParallelism() } } : {}),
+  };
+  const presence = announce(broker.nats, () => ({ ...about, ...doing, waitsFor: waitsFor({ waits }) }), ended.signal);
   const shards = new ShardCache({
     folder: options.cache,
     blobs: broker.data,

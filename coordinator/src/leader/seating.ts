@@ -1,4 +1,4 @@
-import type { JobRecord, Pace } from '@crossfold/shared/jobs/records';
+import type { JobRecord } from '@crossfold/shared/jobs/records';
 import { resize } from '@crossfold/shared/jobs/transitions';
 import type { Board } from './board.ts';
 import type { LeaderContext } from './leader.ts';
@@ -78,9 +78,7 @@ export class Seating {
     const at = now();
     this.#paces.note(this.#board, workers, at);
     const changed = new Map<string, number>();
-    const paceOf = (job: JobRecord): Pace | undefined => this.#paces.of(job);
-    const silentMs = (job: JobRecord): number => this.#paces.silentMs(job, at);
-    for (const { job: id, seats } of planSeats(jobs, workers, paceOf, silentMs)) {
+    for (const { job: id, seats } of planSeats(jobs, workers, (job) => this.#paces.of(job, at))) {
       const before = this.#board.jobs.get(id)?.seats ?? 0;
       const resized = await broker.jobs.transition(id, (current) => resize(current, seats));
       if (resized === undefined) continue;

@@ -16,6 +16,15 @@ const joinMs = 200;
 /** How long the end of a job may take beyond its last step: its model and its result are stored, and said to be. */
 const endMs = 2000;
 
+/** How a job goes, as far as it has said so. */
+export interface JobPace {
+  readonly pace: Pace;
+  /** For how long it has said of no further step, milliseconds. */
+  readonly silentMs: number;
+  /** Time of a step with so many members, milliseconds, where it has had as many for a while. */
+  readonly measured: ReadonlyMap<number, number>;
+}
+
 /**
  * Time of a step in a group: the slices of the member that has most of them, what each member does for itself, and an
  * exchange, whose cost grows with the number of peers (on one machine; with a network of their own, by less).
@@ -23,15 +32,34 @@ const endMs = 2000;
 export const stepMs = (pace: Pace, members: number): number =>
   pace.sliceMs * Math.ceil(pace.slices / members) + pace.aloneMs + pace.exchangeMs * (members - 1);
 
-/** The next larger group that would be worth its joins: M slices make 1, 2 and 4 members of 4, never 3. */
-export function nextSize(pace: Pace, from: number, most: number): number | undefined {
+/**
+ * The next larger group that would be worth its joins: M slices make 1, 2 and 4 members of 4, never 3. What has been
+ * tried counts as it was measured, and where it did not pay, larger groups are not tried.
+ */
+export function nextSize(
+  pace: Pace,
+  from: number,
+  most: number,
+  measured: JobPace['measured'] = new Map(),
+): number | undefined {
   const now = stepMs(pace, from);
   const steps = pace.stepsLeft - openMs / now;
   for (let size = from + 1; size <= most; size++) {
     const gain = now - stepMs(pace, size);
-    if (gain >= leastGain * now && gain * steps >= joinMs) return size;
+    if (gain < leastGain * now || gain * steps < joinMs) continue;
+    const [before, after] = [measured.get(from), measured.get(size)];
+    const paid = before === undefined || after === undefined || after <= (1 - leastGain) * before;
+    return paid ? size : undefined;
   }
   return undefined;
+}
+
+/** The smaller group in which a step took least, if it took no longer than in one of this size. */
+export function sizeBefore({ measured }: JobPace, size: number, least: number): number | undefined {
+  const now = measured.get(size);
+  if (now === undefined) return undefined;
+  const smaller = [...measured].filter(([members, ms]) => members >= least && members < size && ms <= now);
+  return smaller.toSorted(([, a], [, b]) => a - b)[0]?.[0];
 }
 
 /** The next smaller group that is faster than the one below it: with 4 slices, 2 members do as well as 3. */
@@ -50,28 +78,28 @@ export interface SeatChange {
  * The jobs that should have another number of seats, as things stand.
  *
  * @param jobs in the order of the queue
- * @param paceOf how fast a job goes, or would go: measured on another job of the same plan where it has not begun
- * @param silentMs for how long a job has said of no further step, milliseconds
+ * @param paceOf how a job goes, or would go: measured on another job of the same plan where it has not begun
  */
 export function planSeats(
   jobs: readonly JobRecord[],
   workers: readonly Presence[],
-  paceOf: (job: JobRecord) => Pace | undefined,
-  silentMs: (job: JobRecord) => number = () => 0,
+  paceOf: (job: JobRecord) => JobPace | undefined,
 ): SeatChange[] {
   const identities = new Set(workers.map((worker) => worker.identity));
+  const cores = freeCores(workers);
   return [...identities].flatMap((identity) => {
     const own = workers.filter((worker) => worker.identity === identity);
     const crews = jobs
       .filter((job) => job.identity === identity && !isFinal(job.state))
       .map((job): Crew => {
-        const [filled, pace] = [filledSeats(job, own), paceOf(job)];
-        const ending = pace !== undefined && filled > 0 && endsSoon(pace, filled, silentMs(job));
-        return { job, filled, seats: job.seats, pace, ending };
+        const [filled, known] = [filledSeats(job, own), paceOf(job)];
+        const ending = known !== undefined && filled > 0 && endsSoon(known, filled);
+        return { job, filled, seats: job.seats, known, ending };
       });
-    const idle = own.filter((worker) => worker.state === 'idle').length;
-    const short = sum(crews.map(({ job, filled }) => Math.max(0, job.minSeats - filled))) - idle;
-    const spare = idle - sum(crews.map(({ seats, filled }) => Math.max(0, seats - filled)));
+    const idle = own.filter((worker) => worker.state === 'idle');
+    const short = sum(crews.map(({ job, filled }) => Math.max(0, job.minSeats - filled))) - idle.length;
+    giveUpWhatDidNotPay(crews);
+    const spare = ofUse(idle, cores) - sum(crews.map(({ seats, filled }) => Math.max(0, seats - filled)));
     if (short > 0) narrow(crews, short);
     else if (spare > 0) widen(crews, spare);
     return crews.filter(({ job, seats }) => seats !== job.seats).map(({ job, seats }) => ({ job: job.id, seats }));
@@ -83,7 +111,7 @@ interface Crew {
   readonly job: JobRecord;
   /** Members, and workers that have taken a seat and make themselves ready. */
   readonly filled: number;
-  readonly pace: Pace | undefined;
+  readonly known: JobPace | undefined;
   /** Whether its workers will be free before one that is sent away from another job could be of use. */
   readonly ending: boolean;
   seats: number;
@@ -92,6 +120,39 @@ interface Crew {
 function filledSeats(job: JobRecord, workers: readonly Presence[]): number {
   const members = new Set(job.members.map((member) => member.worker));
   return members.size + workers.filter((w) => w.state === 'busy' && w.job === job.id && !members.has(w.worker)).length;
+}
+
+/** Cores of each machine that nobody computes on, by its name. */
+function freeCores(workers: readonly Presence[]): Map<string, number> {
+  const cores = new Map<string, number>();
+  for (const { machine } of workers) if (machine !== undefined) cores.set(machine.host, machine.cores);
+  for (const { machine, state, threads } of workers)
+    if (machine !== undefined && state === 'busy') cores.set(machine.host, (cores.get(machine.host) ?? 0) - threads);
+  return cores;
+}
+
+/**
+ * How many of these workers a wider group would have cores for: members that share one with each other make a step no
+ * shorter. @param cores that are free, and are taken by those that are counted
+ */
+function ofUse(idle: readonly Presence[], cores: Map<string, number>): number {
+  let useful = 0;
+  for (const { machine, threads } of idle) {
+    const free = machine === undefined ? threads : (cores.get(machine.host) ?? 0);
+    if (free < threads) continue;
+    if (machine !== undefined) cores.set(machine.host, free - threads);
+    useful++;
+  }
+  return useful;
+}
+
+/** Takes back what groups were widened by where their steps have turned out no shorter for it. */
+function giveUpWhatDidNotPay(crews: readonly Crew[]): void {
+  for (const crew of crews) {
+    const { job, known, filled, seats } = crew;
+    if (known === undefined || filled !== seats || job.members.length !== seats) continue;
+    crew.seats = sizeBefore(known, seats, job.minSeats) ?? seats;
+  }
 }
 
 /** Takes seats back, those first that nobody sits on, until `short` workers will be free. */
@@ -123,9 +184,10 @@ function widen(crews: readonly Crew[], spare: number): void {
   for (;;) {
     let best: { readonly crew: Crew; readonly size: number; readonly leftMs: number } | undefined;
     for (const crew of crews) {
-      const { pace, seats, job } = crew;
-      if (pace === undefined) continue;
-      const size = nextSize(pace, seats, Math.min(job.maxSeats, seats + left));
+      const { known, seats, job } = crew;
+      if (known === undefined) continue;
+      const { pace, measured } = known;
+      const size = nextSize(pace, seats, Math.min(job.maxSeats, seats + left), measured);
       const leftMs = pace.stepsLeft * stepMs(pace, seats);
       if (size !== undefined && (best === undefined || leftMs > best.leftMs)) best = { crew, size, leftMs };
     }
@@ -139,7 +201,7 @@ function widen(crews: readonly Crew[], spare: number): void {
  * Whether a job ends before a worker that it gives away could be of use elsewhere. What should have ended long ago is not
  * counted on: others would wait for it in vain while a wide group has workers to give.
  */
-function endsSoon(pace: Pace, members: number, silentMs: number): boolean {
+function endsSoon({ pace, silentMs }: JobPace, members: number): boolean {
   const leftMs = pace.stepsLeft * stepMs(pace, members);
   return leftMs < openMs && silentMs < leftMs + endMs;
 }
@@ -154,7 +216,10 @@ export interface JobsInUse {
 
 /** How fast jobs go, as their members of rank 0 last said. */
 export class Paces {
-  readonly #ofJob = new Map<string, { readonly pace: Pace; readonly since: number }>();
+  readonly #ofJob = new Map<
+    string,
+    { readonly pace: Pace; readonly since: number; readonly measured: Map<number, number> }
+  >();
   /** Of jobs of one plan (a trial's folds differ in nothing else), for those that have not begun. */
   readonly #ofPlan = new Map<string, Pace>();
 
@@ -167,18 +232,18 @@ export class Paces {
       if (pace === null || job === undefined || job.members[0]?.worker !== worker) continue;
       const before = this.#ofJob.get(job.id);
       const since = before?.pace.stepsLeft === pace.stepsLeft ? before.since : now;
-      this.#ofJob.set(job.id, { pace, since });
+      const measured = before?.measured ?? new Map<number, number>();
+      if (pace.measured?.members === job.members.length) measured.set(pace.measured.members, pace.measured.stepMs);
+      this.#ofJob.set(job.id, { pace, since, measured });
       const stepsLeft = Math.max(pace.stepsLeft, this.#ofPlan.get(job.plan)?.stepsLeft ?? 0);
       this.#ofPlan.set(job.plan, { ...pace, stepsLeft });
     }
   }
 
-  of(job: JobRecord): Pace | undefined {
-    return this.#ofJob.get(job.id)?.pace ?? this.#ofPlan.get(job.plan);
-  }
-
-  /** For how long a job has said of no further step, milliseconds; 0 where it has said nothing. */
-  silentMs(job: JobRecord, now: number): number {
-    return now - (this.#ofJob.get(job.id)?.since ?? now);
+  of(job: JobRecord, now: number): JobPace | undefined {
+    const own = this.#ofJob.get(job.id);
+    if (own !== undefined) return { pace: own.pace, silentMs: now - own.since, measured: own.measured };
+    const pace = this.#ofPlan.get(job.plan);
+    return pace && { pace, silentMs: 0, measured: new Map() };
   }
 }

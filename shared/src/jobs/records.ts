@@ -232,6 +232,11 @@ export const Pace = z
     /** Time of an exchange with one peer, as predicted from the size of the vector, milliseconds. */
     exchangeMs: z.number().min(0),
     stepsLeft: z.int().min(0),
+    /** How long a whole step takes with the members that there are, milliseconds; not there before some have been done. */
+    measured: z
+      .strictObject({ members: z.int().min(1), stepMs: z.number().min(0) })
+      .readonly()
+      .exactOptional(),
   })
   .readonly();
 export type Pace = z.infer<typeof Pace>;
@@ -248,6 +253,11 @@ export const Presence = z
     job: z.string().max(200).nullable(),
     /** Of its job, where it has rank 0 in it and has measured something. */
     pace: Pace.nullable(),
+    /** The machine whose cores it computes on, together with others that name the same one; none where it has a GPU. */
+    machine: z
+      .strictObject({ host: z.string().max(255), cores: z.int().min(1) })
+      .readonly()
+      .exactOptional(),
     /** Workers that it has been waiting for, for so long that it may not reach them. */
     waitsFor: z.array(Token).max(64).readonly().exactOptional(),
   })

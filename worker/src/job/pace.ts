@@ -1,5 +1,5 @@
 import type { Pace } from '@crossfold/shared/jobs/records';
-import type { JobObserver, SteppedFacts } from '../observe/observer.ts';
+import type { GroupPlace, JobObserver, SteppedFacts } from '../observe/observer.ts';
 
 /**
  * What an exchange with one peer costs, in milliseconds: a fixed part, and one for each megabyte of the vector. Measured
@@ -12,6 +12,8 @@ const exchangeCost = {
 
 /** Steps that the pace is the median of; the first of a session, in which programs are made ready, does not count. */
 const window = 9;
+/** Whole steps that what a group of a size takes is the median of: enough that a moment's disturbance does not decide. */
+const measuredOver = 25;
 
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
 
@@ -22,6 +24,10 @@ export class PaceMeter implements JobObserver {
   #perSlice: number[] = [];
   #alone: number[] = [];
   #first = true;
+  /** Members of the generation, and whole steps that they have done: from the second on, when all are under way. */
+  #members = 0;
+  #steps: number[] = [];
+  #skip = 0;
 
   constructor(slices: number, vectorLength: number, transport: 'nats' | 'direct') {
     const { fixed, perMegabyte } = exchangeCost[transport];
@@ -29,7 +35,16 @@ export class PaceMeter implements JobObserver {
     this.#exchangeMs = fixed + (perMegabyte * 4 * vectorLength) / 1e6;
   }
 
+  entered({ record }: GroupPlace): void {
+    if (record.members.length === this.#members) return;
+    this.#members = record.members.length;
+    this.#steps = [];
+    this.#skip = 2;
+  }
+
   stepped({ slices, times }: SteppedFacts): void {
+    if (this.#skip > 0) this.#skip--;
+    else this.#steps = [...this.#steps, times.updated - times.started].slice(-measuredOver);
     if (!this.#first && slices > 0) {
       this.#perSlice = [...this.#perSlice, (times.computed - times.started) / slices].slice(-window);
       this.#alone = [...this.#alone, times.updated - times.summed].slice(-window);
@@ -46,6 +61,9 @@ export class PaceMeter implements JobObserver {
       aloneMs: median(this.#alone),
       exchangeMs: this.#exchangeMs,
       stepsLeft,
+      ...(this.#steps.length < measuredOver
+        ? {}
+        : { measured: { members: this.#members, stepMs: median(this.#steps) } }),
     };
   }
 }
