@@ -312,6 +312,25 @@ class World {
   }
 }
 
+describe('five jobs on four workers', () => {
+  it('leave nobody idle for more than a few rounds until the last has ended, in whichever order they end', () => {
+    for (let order = 0; order < 120; order++) {
+      const world = new World([mnist]);
+      for (let n = 0; n < 5; n++) world.addJob(4, false);
+      for (let n = 0; n < 4; n++) world.addWorker();
+      for (let left = 5, rest = order; left > 0; rest = Math.floor(rest / left), left--) {
+        const rounds = [1, 2, 3, 4, 5].find(() => {
+          world.round();
+          const seated = world.open().reduce((sum, job) => sum + job.members.length, 0);
+          return world.idle().length === 0 && seated === 4;
+        });
+        expect(rounds, `rounds until all are at work again on ${left} jobs`).toBeLessThanOrEqual(3);
+        world.end(rest % left);
+      }
+    }
+  });
+});
+
 type Event =
   | { readonly kind: 'job'; readonly maxSeats: number; readonly fixed: boolean }
   | { readonly kind: 'worker' }
