@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import type { ProgressEvent } from '@crossfold/shared/progress';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { FinishedRun, TrainingCluster } from '../support/cluster.ts';
@@ -35,8 +34,7 @@ describe('one job, trained by groups of any size over any transport', () => {
   });
 });
 
-// Workers that share a core are not put to one job.
-describe.skipIf(availableParallelism() < 2)('workersPerJob: auto', () => {
+describe('workersPerJob: auto', () => {
   let cluster: TrainingCluster;
   beforeAll(async () => {
     cluster = await startTrainingCluster({ workers: 2 });

@@ -109,7 +109,7 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
     identity,
     threads: options.threads,
     engine: JSON.stringify(engine.identity).slice(0, 400),
-    ...(engine.identity.device === 'cpu' ? { machine: { host: hostname(), cores: availableParallelism() } } : {}),
+    ...(engine.identity.device === 'cpu' ? sharedCores(options.threads) : {}),
   };
   const presence = announce(broker.nats, () => ({ ...about, ...doing, waitsFor: waitsFor({ waits }) }), ended.signal);
   const shards = new ShardCache({
@@ -189,6 +189,12 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
     await broker.close();
     logger.info({ worker }, 'left');
   }
+}
+
+/** The cores that this worker shares with others; one that is bound to as many as it has threads has them to itself. */
+function sharedCores(threads: number): Pick<Presence, 'machine'> {
+  const cores = availableParallelism();
+  return cores > threads ? { machine: { host: hostname(), cores } } : {};
 }
 
 /** Names a worker that was set aside, in its log and to whoever follows the experiments that it failed in. */

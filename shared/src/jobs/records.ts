@@ -253,7 +253,7 @@ export const Presence = z
     job: z.string().max(200).nullable(),
     /** Of its job, where it has rank 0 in it and has measured something. */
     pace: Pace.nullable(),
-    /** The machine whose cores it computes on, together with others that name the same one; none where it has a GPU. */
+    /** The machine whose cores it computes on, together with others that name the same one; not where it shares none. */
     machine: z
       .strictObject({ host: z.string().max(255), cores: z.int().min(1) })
       .readonly()
