@@ -57,5 +57,5 @@ describe('workersPerJob: auto', () => {
     expect(bitsOf(first.results)).toEqual(bitsOf(alone.results));
     expect(sizes.slice(0, 3)).toEqual([1, 2, 1]);
     expect(completedFolds(first.results)[0]).toMatchObject({ exchange: 'direct', attempts: 0 });
-  });
+  }, 240_000);
 });
