@@ -69,6 +69,14 @@ describe('how an experiment stands', () => {
     expect(advance(ended, at(0, 2, 99), 1)).toBe(ended);
   });
 
+  it('follows a job that had failed and is tried again', () => {
+    const failed = play({ ms: 0, event: job(0, { state: 'failed', error: 'lost' }) });
+    expect(advance(failed, at(0, 2, 99), 1)).toBe(failed);
+    const again = advance(failed, job(0, { state: 'queued', workers: [] }), 2);
+    expect(overall(again, 2)).toMatchObject({ done: 0, fraction: 0 });
+    expect(overall(advance(again, at(0, 1, 50), 3), 3)).toMatchObject({ done: 0, running: 1, fraction: 0.25 });
+  });
+
   it('does not count the test set among the jobs', () => {
     const state = play(
       { ms: 0, event: { type: 'experiment', state: 'running', jobs: 1 } },

@@ -42,8 +42,9 @@ export function advance(state: ProgressState, event: ProgressEvent, now: number)
       message: event.message ?? state.message,
     };
   const before = state.jobs.get(event.job);
-  // What a worker said just before the end may arrive after it.
-  if (before !== undefined && isFinal(before.state) && !isFinal(event.state)) return state;
+  // What a worker said just before the end may arrive after it. A record that is open again is one that is tried again.
+  const isOver = before !== undefined && isFinal(before.state) && !isFinal(event.state);
+  if (isOver && (before.state === 'completed' || event.epochs > 0)) return state;
   const jobs = new Map(state.jobs).set(event.job, merge(before, event, now));
   const next = { ...state, jobs };
   if (state.seenFrom !== undefined || event.state !== 'running') return next;
