@@ -4,7 +4,7 @@
  * because the binding finds its library by a path relative to its own, and node_modules gets links to it.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findProgram, linkTo, pointsTo, whole } from './context.mjs';
 import { download } from './download.mjs';
@@ -63,6 +63,8 @@ export const tensorflow = {
       );
       await whole(home, async (aside) => {
         await timed('unpacking TensorFlow', () => unpack(files, aside));
+        const cuda = cudaVersions(wheels.map(({ file }) => file));
+        if (cuda !== undefined) writeFileSync(join(aside, 'deps', 'nvidia', 'versions.json'), JSON.stringify(cuda));
         await timed('compiling the TensorFlow binding', () => compile(context, aside));
         rmSync(join(aside, 'include'), { recursive: true });
         await tryOut(aside);
@@ -178,6 +180,20 @@ async function unpack(files, home) {
       if (place !== undefined) await extract(file, member, join(home, place), place.includes('/bin/') ? 0o755 : 0o644);
     }
   }
+}
+
+/**
+ * Versions of NVIDIA's libraries, by their names (`cuda_runtime`, `cudnn`...), as wheels' names say them; nothing where
+ * there are none. worker/src/engine/cuda.ts reads them.
+ * @param {readonly string[]} files
+ * @returns {Record<string, string> | undefined}
+ */
+export function cudaVersions(files) {
+  const found = files.flatMap((file) => {
+    const [, name, version] = /^nvidia_(\w+?)_cu\d+-(\d[\d.]*)-/.exec(file) ?? [];
+    return name === undefined ? [] : [[name, version]];
+  });
+  return found.length === 0 ? undefined : Object.fromEntries(found);
 }
 
 /**

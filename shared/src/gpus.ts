@@ -14,11 +14,12 @@ const columns = 'index,uuid,name,memory.total,driver_version';
 const patienceMs = 10_000;
 
 /** The GPUs of this machine as its driver lists them; none where there is no driver, or it does not answer. */
-export function listGpus(): Gpu[] {
+export function listGpus(env: NodeJS.ProcessEnv): Gpu[] {
   try {
     const query = [`--query-gpu=${columns}`, '--format=csv,noheader,nounits'];
+    const stdio = ['ignore', 'pipe', 'ignore'] as const;
     return parseGpus(
-      execFileSync('nvidia-smi', query, { encoding: 'utf8', timeout: patienceMs, stdio: ['ignore', 'pipe', 'ignore'] }),
+      execFileSync('nvidia-smi', query, { encoding: 'utf8', timeout: patienceMs, stdio: [...stdio], env }),
     );
   } catch {
     return [];
@@ -53,4 +54,4 @@ export function visibleGpus(gpus: readonly Gpu[], visible: string | undefined): 
 
 /** The GPUs for workers on this machine: none where the user has asked for the CPU build of TensorFlow. */
 export const usableGpus = (env: NodeJS.ProcessEnv): Gpu[] =>
-  env.CROSSFOLD_TENSORFLOW === 'cpu' ? [] : visibleGpus(listGpus(), env.CUDA_VISIBLE_DEVICES);
+  env.CROSSFOLD_TENSORFLOW === 'cpu' ? [] : visibleGpus(listGpus(env), env.CUDA_VISIBLE_DEVICES);

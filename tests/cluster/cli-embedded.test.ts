@@ -1,14 +1,15 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { EmbeddedCluster } from '@crossfold/coordinator/cluster/embedded';
-import { startEmbedded } from '@crossfold/coordinator/cluster/embedded';
+import { defaultWorkers, startEmbedded } from '@crossfold/coordinator/cluster/embedded';
 import { isAlive } from '@crossfold/coordinator/cluster/lock';
 import { connectBroker } from '@crossfold/shared/broker/connection';
 import { ConfigError, type CrossfoldError, ExitCode } from '@crossfold/shared/errors';
+import { parseGpus } from '@crossfold/shared/gpus';
 import { createLogger } from '@crossfold/shared/logger';
 import { pause } from '@crossfold/shared/wait';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -87,6 +88,31 @@ describe('an embedded cluster', () => {
     expect(new Set(names).size).toBe(3);
     const worker = all.find((parameters) => parameters[0] === 'worker');
     expect(worker?.slice(1, 5)).toEqual(['--threads', '3', '--exchange', 'nats']);
+  });
+
+  it('gives each worker one GPU, in the order that CUDA_VISIBLE_DEVICES has them', async () => {
+    const listed = resolve(import.meta.dirname, '../fixtures/nvidia-smi/two-h100.csv');
+    const bin = join(folder, 'bin');
+    const query = '--query-gpu=index,uuid,name,memory.total,driver_version --format=csv,noheader,nounits';
+    await mkdir(bin);
+    await writeFile(join(bin, 'nvidia-smi'), `#!/bin/sh\n[ "$*" = "${query}" ] && cat "${listed}"\n`, { mode: 0o755 });
+    const PATH = `${bin}:${process.env.PATH}`;
+    const uuids = parseGpus(readFileSync(listed, 'utf8')).map(({ uuid }) => uuid);
+    const env = { PATH, CUDA_VISIBLE_DEVICES: '1,0' };
+    expect(defaultWorkers(1, env)).toBe(2);
+    expect(defaultWorkers(1, { ...env, CUDA_VISIBLE_DEVICES: '1' })).toBe(1);
+    await start(env);
+    const given = started()
+      .filter(({ arguments: [verb] }) => verb === 'worker')
+      .map(({ pid, arguments: words }) => {
+        const variables = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
+        const gpu = variables.find((variable) => variable.startsWith('CUDA_VISIBLE_DEVICES='))?.split('=')[1];
+        return { name: words[words.indexOf('--name') + 1], gpu };
+      });
+    expect(given.sort((a, b) => String(a.name).localeCompare(String(b.name))).map(({ gpu }) => gpu)).toEqual([
+      uuids[1],
+      uuids[0],
+    ]);
   });
 
   it('takes nobody without its password, and keeps that from arguments and logs', async () => {

@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import type { Patient } from '../../coordinator/bin/doctor/doctor.mjs';
+import { gpu } from '../../coordinator/bin/doctor/engine.mjs';
 import { startBroker, type TestBroker } from '../support/broker.ts';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -143,6 +145,27 @@ describe('doctor', () => {
     expect(of('gpu')).toMatchObject({ status: 'warn', found: expect.stringContaining(found) });
     expect(of('gpu')?.remedy?.join()).toContain(remedy);
     expect(code).toBe(0);
+  });
+
+  it('no GPU, where TensorFlow is the one for GPUs', async () => {
+    const PATH = pathWith();
+    const identity = { backend: 'tensorflow', version: '2.21.0', device: 'cpu', instructions: 'x64 avx2' };
+    const patient = (cuda: string | null, env = {}): Patient => ({
+      root,
+      env: { PATH, ...env },
+      nats: undefined,
+      setup: undefined,
+      identity: async () => ({ identity, cuda }),
+      asked: async () => ({ why: 'nobody asks' }),
+    });
+    const libraries = 'CUDA 12.9.79, cuDNN 9.28.0.42';
+    expect(await gpu(patient(libraries))).toMatchObject({
+      status: 'warn',
+      found: `no NVIDIA GPU: CPUs are used, though TensorFlow is the one for GPUs (${libraries})`,
+      remedy: expect.arrayContaining([expect.stringContaining("NVIDIA's driver, 525 or newer")]),
+    });
+    for (const fine of [patient(null), patient(libraries, { CROSSFOLD_TENSORFLOW: 'cpu' })])
+      expect(await gpu(fine)).toEqual({ status: 'ok', found: 'no NVIDIA GPU: CPUs are used' });
   });
 
   it('a cache that cannot be written', async () => {

@@ -1,10 +1,15 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { parseGpus, visibleGpus } from '@crossfold/shared/gpus';
+import { deviceName, deviceNotice } from '@crossfold/worker/engine/cuda';
+import { tensorFlowEnvironment } from '@crossfold/worker/engine/tensorflow';
 import { describe, expect, it } from 'vitest';
 
-/** In the form of `nvidia-smi --query-gpu=index,uuid,name,memory.total,driver_version --format=csv,noheader,nounits`. */
-const two = `0, GPU-8a4f1c1e-0b52-7d4e-9c1b-2f1f0a9d3e11, NVIDIA H100 80GB HBM3, 81559, 550.54.15
-1, GPU-0c5d2b7a-6f8e-11ee-be56-0242ac120002, NVIDIA H100 80GB HBM3, 81559, 550.54.15
-`;
+const printed = (file: string): string =>
+  readFileSync(resolve(import.meta.dirname, '../fixtures/nvidia-smi', file), 'utf8');
+const two = printed('two-h100.csv');
+/** As setup/tensorflow.mjs writes them beside the libraries. */
+const libraries = { cublas: '12.9.3.13', cuda_runtime: '12.9.79', cudnn: '9.28.0.42' };
 
 describe('GPUs', () => {
   it('are read from what the driver prints', () => {
@@ -18,7 +23,7 @@ describe('GPUs', () => {
   });
 
   it.each([
-    ['no devices', 'No devices were found\n'],
+    ['no devices', printed('none.txt')],
     ['a driver that does not match', 'Failed to initialize NVML: Driver/library version mismatch\n'],
     ['a driver that is not there', "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n"],
     ['nothing', ''],
@@ -27,8 +32,10 @@ describe('GPUs', () => {
   });
 
   it('are told of where memory cannot be read, and among warnings', () => {
-    const odd = 'WARNING: infoROM is corrupted at gpu 0000:00:1E.0\n0, GPU-11, Tesla T4, [N/A], 535.1\n';
-    expect(parseGpus(odd)).toEqual([{ index: 0, uuid: 'GPU-11', name: 'Tesla T4', memoryMiB: 0, driver: '535.1' }]);
+    const uuid = 'GPU-22b2c6ac-2d49-4863-197c-9c469071178a';
+    expect(parseGpus(printed('warning.csv'))).toEqual([
+      { index: 0, uuid, name: 'Tesla T4', memoryMiB: 0, driver: '535.129.03' },
+    ]);
   });
 
   it('can be used as CUDA_VISIBLE_DEVICES says', () => {
@@ -42,5 +49,25 @@ describe('GPUs', () => {
     expect(seen('-1')).toEqual([]);
     // CUDA stops at the first entry that is none.
     expect(seen('0,7,1')).toEqual([0]);
+  });
+
+  it('are named with the driver and the CUDA libraries that run them', () => {
+    const [gpu] = parseGpus(two);
+    expect(deviceName(gpu, libraries)).toBe('NVIDIA H100 80GB HBM3, driver 550.54.15, CUDA 12.9.79, cuDNN 9.28.0.42');
+    expect(deviceName(gpu, undefined)).toBe('NVIDIA H100 80GB HBM3, driver 550.54.15');
+    expect(deviceName(undefined, libraries)).toBe('gpu, CUDA 12.9.79, cuDNN 9.28.0.42');
+  });
+
+  it('are missed aloud where TensorFlow is made for them, unless that was asked for', () => {
+    expect(deviceNotice('cpu', {}, libraries)).toMatch(
+      /^training on the CPU: .*\(CUDA 12\.9\.79, cuDNN 9\.28\.0\.42\), and finds none/,
+    );
+    expect(deviceNotice('NVIDIA H100 80GB HBM3', {}, libraries)).toBeUndefined();
+    for (const env of [{ CROSSFOLD_TENSORFLOW: 'cpu' }, { CUDA_VISIBLE_DEVICES: '' }, { CUDA_VISIBLE_DEVICES: '-1' }])
+      expect(deviceNotice('cpu', env, libraries)).toBeUndefined();
+  });
+
+  it('take memory as they need it, and compute by deterministic kernels', () => {
+    expect(tensorFlowEnvironment(1)).toMatchObject({ TF_FORCE_GPU_ALLOW_GROWTH: 'true', TF_DETERMINISTIC_OPS: '1' });
   });
 });

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { findFile, projectOf } from '../../setup/index.mjs';
 import { satisfies } from '../../setup/packages.mjs';
 import { transferProgress } from '../../setup/say.mjs';
-import { placeOf, variantOf } from '../../setup/tensorflow.mjs';
+import { cudaVersions, placeOf, variantOf } from '../../setup/tensorflow.mjs';
 
 const require = createRequire(import.meta.url);
 
@@ -76,6 +76,20 @@ describe('what is kept of a wheel', () => {
     ['tensorflow/python/framework/ops.py', undefined],
   ])('%s', (member, place) => {
     expect(placeOf(member)).toBe(place);
+  });
+});
+
+describe('versions of the CUDA libraries', () => {
+  it('are those of the wheels that are pinned', () => {
+    const { tensorflow } = JSON.parse(readFileSync(require.resolve('../../setup/wheels.json'), 'utf8'));
+    const files = (variant: string): string[] => tensorflow[variant].map(({ file }: { file: string }) => file);
+    const versions = cudaVersions(files('linux-x64-gpu'));
+    expect(Object.keys(versions ?? {})).toHaveLength(files('linux-x64-gpu').length - 1);
+    expect(versions).toMatchObject({
+      cuda_runtime: expect.stringMatching(/^12\.\d+\.\d+$/),
+      cudnn: expect.stringMatching(/^9\.\d+\.\d+\.\d+$/),
+    });
+    expect(cudaVersions(files('linux-x64-cpu'))).toBeUndefined();
   });
 });
 

@@ -20,6 +20,7 @@ import { pause, unlessEnding } from '@crossfold/shared/wait';
 import { Waits } from '@crossfold/shared/waits';
 import { DatasetCache } from './data/dataset-cache.ts';
 import { ShardCache } from './data/shard-cache.ts';
+import { deviceNotice } from './engine/cuda.ts';
 import { engineNotice } from './engine/load.ts';
 import { EngineThread } from './engine/remote.ts';
 import { DirectListener } from './exchange/listener.ts';
@@ -93,7 +94,8 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
     new TimelineReporter(broker.nats, worker, now, ended.signal),
     ...(options.observers ?? []),
   ]);
-  const slow = engineNotice(engine.identity.backend);
+  const { backend, device } = engine.identity;
+  const slow = engineNotice(backend) ?? deviceNotice(device, process.env);
   if (slow !== undefined) logger.warn(slow);
   options.logs?.attach(broker.nats);
   exposeBuild(options, engine.identity);

@@ -8,13 +8,19 @@ import { ask, askNode, findProgram } from './process.mjs';
 /** @typedef {import('./doctor.mjs').Finding} Finding */
 /**
  * How loading the engine went: who it is, or why it is not there.
- * @typedef {{ identity: { backend: string, version: string, device: string, instructions: string } } | { why: string }} Loaded
+ * @typedef {{
+ *   identity: { backend: string, version: string, device: string, instructions: string },
+ *   cuda: string | null,
+ * } | { why: string }} Loaded `cuda`: the CUDA libraries beside TensorFlow, where it is the one for GPUs
  */
 
 const load = `
   const { loadEngine } = await import(process.argv[1]);
   const { identity } = await loadEngine({ threads: 1 });
-  process.stdout.write(JSON.stringify(identity), () => process.exit(0));
+  const { cudaLibraries, cudaText } = await import(process.argv[2]);
+  const cuda = cudaLibraries();
+  const loaded = { identity, cuda: cuda === undefined ? null : cudaText(cuda) };
+  process.stdout.write(JSON.stringify(loaded), () => process.exit(0));
 `;
 
 /**
@@ -26,8 +32,9 @@ export async function loadEngine(patient) {
   const { root, env } = patient;
   if (!existsSync(join(root, 'node_modules'))) return { why: 'npm packages are missing' };
   if (!existsSync(join(root, 'worker', 'dist', 'engine', 'load.js'))) return { why: 'it is not built yet' };
-  const { ok, output, errors } = await askNode(load, [built(patient, 'worker', 'engine/load')], env);
-  if (ok) return { identity: JSON.parse(output) };
+  const modules = ['engine/load', 'engine/cuda'].map((module) => built(patient, 'worker', module));
+  const { ok, output, errors } = await askNode(load, modules, env);
+  if (ok) return JSON.parse(output);
   const lines = errors.split('\n').filter((line) => !/^\s+at /.test(line));
   return { why: lines.find((line) => /Error: /.test(line))?.replace(/^.*?Error: /, '') ?? lines.at(-1) ?? 'unknown' };
 }
@@ -70,6 +77,25 @@ export async function engine(patient) {
   };
 }
 
+/**
+ * @param {Loaded} loaded
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {Finding}
+ */
+function withoutGpu(loaded, env) {
+  const found = 'no NVIDIA GPU: CPUs are used';
+  if ('why' in loaded || loaded.cuda === null || env.CROSSFOLD_TENSORFLOW === 'cpu') return { status: 'ok', found };
+  return {
+    status: 'warn',
+    found: `${found}, though TensorFlow is the one for GPUs (${loaded.cuda})`,
+    remedy: [
+      `NVIDIA's driver, ${leastDriver} or newer, on a machine with one of its GPUs`,
+      "in a container: NVIDIA's container toolkit on the host, and docker run --gpus all, compose's profile gpu, or nvidia.com/gpu in a pod's limits",
+      'where none is wanted: the image or set-up for CPUs (TENSORFLOW=cpu), which is a fraction of the size',
+    ],
+  };
+}
+
 /** CUDA 12 runs on this driver and newer (CUDA's release notes, "minor version compatibility"). */
 const leastDriver = 525;
 const columns = ['name', 'driver_version', 'memory.total', 'memory.used'];
@@ -79,7 +105,7 @@ export async function gpu({ env, identity }) {
   const program = findProgram('nvidia-smi', env);
   const device = existsSync('/dev/nvidia0') || existsSync('/dev/nvidiactl');
   if (program === undefined) {
-    if (!device) return { status: 'ok', found: 'no NVIDIA GPU: CPUs are used' };
+    if (!device) return withoutGpu(await identity(), env);
     return {
       status: 'warn',
       found: 'there is a GPU, but no nvidia-smi on the PATH: its driver is not complete',

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { ConfigError } from '@crossfold/shared/errors';
+import { bindingPath } from './binding-path.ts';
 import type { LoadedTensorFlow } from './tensorflow.ts';
-import { bindingPath, loadTensorFlow } from './tensorflow.ts';
+import { loadTensorFlow } from './tensorflow.ts';
 
 const choices = ['auto', 'tensorflow', 'wasm'] as const;
 export type EngineChoice = (typeof choices)[number];

@@ -4,6 +4,8 @@ import { isMainThread } from 'node:worker_threads';
 import { ExperimentFailedError } from '@crossfold/shared/errors';
 import { usableGpus } from '@crossfold/shared/gpus';
 import type { EngineIdentity } from '@crossfold/shared/results';
+import { bindingPath } from './binding-path.ts';
+import { cudaLibraries, deviceName } from './cuda.ts';
 
 /** TensorFlow's types, by their numbers in its C interface and in its protocol buffers. */
 export const DType = { float32: 1, int32: 3, uint8: 4, int64: 9, bool: 10 } as const;
@@ -98,14 +100,8 @@ export function loadTensorFlow({ threads }: { readonly threads: number }): Loade
   };
 }
 
-/** The GPU that TensorFlow takes, the first that it sees, with the driver that runs it. */
-function gpuName(): string {
-  const [gpu] = usableGpus(process.env);
-  return gpu === undefined ? 'gpu' : `${gpu.name}, driver ${gpu.driver}`.slice(0, 200);
-}
-
-/** Where set-up puts the binding. */
-export const bindingPath = '@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node';
+/** The GPU that TensorFlow takes: the first that it sees. */
+const gpuName = (): string => deviceName(usableGpus(process.env)[0], cudaLibraries());
 
 function requireBinding(): Binding {
   const require = createRequire(import.meta.url);
