@@ -1,5 +1,6 @@
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -9,7 +10,18 @@ import { run } from './support/docker.ts';
 // Manifests as kubectl renders them, against the schemas of the versions of Kubernetes that are supported.
 const root = resolve(import.meta.dirname, '../..');
 const versions = ['1.30', '1.31', '1.32', '1.33'];
-const validator = '1.37.0';
+
+/** What has the schemas inside, Kubernetes' own and those of operators; each goes to the user's cache, once. */
+const validators = {
+  kubernetes: ['kubernetes-validate==1.37.0'],
+  operators: [
+    'cloudcoil-models-keda==2.16.1.0',
+    'cloudcoil-models-prometheus-operator==0.80.1.0',
+    'cloudcoil==0.6.0',
+    'pydantic==2.14.4',
+    'PyYAML==6.0.4',
+  ],
+} as const;
 
 interface Container {
   readonly name: string;
@@ -52,7 +64,6 @@ interface Resource {
 }
 
 let folder: string;
-let python: string;
 const rendered = new Map<string, { file: string; resources: Resource[] }>();
 
 /** What an overlay is used as with all of its components. */
@@ -80,26 +91,27 @@ components: [${path('components/monitoring')}, ${path('components/keda')}]
     const resources = parseAllDocuments(stdout).map((document) => document.toJS() as Resource);
     rendered.set(name, { file, resources });
   }
-  python = await provideValidator();
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** kubernetes-validate has the schemas inside; it goes to the user's cache, once. */
-async function provideValidator(): Promise<string> {
+/** Where the programs of a validator's own Python environment are; one that was not completed is made anew. */
+async function provide(validator: keyof typeof validators): Promise<string> {
   const cache =
     process.env.CROSSFOLD_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'crossfold');
-  const home = join(cache, `kubernetes-validate-${validator}`);
-  const program = join(home, 'bin', 'kubernetes-validate');
-  if (existsSync(program)) return program;
+  const pins = validators[validator];
+  const home = join(cache, `validate-${createHash('sha256').update(pins.join()).digest('hex').slice(0, 12)}`);
+  const complete = join(home, 'complete');
+  if (existsSync(complete)) return join(home, 'bin');
   await mkdir(cache, { recursive: true });
   for (const [command, ...args] of [
-    ['python3', '-m', 'venv', home],
-    [join(home, 'bin', 'pip'), 'install', '--quiet', `kubernetes-validate==${validator}`],
+    ['python3', '-m', 'venv', '--clear', home],
+    [join(home, 'bin', 'pip'), 'install', '--quiet', ...pins],
   ]) {
     const { code, stderr } = await run(command ?? '', args);
     if (code !== 0) throw new Error(`${command} ${args.join(' ')}: ${stderr}`);
   }
-  return program;
+  await writeFile(complete, '');
+  return join(home, 'bin');
 }
 
 const of = (name: string): Resource[] => rendered.get(name)?.resources ?? [];
@@ -123,13 +135,49 @@ const everywhere = ['overlays/cpu', 'overlays/gpu', 'job', complete];
 describe('schemas', () => {
   it.each(versions)('of Kubernetes %s take everything, strictly', async (version) => {
     const files = [...rendered.values()].map(({ file }) => file);
-    const { code, stdout, stderr } = await run(python, ['--strict', '-k', version, ...files]);
+    const program = join(await provide('kubernetes'), 'kubernetes-validate');
+    const { code, stdout, stderr } = await run(program, ['--strict', '-k', version, ...files]);
     const said = `${stdout}${stderr}`;
-    // Resources of operators have no schema there.
+    // Resources of operators have no schema there: see below.
     const unknown = [...said.matchAll(/Couldn't find schema for kind (\w+)/g)].map(([, kind]) => kind);
     expect(new Set(unknown)).toEqual(new Set(['PodMonitor', 'PrometheusRule', 'ScaledObject', 'ServiceMonitor']));
     expect(code, said).toBe(0);
     expect(said.match(/ passed for resource /g)?.length).toBeGreaterThan(80);
+  });
+
+  it('of KEDA and of the operator of Prometheus take what is theirs, strictly, and would refuse what is wrong', async () => {
+    const right = await readFile(rendered.get(complete)?.file ?? '', 'utf8');
+    const wrong = [
+      ['pollingInterval: 15', 'polingInterval: 15', 'ScaledObject: spec.polingInterval'],
+      ['threshold: "1"', 'threshold: 1', 'ScaledObject: spec.triggers.0.metadata.threshold'],
+      ['periodSeconds: 60', 'periodSeconds: 1m', 'ScaledObject: spec.advanced.horizontalPodAutoscalerConfig'],
+      ['targetLabel: node', 'targetLable: node', 'PodMonitor: spec.podMetricsEndpoints.0.relabelings.2'],
+      ['interval: 10s', 'interval: 10 seconds', 'ServiceMonitor: spec.endpoints.0.interval'],
+      ['for: 30s', 'for: half a minute', 'PrometheusRule: spec.groups'],
+    ] as const;
+    const files = await Promise.all(
+      [['nothing', 'nothing'] as const, ...wrong].map(async ([from, to], n) => {
+        if (n > 0) expect(right).toContain(from);
+        const file = join(folder, `operators-${n}.yaml`);
+        await writeFile(file, right.replaceAll(from, to));
+        return file;
+      }),
+    );
+    // All at once: the models take longer to load than to use.
+    const script = join(import.meta.dirname, 'support/operators.py');
+    const { stdout, stderr } = await run(join(await provide('operators'), 'python'), [script, ...files]);
+    const said = stdout.split('\n');
+    const of = (n: number): string[] => said.filter((line) => line.startsWith(`${files[n]}: `));
+    expect(of(0).sort(), stderr).toEqual(
+      [
+        'passed PodMonitor crossfold-worker',
+        'passed PrometheusRule crossfold',
+        'passed ScaledObject crossfold-worker',
+        'passed ServiceMonitor crossfold-coordinator',
+      ].map((line) => `${files[0]}: ${line}`),
+    );
+    for (const [n, [, , refused]] of wrong.entries())
+      expect(of(n + 1).join('\n')).toContain(`${files[n + 1]}: refused ${refused}`);
   });
 });
 
