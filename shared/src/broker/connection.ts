@@ -20,7 +20,9 @@ export async function connectBroker(url: string, name: string, role?: Role): Pro
   const shown = servers.join(', ');
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new UnreachableError(unreachable(shown, 'it does not answer'))), connectTimeoutMs);
+    // A server that wants a certificate ends the connection without a word.
+    const silent = tls === undefined ? 'it does not answer' : 'it does not answer, or does not take our certificate';
+    timer = setTimeout(() => reject(new UnreachableError(unreachable(shown, silent))), connectTimeoutMs);
   });
   const attempt = connect({
     servers: [...servers],
@@ -49,11 +51,17 @@ export async function connectBroker(url: string, name: string, role?: Role): Pro
       throw new UnreachableError(
         `the broker at ${shown} refused the credentials; set CROSSFOLD_NATS_URL with the right ones, or CROSSFOLD_NATS_CREDENTIALS to their file`,
       );
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new UnreachableError(unreachable(shown, reason), { cause: error });
+    throw new UnreachableError(unreachable(shown, reasonOf(error)), { cause: error });
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Of what is wrong with certificates the client says only that it is TLS; what it was lies within. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const within = error instanceof NatsError ? error.chainedError?.message : undefined;
+  return within === undefined || error.message.includes(within) ? error.message : `${error.message}: ${within}`;
 }
 
 /** Calls back with every loss of the broker, and with its return, until the connection is closed for good. */
