@@ -10,6 +10,8 @@ export const faultPoints = [
   'opened',
   /** Membership is on record, the seat is not acknowledged. */
   'seated',
+  /** The engine's thread is about to compute a gradient; the position is the number of the update that it is for. */
+  'in the engine',
   /** The step's gradient is computed, nothing of it has left. */
   'computing',
   /** The first of a sum's own parts is about to be sent to its owner. */
@@ -34,6 +36,7 @@ export interface FaultPlace {
   readonly rank?: number;
   /** Position of the step or the validation, see `actionAt`. */
   readonly position?: number;
+  readonly job?: string;
 }
 
 const Fault = z
@@ -43,9 +46,11 @@ const Fault = z
     position: z.int().min(0).exactOptional(),
     /**
      * `kill` and `stop` are what SIGKILL and SIGSTOP do; `throw` throws; `hold` says so in the log and waits for SIGUSR2,
-     * for whoever wants to do something to others at this moment.
+     * for whoever wants to do something to others at this moment; `hang` blocks the thread that comes by, for ever.
      */
-    do: z.enum(['kill', 'stop', 'throw', 'hold']),
+    do: z.enum(['kill', 'stop', 'throw', 'hold', 'hang']),
+    /** Only in jobs whose id ends like this, as in `train.0.0.1`. */
+    job: z.string().exactOptional(),
     /** Only the first time it is passed, or every time. */
     again: z.boolean().default(false),
   })
@@ -60,6 +65,15 @@ export interface Faults {
 }
 
 export const noFaults: Faults = { at: async () => undefined, passing: () => undefined };
+
+/** The same in one job. */
+export const faultsIn = (faults: Faults, job: string): Faults =>
+  faults === noFaults
+    ? noFaults
+    : {
+        at: (point, place) => faults.at(point, { ...place, job }),
+        passing: (point, place) => faults.passing(point, { ...place, job }),
+      };
 
 /**
  * The faults that `CROSSFOLD_FAULTS` asks for, a JSON list as in `[{"at":"computing","rank":1,"position":7,"do":"kill"}]`;
@@ -80,7 +94,8 @@ export function faultsFrom(env: NodeJS.ProcessEnv, logger: Logger, host: NodeJS.
         fault.at === point &&
         (fault.again || !passed) &&
         (fault.rank === undefined || fault.rank === place.rank) &&
-        (fault.position === undefined || fault.position === place.position),
+        (fault.position === undefined || fault.position === place.position) &&
+        (fault.job === undefined || place.job?.endsWith(fault.job) === true),
     );
     if (found !== undefined) found.passed = true;
     return found?.fault;
@@ -89,6 +104,7 @@ export function faultsFrom(env: NodeJS.ProcessEnv, logger: Logger, host: NodeJS.
     logger.warn({ fault, place }, 'failing on purpose');
     if (fault.do === 'kill') host.kill(host.pid, 'SIGKILL');
     if (fault.do === 'stop') host.kill(host.pid, 'SIGSTOP');
+    if (fault.do === 'hang') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
     if (fault.do === 'throw') throw new Error(`failed on purpose at ${fault.at}`);
   };
   return {
@@ -118,6 +134,6 @@ function parse(text: string): Fault[] {
   }
   const faults = z.array(Fault).safeParse(value);
   if (faults.success) return faults.data;
-  const allowed = `must be a JSON list of faults, each with "at" (${faultPoints.join(', ')}) and "do" (kill, stop, throw, hold)`;
+  const allowed = `must be a JSON list of faults, each with "at" (${faultPoints.join(', ')}) and "do" (kill, stop, throw, hold, hang)`;
   throw new ConfigError({ field: 'CROSSFOLD_FAULTS', value: text.slice(0, 200), allowed });
 }

@@ -58,10 +58,19 @@ export async function runService(
   const health = new Health();
   health.set('starting', true);
   let timer: NodeJS.Timeout | undefined;
+  /**
+   * An exit would wait for the thread that computes, for ever where that hangs; a signal does not. The first process of a
+   * container is immune to its own signals, and has to exit.
+   */
+  const endAtOnce = (signal: NodeJS.Signals, code: number): void => {
+    for (const [name, listener] of listeners) host.off(name, listener);
+    host.kill(host.pid, signal);
+    host.exit(code);
+  };
   const end = (signal: keyof typeof exitCodes): void => {
     if (ending.signal.aborted) {
       logger.warn({ signal }, 'asked to end again: ending at once');
-      host.exit(exitCodes[signal]);
+      endAtOnce(signal, exitCodes[signal]);
       return;
     }
     logger.info({ signal }, 'asked to end: handing over');
@@ -69,12 +78,11 @@ export async function runService(
     ending.abort();
     timer = setTimeout(() => {
       logger.error(`still not handed over after ${drainMs / 1000} s: ending at once`);
-      host.exit(1);
+      endAtOnce('SIGKILL', 1);
     }, drainMs);
     timer.unref();
   };
   const listeners = (['SIGTERM', 'SIGINT', 'SIGHUP'] as const).map((name) => [name, () => end(name)] as const);
-  // A kill, not an exit: an exit would wait for the thread that computes.
   const orphaned = (): void => {
     logger.warn('the parent process is gone: ending at once');
     host.kill(host.pid, 'SIGKILL');

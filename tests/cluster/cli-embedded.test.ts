@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, statSync } from 'node:fs';
@@ -7,6 +8,7 @@ import { join, resolve } from 'node:path';
 import type { EmbeddedCluster } from '@crossfold/coordinator/cluster/embedded';
 import { defaultWorkers, startEmbedded } from '@crossfold/coordinator/cluster/embedded';
 import { isAlive } from '@crossfold/coordinator/cluster/lock';
+import { Supervised } from '@crossfold/coordinator/cluster/supervised';
 import { connectBroker } from '@crossfold/shared/broker/connection';
 import { ConfigError, type CrossfoldError, ExitCode } from '@crossfold/shared/errors';
 import { parseGpus } from '@crossfold/shared/gpus';
@@ -205,6 +207,36 @@ describe('an embedded cluster', () => {
       if (ends < 4) await until('it is there again', () => started().length > count && cluster.pids().length === 5);
     }
     expect((await failure).message).toContain('coordinator ended 5 times within 60 s, last with SIGKILL');
+  });
+
+  it('does not give up on a part that has done its work each time before it ended', async () => {
+    const said: string[] = [];
+    let child: ChildProcess | undefined;
+    let ready: () => void = () => undefined;
+    const supervised = new Supervised({
+      name: 'part',
+      logFolder: join(folder, 'logs'),
+      logger: createLogger({ service: 'test', to: join(folder, 'test.log') }),
+      fork: (output, errors) => {
+        const env = { ...process.env, FAKE_SERVICE_LOG: join(folder, 'services') };
+        child = fork(script, ['worker'], { env, execArgv: [], stdio: ['ignore', output, errors, 'ipc'] });
+        return child;
+      },
+      onMessage: () => ready(),
+      onRestart: (message) => said.push(message),
+      onGiveUp: onFailure,
+      limits: { ends: 2, windowMs: 60_000, backOffMs: 10, steadyMs: 50 },
+    });
+    for (let times = 0; times < 4; times++) {
+      await new Promise<void>((resolve) => {
+        ready = resolve;
+      });
+      await pause(100, never);
+      child?.kill('SIGKILL');
+    }
+    await until('it has been started again each time', () => said.length === 4);
+    expect(said[0]).toBe('part ended (SIGKILL); starting it again');
+    await supervised.stop(5000);
   });
 
   it('keeps a second cluster off its folder', async () => {

@@ -7,6 +7,7 @@ import type { Experiment } from '@crossfold/shared/config/experiment';
 import { createLogger } from '@crossfold/shared/logger';
 import type { ProgressEvent } from '@crossfold/shared/progress';
 import type { z } from 'zod';
+import { unsettledJobs } from './record-check.ts';
 import type { FinishedRun } from './run-experiment.ts';
 import { runExperiment } from './run-experiment.ts';
 
@@ -19,6 +20,7 @@ export interface TrainingCluster {
   readonly cluster: EmbeddedCluster;
   /** Submits an experiment and follows it to its end; `onEvent` may do things meanwhile. */
   run(experiment: z.input<typeof Experiment>, onEvent?: (event: ProgressEvent) => void): Promise<FinishedRun>;
+  /** Ends it, and fails where a job is left in a state that is not final. */
   stop(): Promise<void>;
 }
 
@@ -57,8 +59,14 @@ export async function startTrainingCluster(options: TrainingClusterOptions): Pro
       return runExperiment(cluster.url, input, signal, onEvent, folder);
     },
     async stop() {
-      await cluster.stop('kill');
-      await rm(folder, { recursive: true, force: true });
+      let unsettled: string[] = [];
+      try {
+        unsettled = await unsettledJobs(cluster.url);
+      } finally {
+        await cluster.stop('kill');
+        await rm(folder, { recursive: true, force: true });
+      }
+      if (unsettled.length > 0) throw new Error(unsettled.join('; '));
     },
   };
 }

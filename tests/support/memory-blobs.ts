@@ -35,6 +35,7 @@ export function memoryBlobs(): MemoryBlobs {
       if (bytes.length > maxBytes) throw new DamagedDataError(`blob ${digest} is too large`);
       return bytes;
     },
+    list: async () => [...blobs].map(([digest, { length }]) => ({ digest, bytes: length, storedAt: 0 })),
     async remove(digest) {
       blobs.delete(digest);
     },

@@ -93,6 +93,59 @@ export class Service {
   }
 }
 
+/** A command of the CLI, as somebody at a shell would give it. */
+export class Command {
+  out = '';
+  err = '';
+  readonly #child: ChildProcess;
+  readonly #closed: Promise<unknown>;
+  readonly #listeners = new Set<() => void>();
+
+  constructor(args: readonly string[], options: { readonly cwd: string; readonly env: NodeJS.ProcessEnv }) {
+    this.#child = spawn(process.execPath, [command, ...args], { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#closed = once(this.#child, 'close').then(() => this.#wake());
+    this.#child.stdout?.on('data', (bytes: Buffer) => {
+      this.out += bytes.toString();
+      this.#wake();
+    });
+    this.#child.stderr?.on('data', (bytes: Buffer) => {
+      this.err += bytes.toString();
+      this.#wake();
+    });
+  }
+
+  /** Resolves with the match once it has said so on standard error. */
+  async says(what: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const found = what.exec(this.err);
+      if (found !== null) return found;
+      if (this.#child.exitCode !== null || this.#child.signalCode !== null)
+        throw new Error(`ended without saying ${what}: ${this.err}`);
+      await new Promise<void>((resolve) => {
+        const heard = (): void => {
+          this.#listeners.delete(heard);
+          resolve();
+        };
+        this.#listeners.add(heard);
+      });
+    }
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  /** Resolves with its exit code; null where a signal ended it. */
+  async ended(): Promise<number | null> {
+    await this.#closed;
+    return this.#child.exitCode;
+  }
+
+  #wake(): void {
+    for (const listener of [...this.#listeners]) listener();
+  }
+}
+
 export interface ServiceOptions {
   readonly faults?: readonly (Omit<Fault, 'again'> & { readonly again?: boolean })[];
   readonly env?: NodeJS.ProcessEnv;

@@ -58,7 +58,8 @@ describe('a service', () => {
     host.emit('SIGTERM');
     expect(host.did).toEqual([]);
     host.emit('SIGINT');
-    expect(host.did).toEqual(['exit 130']);
+    expect(host.did).toEqual(['kill 7 SIGINT', 'exit 130']);
+    expect(host.eventNames()).toEqual([]);
   });
 
   it('ends at once when handing over takes too long', () => {
@@ -68,7 +69,7 @@ describe('a service', () => {
     vi.advanceTimersByTime(drainMs - 1);
     expect(host.did).toEqual([]);
     vi.advanceTimersByTime(1);
-    expect(host.did).toEqual(['exit 1']);
+    expect(host.did).toEqual(['kill 7 SIGKILL', 'exit 1']);
   });
 
   it('tells its parent when it is ready, and lets go of it when it ends', async () => {

@@ -1,4 +1,4 @@
-import { Fitness } from '@crossfold/worker/fitness';
+import { Fitness, leaveMs } from '@crossfold/worker/fitness';
 import { describe, expect, it } from 'vitest';
 
 function fitness() {
@@ -27,6 +27,20 @@ describe('a worker on which job after job fails', () => {
     }
     expect(worker.aside).toBe(false);
     expect(aside).toEqual([]);
+  });
+});
+
+describe('a worker on which a job threw', () => {
+  it('leaves it to others that are busy, for a while and not for ever; after another throw anew', () => {
+    const { clock, it: worker } = fitness();
+    expect(worker.leaves('a')).toBe(true);
+    clock.now += leaveMs - 1;
+    expect(worker.leaves('a')).toBe(true);
+    clock.now += 1;
+    expect(worker.leaves('a')).toBe(false);
+    expect(worker.leaves('b')).toBe(true);
+    worker.failed('a', 'again');
+    expect(worker.leaves('a')).toBe(true);
   });
 });
 

@@ -1,13 +1,16 @@
 import type { RosterConnection } from '@crossfold/shared/broker/presence';
-import { presenceLostMs, Roster } from '@crossfold/shared/broker/presence';
+import { presenceGoneMs, presenceLostMs, Roster } from '@crossfold/shared/broker/presence';
 import { presenceSubject } from '@crossfold/shared/broker/subjects';
 import type { Presence } from '@crossfold/shared/jobs/records';
 import type { Msg, Status, Subscription, SubscriptionOptions } from 'nats';
+import { ErrorCode, NatsError } from 'nats';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 /** A connection whose broker answers pings as long as `answering`, and what comes over it. */
 class FakeConnection implements RosterConnection {
   answering = true;
+  /** Whom the broker has no connection of. */
+  readonly gone = new Set<string>();
   #hear: SubscriptionOptions['callback'];
   #statuses: ((status: Status) => void)[] = [];
 
@@ -17,6 +20,13 @@ class FakeConnection implements RosterConnection {
   }
   isClosed(): boolean {
     return false;
+  }
+  request(subject: string): Promise<Msg> {
+    const worker = subject.split('.').at(-1) ?? '';
+    const code = this.gone.has(worker) ? ErrorCode.NoResponders : ErrorCode.Timeout;
+    return new Promise((_, reject) => {
+      setTimeout(() => reject(NatsError.errorForCode(code)), code === ErrorCode.Timeout ? 400 : 1);
+    });
   }
   flush(): Promise<void> {
     return this.answering ? Promise.resolve() : new Promise(() => undefined);
@@ -70,6 +80,38 @@ describe('a worker', () => {
     await pass(400, ['b']);
     expect(roster.isLost('a', job, 0)).toBe(true);
     expect(roster.isLost('b', job, 0)).toBe(false);
+  });
+
+  /** Lets time go by as a group does that looks after its members, until one is lost; how long that took. */
+  async function lostAfter(worker: string): Promise<number> {
+    for (let ms = 0; ms < 10_000; ms += 100) {
+      if (roster.isLost(worker, job, 0)) return ms;
+      await vi.advanceTimersByTimeAsync(100);
+    }
+    throw new Error(`${worker} was never lost`);
+  }
+
+  it('is lost sooner where the broker has no connection of it', async () => {
+    await pass(4000, ['a']);
+    connection.gone.add('a');
+    const ms = await lostAfter('a');
+    expect(ms).toBeLessThan(presenceGoneMs + 100);
+    expect(ms).toBeGreaterThan(presenceGoneMs - 400);
+  });
+
+  it('is not where it has come back meanwhile, or whoever asks has only just come back', async () => {
+    await pass(4000, ['a']);
+    connection.gone.add('a');
+    for (let n = 0; n < 3; n++) {
+      expect(roster.isLost('a', job, 0)).toBe(false);
+      await pass(200);
+    }
+    connection.gone.delete('a');
+    expect(await lostAfter('a')).toBeGreaterThan(presenceLostMs - 1000);
+    connection.gone.add('a');
+    await connection.say('disconnect');
+    await connection.say('reconnect');
+    expect(await lostAfter('a')).toBeGreaterThanOrEqual(presenceLostMs);
   });
 
   it('has its full time from when it should have begun to speak', async () => {

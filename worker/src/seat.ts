@@ -1,5 +1,6 @@
 import type { TakenSeat } from '@crossfold/shared/broker/seats';
 import { isBrokerTrouble } from '@crossfold/shared/errors';
+import { faultsIn } from '@crossfold/shared/faults';
 import type { JobRecord } from '@crossfold/shared/jobs/records';
 import { isFinal, placeName } from '@crossfold/shared/jobs/records';
 import { failAttempt, reopen, takeSeat } from '@crossfold/shared/jobs/transitions';
@@ -30,7 +31,7 @@ export async function sit(parts: SeatParts, seat: TakenSeat): Promise<void> {
     seat[how]();
   };
   try {
-    const ending = await fill(parts, seat.job, settle);
+    const ending = await fill({ ...parts, faults: faultsIn(parts.faults, seat.job) }, seat.job, settle);
     if (ending?.how === 'failed') parts.fitness.failed(seat.job, ending.reason);
     if (ending?.how === 'over') parts.fitness.succeeded();
     if (ending?.how === 'cut off') parts.fitness.cutOff(seat.job);
@@ -107,16 +108,14 @@ const isOpen = (job: JobRecord, worker: string): boolean =>
 
 /** Whether a job should go to another worker, of which there are some: it failed here before, or its group is cut off. */
 function isForOthers({ fitness, roster, worker, identity }: SeatParts, job: JobRecord): boolean {
-  if (!fitness.avoids(job) && !job.failedOn.includes(worker)) return false;
-  return roster
+  const threwHere = job.failedOn.includes(worker);
+  if (!fitness.avoids(job) && !threwHere) return false;
+  const others = roster
     .alive()
-    .some(
-      (other) =>
-        other.worker !== worker &&
-        other.identity === identity &&
-        (other.state === 'idle' || other.state === 'busy') &&
-        !job.failedOn.includes(other.worker),
-    );
+    .filter((other) => other.worker !== worker && other.identity === identity && !job.failedOn.includes(other.worker));
+  if (others.some(({ state }) => state === 'idle')) return true;
+  // Whoever is busy may be so for hours: a job that threw once is not kept waiting for that long.
+  return others.some(({ state }) => state === 'busy') && (!threwHere || fitness.leaves(job.id));
 }
 
 /**

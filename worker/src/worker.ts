@@ -47,6 +47,8 @@ export interface WorkerOptions {
   readonly advertise?: Endpoint;
   /** Folder of the shard cache. */
   readonly cache: string;
+  /** How long one computation may take before the engine is taken to hang, and this worker ends, see `EngineThread`. */
+  readonly hungMs?: number;
   /** Where this worker is to fail, for tests. */
   readonly faults?: Faults;
   readonly metrics: ServiceMetrics<'worker'>;
@@ -80,11 +82,13 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
       patienceMs: servicePatienceMs,
       onWaiting: (message) => logger.warn(message),
     }),
-    EngineThread.start({ threads: options.threads }, (program, reason) =>
-      logger.warn(
-        { program, reason },
-        'TensorFlow does not take this as a graph: it runs operation by operation, slower',
-      ),
+    EngineThread.start(
+      { threads: options.threads, ...(options.hungMs === undefined ? {} : { hungMs: options.hungMs }) },
+      (program, reason) =>
+        logger.warn(
+          { program, reason },
+          'TensorFlow does not take this as a graph: it runs operation by operation, slower',
+        ),
     ),
   );
   const waits = new Waits(now);
@@ -187,9 +191,10 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
   } finally {
     ended.abort();
     await listener?.close();
-    await engine.stop();
+    const stopped = await engine.stop();
     await broker.close();
     logger.info({ worker }, 'left');
+    if (!stopped) killItself(logger, engine.failure);
   }
 }
 
@@ -197,6 +202,12 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
 function sharedCores(threads: number): Pick<Presence, 'machine'> {
   const cores = availableParallelism();
   return cores > threads ? { machine: { host: hostname(), cores } } : {};
+}
+
+/** What hangs in a library can be ended by nothing but a signal, and whoever supervises this process starts another. */
+function killItself(logger: Logger, failure: Error | undefined): void {
+  logger.fatal({ err: failure }, "the engine's thread does not end: this process is killed");
+  process.kill(process.pid, 'SIGKILL');
 }
 
 /** Names a worker that was set aside, in its log and to whoever follows the experiments that it failed in. */

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Experiment } from '@crossfold/shared/config/experiment';
-import { ConfigError, InterruptedError } from '@crossfold/shared/errors';
+import type { CrossfoldError } from '@crossfold/shared/errors';
+import { ConfigError, ExitCode, ExperimentFailedError, InterruptedError } from '@crossfold/shared/errors';
 import type { Selection } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import { createLogger } from '@crossfold/shared/logger';
@@ -54,7 +55,8 @@ export async function runLocally(context: CommandContext, run: LocalRun): Promis
         http: { host: '127.0.0.1', port: 0 },
         env: context.env,
         logger: createLogger({ service: 'cli', to: join(folder, 'logs', 'cli.log'), env: context.env }),
-        onFailure: (error) => controller.abort(error),
+        onNotice: (message) => display.say(message),
+        onFailure: (error) => controller.abort(withRemedy(error, folder)),
       },
       signal,
     );
@@ -76,6 +78,15 @@ export async function runLocally(context: CommandContext, run: LocalRun): Promis
     dispose();
   }
 }
+
+/** What a cluster failed with later on: what has been computed is not lost with it. */
+const withRemedy = (error: CrossfoldError, folder: string): CrossfoldError =>
+  error.exitCode === ExitCode.usage
+    ? error
+    : new ExperimentFailedError(
+        `${error.message}; nothing that was computed is lost: once that is mended, go on with crossfold resume ${folder}`,
+        { cause: error },
+      );
 
 /** Whether there is something that could be tried again: a search can complete with configurations that failed. */
 const hasFailed = ({ record, results }: Outcome): boolean =>

@@ -30,7 +30,7 @@ export async function followRemotely(context: CommandContext, run: RemoteRun): P
   const { controller, dispose } = interruptible(
     context,
     () =>
-      `interrupted; the experiment goes on on its cluster: follow it again with crossfold resume ${run.id}, or end it with crossfold cancel ${run.id}`,
+      `interrupted; the experiment goes on on its cluster: watch it with crossfold watch ${run.id}, follow it again with crossfold resume ${run.id}, or end it with crossfold cancel ${run.id}`,
     () => process.exit(130),
   );
   const display = createDisplay(context.err, context.now);

@@ -28,6 +28,7 @@ interface WorkerVerbOptions {
   readonly listen?: string;
   readonly advertise?: string;
   readonly cache?: string;
+  readonly hungAfter?: number;
 }
 
 /** `worker`: the service that trains. */
@@ -57,6 +58,11 @@ export const registerWorker: Register = (program, context) => {
     .addOption(httpOption(defaultHttp.worker))
     .option('--name <name>', 'what its name in the cluster begins with (default: host and process)')
     .option('--cache <folder>', "folder for pieces of data sets (default: the user's cache)")
+    .option(
+      '--hung-after <seconds>',
+      'how long one computation (a slice of a batch) may take before TensorFlow is taken to hang and this worker ends, so that others go on (default: 300)',
+      wholeNumber(1, 86_400),
+    )
     .addHelpText('after', examples('worker --nats nats://cluster.example:4222', 'worker --threads 4 --exchange nats'))
     .action(async (options: WorkerVerbOptions) => {
       const nats = brokerUrl(options.nats, context);
@@ -69,6 +75,7 @@ export const registerWorker: Register = (program, context) => {
       const { threads, exchange, cache = shardCache(context.env) } = options;
       const rest = {
         ...(options.name === undefined ? {} : { name: options.name }),
+        ...(options.hungAfter === undefined ? {} : { hungMs: 1000 * options.hungAfter }),
         ...(options.listen === undefined ? {} : { listen: parseEndpoint(options.listen, '--listen') }),
         ...(options.advertise === undefined ? {} : { advertise: parseEndpoint(options.advertise, '--advertise') }),
       };

@@ -35,6 +35,8 @@ export interface EmbeddedOptions {
   readonly logger: Logger;
   /** Script that runs the services, by their verbs; the command line's own where not given. */
   readonly script?: string;
+  /** Told, in a sentence, of parts that ended by themselves and are started again. */
+  readonly onNotice?: (message: string) => void;
   /** Called at most once, when a part of the cluster has ended too often to go on. */
   readonly onFailure: (error: CrossfoldError) => void;
 }
@@ -277,9 +279,10 @@ authorization { user: "crossfold", password: "${this.#password}" }
     start: (output: number, errors: number) => ChildProcess,
     onMessage: (message: unknown) => void,
   ): Supervised {
-    const { logger, onFailure } = this.#options;
+    const { logger, onNotice, onFailure } = this.#options;
     return new Supervised({
       name,
+      ...(onNotice === undefined ? {} : { onRestart: onNotice }),
       logFolder: this.#logs,
       logger,
       fork: start,

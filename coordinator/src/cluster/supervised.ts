@@ -14,20 +14,25 @@ export interface SupervisedOptions {
   readonly fork: (output: number, errors: number) => ChildProcess;
   /** Every message the child sends. */
   readonly onMessage: (message: unknown) => void;
+  /** Told, in a sentence, of an end that the process is started again after. */
+  readonly onRestart?: (message: string) => void;
   /** Called at most once, when the process is not worth another start. */
   readonly onGiveUp: (error: CrossfoldError) => void;
   readonly limits?: RestartLimits;
 }
 
+/** A process that has done its work for a while before it ended is no hopeless one: its earlier ends count no more. */
 export interface RestartLimits {
   /** Ends within `windowMs` after which there is no other start. */
   readonly ends: number;
   readonly windowMs: number;
-  /** Pause before the first restart; doubled by every end within the window. */
+  /** Pause before the first restart; doubled by every end that counts. */
   readonly backOffMs: number;
+  /** A process that ends this long after its first message (that it is ready), or later, has done its work. */
+  readonly steadyMs: number;
 }
 
-export const defaultLimits: RestartLimits = { ends: 5, windowMs: 60_000, backOffMs: 200 };
+export const defaultLimits: RestartLimits = { ends: 5, windowMs: 60_000, backOffMs: 200, steadyMs: 3000 };
 
 /**
  * A child process that is started again when it ends by itself, with a growing pause, until it has ended too often.
@@ -39,6 +44,8 @@ export class Supervised {
   #exited: Promise<void> = Promise.resolve();
   #restart: NodeJS.Timeout | undefined;
   #ends: number[] = [];
+  /** When the process that runs has said its first word. */
+  #readyAt: number | undefined;
   #stopping = false;
 
   constructor(options: SupervisedOptions) {
@@ -80,6 +87,7 @@ export class Supervised {
 
   #start(): void {
     const { name, logFolder, logger, fork, onMessage } = this.#options;
+    this.#readyAt = undefined;
     mkdirSync(logFolder, { recursive: true });
     const output = openSync(this.#file('log'), 'a', 0o600);
     const errors = openSync(this.#file('stderr.log'), 'a', 0o600);
@@ -88,7 +96,10 @@ export class Supervised {
     closeSync(errors);
     this.#child = child;
     logger.info({ child: name, process: child.pid }, 'started');
-    child.on('message', onMessage);
+    child.on('message', (message) => {
+      this.#readyAt ??= performance.now();
+      onMessage(message);
+    });
     this.#exited = new Promise((resolve) => {
       // An error without a process id is a process that could not be started; any other is followed by its exit.
       const ended = (how: string, code: number | null): void => {
@@ -109,7 +120,8 @@ export class Supervised {
     logger.info({ child: name, how }, 'ended');
     if (this.#stopping) return;
     const now = performance.now();
-    this.#ends = [...this.#ends.filter((at) => now - at < limits.windowMs), now];
+    const wasSteady = this.#readyAt !== undefined && now - this.#readyAt >= limits.steadyMs;
+    this.#ends = [...(wasSteady ? [] : this.#ends.filter((at) => now - at < limits.windowMs)), now];
     // Bad usage stays bad: the child has said what is wrong.
     if (code === ExitCode.usage) {
       this.#giveUp(new CrossfoldError(`${name}: ${this.#lastWords()}`, ExitCode.usage));
@@ -117,11 +129,15 @@ export class Supervised {
     }
     if (this.#ends.length >= limits.ends) {
       const times = `${this.#ends.length} times within ${limits.windowMs / 1000} s`;
-      this.#giveUp(new ExperimentFailedError(`${name} ended ${times}, last with ${how}: ${this.#lastWords()}`));
+      const outside = how === 'SIGKILL' ? ' (killed from outside, or for lack of memory)' : '';
+      this.#giveUp(
+        new ExperimentFailedError(`${name} ended ${times}, last with ${how}${outside}: ${this.#lastWords()}`),
+      );
       return;
     }
     const pause = limits.backOffMs * 2 ** (this.#ends.length - 1);
     logger.warn({ child: name, how, pause }, 'ended by itself; starting it again');
+    this.#options.onRestart?.(`${name} ended (${how}); starting it again`);
     this.#restart = setTimeout(() => this.#start(), pause);
   }
 

@@ -6,6 +6,7 @@ import { pause } from '@crossfold/shared/wait';
 import { Bell } from './bell.ts';
 import { Board } from './board.ts';
 import { Rounds } from './rounds.ts';
+import { sweepCheckpoints } from './sweeper.ts';
 
 /** What the leading coordinator knows, mirrored from the broker by watching. */
 export interface View {
@@ -54,6 +55,7 @@ export async function lead(context: LeaderContext, signal: AbortSignal): Promise
   if (context.leads()) await broker.seats.clear();
   context.observer.lead(board, signal);
   const rounds = new Rounds(context, board);
+  const sweeping = sweepCheckpoints(context, signal);
   while (!signal.aborted) {
     if (context.leads()) {
       try {
@@ -65,5 +67,5 @@ export async function lead(context: LeaderContext, signal: AbortSignal): Promise
     await bell.rung(roundEveryMs, signal);
     await pause(betweenRoundsMs, signal);
   }
-  await rounds.settled();
+  await Promise.all([rounds.settled(), sweeping]);
 }

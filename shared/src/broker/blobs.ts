@@ -9,6 +9,8 @@ import { blobStream } from './subjects.ts';
 
 /** Bounds on storing a blob: a start of its own and then what a slow link needs for the bytes. */
 const storeMs = (bytes: number): number => 3000 + bytes / 500;
+/** How long a list may take. */
+const listMs = 20_000;
 /** How long the next piece of a blob may take to come. */
 const stallMs = 2500;
 /** How often a blob is fetched whose pieces are not what they should be, or do not come from a broker that answers. */
@@ -63,6 +65,12 @@ export function blobStore(store: ObjectStore, link: Link): BlobStore {
         if (received !== undefined && sha256(received) === digest) return received;
         if (fetches === maxFetches) throw new DamagedDataError(`blob ${digest} is damaged or incomplete in the store`);
       }
+    },
+    async list() {
+      const found = await link.request('to list blobs', () => store.list(), listMs);
+      return found
+        .filter(({ deleted }) => !deleted)
+        .map(({ name, size, mtime }) => ({ digest: name, bytes: size, storedAt: Date.parse(mtime) }));
     },
     async remove(digest) {
       if (await this.has(digest))

@@ -1,4 +1,5 @@
 import {
+  aliveSubject,
   allPresence,
   allSeats,
   Buckets,
@@ -74,7 +75,7 @@ const publishes: Readonly<Record<Role, readonly (readonly string[])[]>> = {
     makeStream(SeatStream),
     [...makeStream(LogStream), `$JS.API.STREAM.INFO.${LogStream}`, logSubject('*')],
     [`$JS.API.STREAM.INFO.${SeatStream}`, `$JS.API.STREAM.PURGE.${SeatStream}`, allSeats],
-    [progressSubjects],
+    [progressSubjects, aliveSubject('*')],
   ],
   worker: [
     readRecords(Buckets.experiments),
@@ -92,7 +93,8 @@ const publishes: Readonly<Record<Role, readonly (readonly string[])[]>> = {
       `$JS.ACK.${SeatStream}.>`,
     ],
     [`$JS.API.STREAM.INFO.${LogStream}`, logSubject('*')],
-    [allPresence, jobSubjects, progressSubjects, timelineSubject('*', 'clock'), timelineSubject('*', 'events')],
+    [allPresence, aliveSubject('*'), jobSubjects, progressSubjects],
+    [timelineSubject('*', 'clock'), timelineSubject('*', 'events')],
   ],
   client: [
     writeRecords(Buckets.experiments),
@@ -109,7 +111,7 @@ const publishes: Readonly<Record<Role, readonly (readonly string[])[]>> = {
 
 const subscribes: Readonly<Record<Role, readonly string[]>> = {
   coordinator: [allPresence, progressSubjects],
-  worker: [allPresence, jobSubjects, timelineSubject('*', 'wanted')],
+  worker: [allPresence, aliveSubject('*'), jobSubjects, timelineSubject('*', 'wanted')],
   client: [
     allPresence,
     progressSubjects,

@@ -1,13 +1,23 @@
 import type { NatsConnection } from 'nats';
-import { JSONCodec } from 'nats';
+import { ErrorCode, JSONCodec, NatsError } from 'nats';
 import type { Presence } from '../jobs/records.ts';
 import { Presence as PresenceSchema } from '../jobs/records.ts';
 import { followConnection } from './connection.ts';
-import { allPresence, presenceSubject } from './subjects.ts';
+import { aliveSubject, allPresence, presenceSubject } from './subjects.ts';
 
 export const presenceEveryMs = 400;
 /** A worker not heard of for this long is taken to be gone. */
 export const presenceLostMs = 1600;
+/**
+ * The same for one that the broker has no connection of: a process that is killed leaves none, at once, one that merely
+ * reconnects has another before.
+ */
+export const presenceGoneMs = 1000;
+/** Whoever has missed a sign of life is asked for, this often. */
+const askAfterMs = presenceEveryMs + 100;
+const askEveryMs = 150;
+/** Answers that there is no connection, this far apart at least, are no moment of reconnecting. */
+const goneForMs = askEveryMs;
 /** Whoever has had no answer from the broker for this long cannot say who is silent. */
 const attentionMs = presenceLostMs / 2;
 
@@ -19,13 +29,25 @@ export function announce(nats: NatsConnection, read: () => Presence, signal: Abo
     if (!nats.isClosed()) nats.publish(presenceSubject(read().worker), codec.encode(read()));
   };
   const timer = setInterval(publish, presenceEveryMs);
-  signal.addEventListener('abort', () => clearInterval(timer), { once: true });
+  const alive = nats.subscribe(aliveSubject(read().worker), { callback: () => undefined });
+  const end = (): void => {
+    clearInterval(timer);
+    if (!nats.isClosed()) alive.unsubscribe();
+  };
+  signal.addEventListener('abort', end, { once: true });
   publish();
   return { touch: publish };
 }
 
 /** The parts of a connection that a roster needs. */
-export type RosterConnection = Pick<NatsConnection, 'subscribe' | 'status' | 'isClosed' | 'flush'>;
+export type RosterConnection = Pick<NatsConnection, 'subscribe' | 'status' | 'isClosed' | 'flush' | 'request'>;
+
+/** What the broker has answered about one that is silent. */
+interface Absence {
+  askedAt: number;
+  /** First and last time that it said that there is no connection; undefined where it has not, or there is one. */
+  gone: { readonly since: number; readonly until: number } | undefined;
+}
 
 /**
  * Who is alive, as far as this process can tell. Silence is counted only while this process itself was awake and
@@ -35,6 +57,7 @@ export type RosterConnection = Pick<NatsConnection, 'subscribe' | 'status' | 'is
 export class Roster {
   readonly #heard = new Map<string, { presence: Presence; at: number }>();
   readonly #listeners = new Set<() => void>();
+  readonly #absences = new Map<string, Absence>();
   readonly #nats: RosterConnection;
   readonly #now: () => number;
   #ticked: number;
@@ -81,6 +104,7 @@ export class Roster {
   #hear(presence: Presence): void {
     const before = this.#heard.get(presence.worker)?.presence;
     this.#heard.set(presence.worker, { presence, at: this.#now() });
+    this.#absences.delete(presence.worker);
     if (before?.state !== presence.state || before.job !== presence.job)
       for (const listener of this.#listeners) listener();
   }
@@ -101,7 +125,10 @@ export class Roster {
     const alive: Presence[] = [];
     for (const [worker, { presence, at }] of this.#heard) {
       if (now - at < presenceLostMs) alive.push(presence);
-      else if (now - at > 60_000) this.#heard.delete(worker);
+      else if (now - at > 60_000) {
+        this.#heard.delete(worker);
+        this.#absences.delete(worker);
+      }
     }
     return alive;
   }
@@ -116,9 +143,31 @@ export class Roster {
     if (!this.#isAttentive()) return false;
     const now = this.#now();
     const heard = this.#heard.get(worker);
-    if (now - Math.max(heard?.at ?? 0, this.#attentiveSince, since) >= presenceLostMs) return true;
+    const silentMs = now - Math.max(heard?.at ?? 0, this.#attentiveSince, since);
+    if (silentMs >= presenceLostMs) return true;
+    if (silentMs >= askAfterMs && this.#isGone(worker, now) && silentMs >= presenceGoneMs) return true;
     const begun = Math.max(this.#attentiveSince, since);
     return heard !== undefined && heard.presence.job !== job && heard.at - begun >= presenceLostMs;
+  }
+
+  /**
+   * Whether the broker has had no connection of a worker for a while; asks it, again and again. Whoever has only just come
+   * back itself does not say so: others may be on their way.
+   */
+  #isGone(worker: string, now: number): boolean {
+    if (now - this.#attentiveSince < 2 * presenceLostMs) return false;
+    const absence = this.#absences.get(worker) ?? { askedAt: Number.NEGATIVE_INFINITY, gone: undefined };
+    this.#absences.set(worker, absence);
+    if (now - absence.askedAt >= askEveryMs) {
+      absence.askedAt = now;
+      // Nobody answers this: that there is somebody who could is all that is asked.
+      this.#nats.request(aliveSubject(worker), undefined, { timeout: presenceEveryMs }).catch((error: unknown) => {
+        const nobody = error instanceof NatsError && error.code === ErrorCode.NoResponders;
+        absence.gone = nobody ? { since: absence.gone?.since ?? now, until: now } : undefined;
+      });
+    }
+    const { gone } = absence;
+    return gone !== undefined && gone.until - gone.since >= goneForMs;
   }
 
   #isAttentive(): boolean {

@@ -42,6 +42,8 @@ export const seatConsumer = (identity: string): string => `seats-${identity}`;
 /** A worker's sign of life, published on core NATS by itself alone. */
 export const presenceSubject = (worker: string): string => `crossfold.presence.${worker}`;
 export const allPresence = 'crossfold.presence.*';
+/** Where a worker listens while it is connected, and for nothing else: the broker says at once when nobody does. */
+export const aliveSubject = (worker: string): string => `crossfold.alive.${worker}`;
 
 /** Progress of a job, for whoever watches; at most once. */
 export const progressSubject = (job: string): string => `crossfold.progress.${job}`;

@@ -147,7 +147,9 @@ export function complete(
   stamp: Stamp,
 ): JobRecord | undefined {
   if (!isMemberOf(job, worker, generation)) return undefined;
-  return finish({ ...withResult(job, result), error: null }, result.final ? 'completed' : 'paused', stamp);
+  // Whoever says so removes the checkpoint: there is nothing left to go on with.
+  const checkpoint = result.final ? null : job.checkpoint;
+  return finish({ ...withResult(job, result), checkpoint, error: null }, result.final ? 'completed' : 'paused', stamp);
 }
 
 const withResult = (job: JobRecord, result: ResultRef): JobRecord => ({

@@ -17,10 +17,13 @@ export class JobHost {
   readonly #engine: Engine;
   readonly #options: SessionOptions;
   readonly #slices: SliceSource;
+  readonly #onBeat: () => void;
 
-  constructor(engine: Engine, options: SessionOptions) {
+  /** @param onBeat called after each of the computations that a call is made of */
+  constructor(engine: Engine, options: SessionOptions, onBeat: () => void = () => undefined) {
     this.#engine = engine;
     this.#options = options;
+    this.#onBeat = onBeat;
     const { data, training, keys, augment } = options;
     const [height = 1, width = 1, channels = 1] = options.model.inputShape;
     // Varying pictures takes long enough to be worth a thread; copying them does not.
@@ -53,6 +56,7 @@ export class JobHost {
       for (let slice = from; slice < to; slice++) {
         const samples = this.#slices.take({ epoch: at.epoch, step: at.step, slice });
         sum.add(this.#engine.gradient(samples, { step: at.update, slice }));
+        this.#onBeat();
       }
       return { from, to, vector: sum.total() };
     });
@@ -104,8 +108,10 @@ export class JobHost {
   #inBatches(samples: Uint32Array, width: number, work: (batch: Samples) => Float32Array): Float32Array {
     const numbers = new Float32Array(samples.length * width);
     const batch = evaluationBatch(this.#options.model);
-    for (let from = 0; from < samples.length; from += batch)
+    for (let from = 0; from < samples.length; from += batch) {
       numbers.set(work(this.#gather(samples.subarray(from, from + batch))), from * width);
+      this.#onBeat();
+    }
     return numbers;
   }
 

@@ -11,6 +11,14 @@ import { readValidation } from './validation.ts';
 export interface ThreadSetup {
   /** TensorFlow's threads, within and between operations. */
   readonly threads: number;
+  /** A counter (32 bits) that goes up with every computation the thread has done. */
+  readonly pulse: SharedArrayBuffer;
+}
+
+export interface ThreadOptions {
+  readonly threads: number;
+  /** See `defaultHungMs`. */
+  readonly hungMs?: number;
 }
 
 interface Methods {
@@ -46,45 +54,87 @@ export type Notice =
 export type OnFallback = (program: string, reason: string) => void;
 
 const startTimeoutMs = 120_000;
+/**
+ * A thread that has not come to the end of a single computation (the gradient of a slice, the outputs of one batch) for
+ * this long will not: a driver or a library hangs.
+ */
+export const defaultHungMs = 300_000;
+const looksPerHang = 20;
+/** A thread that computes can be ended only once it comes to an end of that; one that hangs, perhaps never. */
+const terminateMs = { computing: 8000, hung: 500 };
+
+/** The engine's thread hangs, and with it whatever was asked of it: only another process can go on. */
+export class EngineHungError extends ExperimentFailedError {}
 
 /** The engine in its thread. */
 export class EngineThread {
   readonly identity: EngineIdentity;
   readonly #worker: Worker;
-  readonly #pending = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
+  readonly #pending = new Map<
+    number,
+    { readonly call: Call; resolve: (value: never) => void; reject: (error: Error) => void }
+  >();
+  readonly #watch: NodeJS.Timeout;
   #calls = 0;
+  #replies = 0;
   #dead: Error | undefined;
 
-  private constructor(worker: Worker, identity: EngineIdentity, onFallback: OnFallback) {
+  private constructor(
+    worker: Worker,
+    identity: EngineIdentity,
+    onFallback: OnFallback,
+    pulse: SharedArrayBuffer,
+    hungMs: number,
+  ) {
     this.#worker = worker;
     this.identity = identity;
     worker.on('message', (reply: Reply | Notice) => {
       if ('fallback' in reply) onFallback(reply.fallback.program, reply.fallback.reason);
       if (!('id' in reply)) return;
+      this.#replies++;
       const waiting = this.#pending.get(reply.id);
       this.#pending.delete(reply.id);
       if (reply.error !== undefined) waiting?.reject(reply.error);
       else waiting?.resolve(reply.value as never);
     });
     const end = (error: Error): void => {
-      this.#dead = error;
+      clearInterval(this.#watch);
+      this.#dead ??= error;
       for (const { reject } of this.#pending.values()) reject(error);
       this.#pending.clear();
     };
     worker.on('error', end);
     worker.on('exit', (code) => end(new ExperimentFailedError(`the engine's thread ended with code ${code}`)));
+    const beats = new Int32Array(pulse);
+    let seen = -1;
+    let looks = 0;
+    // Looks are counted, not time: of a process that was stopped the thread was stopped as well.
+    this.#watch = setInterval(() => {
+      const signs = Atomics.load(beats, 0) + this.#replies;
+      looks = signs === seen && this.#pending.size > 0 ? looks + 1 : 0;
+      seen = signs;
+      const [first] = this.#pending.values();
+      if (looks < looksPerHang || first === undefined) return;
+      const what = `${saidOf(first.call)} has not got on for ${Math.round(hungMs / 1000)} s`;
+      end(new EngineHungError(`${what}: TensorFlow hangs, or its device; this worker cannot compute any more`));
+    }, hungMs / looksPerHang).unref();
   }
 
   /** Starts the thread and loads TensorFlow. */
-  static async start(setup: ThreadSetup, onFallback: OnFallback): Promise<EngineThread> {
-    Object.assign(process.env, tensorFlowEnvironment(setup.threads));
+  static async start(
+    { threads, hungMs = defaultHungMs }: ThreadOptions,
+    onFallback: OnFallback,
+  ): Promise<EngineThread> {
+    Object.assign(process.env, tensorFlowEnvironment(threads));
+    const setup: ThreadSetup = { threads, pulse: new SharedArrayBuffer(4) };
     const worker = new Worker(new URL('./thread.js', import.meta.url), { workerData: setup });
     const ready = new Promise<EngineIdentity>((resolve, reject) => {
       worker.once('message', (message: { readonly ready: EngineIdentity }) => resolve(message.ready));
       worker.once('error', reject);
     });
     try {
-      return new EngineThread(worker, await within(ready, startTimeoutMs, 'TensorFlow to load'), onFallback);
+      const identity = await within(ready, startTimeoutMs, 'TensorFlow to load');
+      return new EngineThread(worker, identity, onFallback, setup.pulse, hungMs);
     } catch (error) {
       await worker.terminate();
       throw error;
@@ -113,24 +163,43 @@ export class EngineThread {
       load: (state) => this.#call('load', state),
       state: () => this.#call('state'),
       evaluatedWeights: () => this.#call('evaluatedWeights'),
-      close: () => this.#call('close'),
+      // With the thread everything of its has gone.
+      close: async () => (this.#dead === undefined ? this.#call('close') : undefined),
     };
   }
 
-  async stop(): Promise<void> {
-    await this.#worker.terminate();
+  /** Ends the thread; false where it could not be, because it hangs: then nothing but a signal ends the process. */
+  async stop(): Promise<boolean> {
+    clearInterval(this.#watch);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<false>((resolve) => {
+      timer = setTimeout(
+        () => resolve(false),
+        this.#dead instanceof EngineHungError ? terminateMs.hung : terminateMs.computing,
+      );
+    });
+    const ended = await Promise.race([this.#worker.terminate().then(() => true), late]);
+    clearTimeout(timer);
+    return ended;
   }
 
   #call<M extends keyof Methods>(method: M, ...args: Parameters<Methods[M]>): Promise<ReturnType<Methods[M]>> {
     if (this.#dead !== undefined) return Promise.reject(this.#dead);
     const id = this.#calls++;
-    const call = { id, method, args };
+    const call = { id, method, args } as Call;
     return new Promise((resolve, reject) => {
-      this.#pending.set(id, { resolve, reject });
+      this.#pending.set(id, { call, resolve, reject });
       // A vector to be applied changes hands; a state to be loaded stays the caller's.
       this.#worker.postMessage(call, method === 'update' ? transferList(args) : []);
     });
   }
+}
+
+/** What a call is about, as the beginning of a sentence. */
+function saidOf(call: Call): string {
+  if (call.method !== 'gradient') return `the engine's ${call.method}`;
+  const [{ epoch, step }] = call.args;
+  return `the gradient of epoch ${epoch + 1}, step ${step + 1}`;
 }
 
 /** The buffers of all vectors in a message that fill their buffer wholly: they move, instead of being copied. */

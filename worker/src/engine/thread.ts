@@ -1,4 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import { faultsFrom } from '@crossfold/shared/faults';
+import { createLogger } from '@crossfold/shared/logger';
 import { Engine } from './engine.ts';
 import { JobHost } from './job-host.ts';
 import { loadEngine } from './load.ts';
@@ -11,7 +13,11 @@ import { transferList } from './remote.ts';
  */
 const port = parentPort;
 if (port === null) throw new Error('the engine runs in a worker thread');
-const { threads } = workerData as ThreadSetup;
+const { threads, pulse } = workerData as ThreadSetup;
+const beats = new Int32Array(pulse);
+/** Every computation that has come to its end is a sign of life: a call may take many. */
+const onBeat = (): void => void Atomics.add(beats, 0, 1);
+const faults = faultsFrom(process.env, createLogger({ service: 'engine' }));
 const loaded = await loadEngine({ threads });
 const tell = (notice: Notice): void => port.postMessage(notice);
 tell({ ready: loaded.identity });
@@ -33,12 +39,13 @@ function carryOut(call: Call): unknown {
   if (call.method === 'open') {
     host?.close();
     const [options] = call.args;
-    host = new JobHost(new Engine(loaded, options, { onFallback }), options);
+    host = new JobHost(new Engine(loaded, options, { onFallback }), options, onBeat);
     return host.facts;
   }
   if (host === undefined) throw new Error('no job is open');
   switch (call.method) {
     case 'gradient':
+      faults.passing('in the engine', { position: call.args[0].update });
       return host.gradient(...call.args);
     case 'update':
       return host.update(...call.args);

@@ -6,7 +6,7 @@ import { stamp } from './run-job.ts';
 
 /** A forming group starts with the members it has after this long. */
 export const formingMs = 5000;
-export const lookEveryMs = 200;
+export const lookEveryMs = 100;
 /** Two members that wait for each other for this long, while both are heard by all, do not reach each other. */
 export const cutOffMs = 4000;
 

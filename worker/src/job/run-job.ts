@@ -131,15 +131,34 @@ async function take(context: JobContext, generation: Generation, runner: JobRunn
   const { record, signal } = generation;
   const result = await runner.generation(generation);
   await context.faults.at('acknowledging', { rank: generation.rank });
+  let before: JobRecord['checkpoint'] = null;
   const completed = await waits.during(
     logger,
     'the broker to take down the result',
-    broker.jobs.transition(record.id, (job) => complete(job, worker, record.generation, result, stamp(now))),
+    broker.jobs.transition(record.id, (job) => {
+      before = job.checkpoint;
+      return complete(job, worker, record.generation, result, stamp(now));
+    }),
   );
-  if (completed !== undefined) return;
+  if (completed !== undefined) {
+    await forgetBlob(context, before, completed);
+    return;
+  }
   // Somebody has changed the record meanwhile, and so closed the generation.
   await waits.during(logger, 'word of a new generation', aborted(signal));
   throw signal.reason;
+}
+
+/** Removes a checkpoint that nobody needs any more; where that fails the leader does it some time. */
+async function forgetBlob(
+  { broker, logger }: JobContext,
+  before: JobRecord['checkpoint'],
+  { checkpoint }: JobRecord,
+): Promise<void> {
+  if (before === null || checkpoint !== null) return;
+  await broker.checkpoints
+    .remove(before.digest)
+    .catch((error: unknown) => logger.warn({ err: error }, 'the last checkpoint could not be removed yet'));
 }
 
 /** @throws NotMemberError where this worker is not, or no longer, a member; DrainError where it is to leave. */
