@@ -55,7 +55,16 @@ describe('a job that throws wherever it is tried', () => {
     const { record, results } = await cluster.run({
       ...smallExperiment,
       evaluation: { method: 'holdout' },
-      search: { method: 'grid', parameters: { 'training.optimizer.learningRate': [1e30, 0.001] } },
+      // Two layers whose gradients grow with each other's weights.
+      model: {
+        layers: [
+          { type: 'flatten' },
+          { type: 'dense', units: 16 },
+          { type: 'dense', units: 10, activation: 'softmax' },
+        ],
+      },
+      training: { epochs: 1, batchSize: 16, optimizer: { name: 'sgd' } },
+      search: { method: 'grid', parameters: { 'training.optimizer.learningRate': [1000, 0.01] } },
     });
     expect(record.state).toBe('completed');
     expect(results.trials.map(({ status }) => status)).toEqual(['failed', 'completed']);
