@@ -51,10 +51,13 @@ export class UnreachableError extends CrossfoldError {
   }
 }
 
+/** What to do about a broker without room. */
+export const roomRemedy = 'free space on its disk or raise its limits';
+
 /** The broker has no room for what should be stored. What it holds is intact; the remedy is room. */
 export class BrokerFullError extends CrossfoldError {
   constructor(message: string, options?: ErrorOptions) {
-    super(`${message}; free space on its disk or raise its limits`, ExitCode.failed, options);
+    super(`${message}; ${roomRemedy}`, ExitCode.failed, options);
   }
 }
 

@@ -28,35 +28,30 @@ afterEach(async () => {
   expect(await cluster.faults()).toEqual([]);
 });
 
-describe('a worker that is stopped in the middle of a step', () => {
-  it.each(['nats', 'direct'] as const)(
-    'is replaced; when it wakes it finds its generation closed, does no harm, and is of use again (%s)',
-    async (exchange) => {
-      const pair = await cluster.pair({ faults: [{ at: 'computing', position: 5, do: 'stop' }] });
-      const { first: stopped, second: other } = pair;
-      const { run } = await cluster.runWith(pair, { ...everything, exchange });
-      await other.says('members were lost');
-      expect(bitsOf((await run).results)).toEqual(undisturbed);
-      expect(other.lines.map(({ msg }) => msg)).not.toContain('went on from a checkpoint');
+describe('a worker that is stopped in the middle of a step', { timeout: 120_000 }, () => {
+  it('is replaced; when it wakes it finds its generation closed, does no harm, and is of use again', async () => {
+    const pair = await cluster.pair({ faults: [{ at: 'computing', position: 5, do: 'stop' }] });
+    const { first: stopped, second: other } = pair;
+    const { run } = await cluster.runWith(pair, { ...everything, exchange: 'nats' });
+    await other.says('members were lost');
+    expect(bitsOf((await run).results)).toEqual(undisturbed);
+    expect(other.lines.map(({ msg }) => msg)).not.toContain('went on from a checkpoint');
 
-      // Messages that it does not read, more than the broker and the system keep for it: it is cut off.
-      if (exchange === 'nats') {
-        const noise = new Uint8Array(64 * 1024);
-        for (let n = 0; n < 400; n++) {
-          cluster.broker.nats.publish('crossfold.presence.noise', noise);
-          if (n % 20 === 0) await cluster.broker.nats.flush();
-        }
-      }
-      stopped.signal('SIGCONT');
-      await other.kill();
-      const seats = stopped.lines.length;
-      expect(bitsOf((await cluster.run({ ...everything, exchange })).results)).toEqual(undisturbed);
-      expect(stopped.lines.slice(seats).map(({ msg }) => msg)).toContain('took a seat');
-    },
-  );
+    // Messages that it does not read, more than the broker and the system keep for it: it is cut off.
+    const noise = new Uint8Array(64 * 1024);
+    for (let n = 0; n < 400; n++) {
+      cluster.broker.nats.publish('crossfold.presence.noise', noise);
+      if (n % 20 === 0) await cluster.broker.nats.flush();
+    }
+    stopped.signal('SIGCONT');
+    await other.kill();
+    const seats = stopped.lines.length;
+    expect(bitsOf((await cluster.run({ ...everything, exchange: 'nats' })).results)).toEqual(undisturbed);
+    expect(stopped.lines.slice(seats).map(({ msg }) => msg)).toContain('took a seat');
+  });
 });
 
-describe('a coordinator that is stopped', () => {
+describe('a coordinator that is stopped', { timeout: 120_000 }, () => {
   it('has lost the lease to a standby when it wakes, and does no harm', async () => {
     const leader = cluster.services.all.find(({ name }) => name === 'coordinator-0');
     const standby = cluster.services.coordinator('coordinator-standby');
@@ -74,7 +69,7 @@ describe('a coordinator that is stopped', () => {
   });
 });
 
-describe('two members that do not reach each other any more', () => {
+describe('two members that do not reach each other any more', { timeout: 120_000 }, () => {
   const proxies: TcpProxy[] = [];
   afterEach(async () => {
     for (const proxy of proxies.splice(0)) await proxy.close();

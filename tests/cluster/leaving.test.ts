@@ -33,7 +33,7 @@ afterEach(async () => {
   expect(await cluster.faults()).toEqual([]);
 });
 
-describe('a worker that is asked to end', () => {
+describe('a worker that is asked to end', { timeout: 120_000 }, () => {
   it('finishes its step, leaves a checkpoint of it for whoever comes, and ends', async () => {
     const first = cluster.services.worker('alone', { faults: [held] });
     await first.says('ready');
@@ -84,7 +84,7 @@ describe('a worker that is asked to end', () => {
   });
 });
 
-describe('Ctrl-C', () => {
+describe('Ctrl-C', { timeout: 120_000 }, () => {
   const command = (...args: string[]): Command =>
     new Command(args, {
       cwd: folder,

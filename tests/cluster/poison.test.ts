@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => cluster?.close());
 afterEach(() => cluster.dismiss());
 
-describe('a job that throws wherever it is tried', () => {
+describe('a job that throws wherever it is tried', { timeout: 120_000 }, () => {
   it('fails with its reason after bounded attempts, beside others that complete; only it is tried again', async () => {
     const undisturbed = await cluster.undisturbed(folds(3));
     const faults = [{ at: 'computing', job: 'train.0.0.1', do: 'throw', again: true }] as const;
@@ -72,7 +72,7 @@ describe('a job that throws wherever it is tried', () => {
   });
 });
 
-describe('a worker on which every job fails', () => {
+describe('a worker on which every job fails', { timeout: 120_000 }, () => {
   it('is set aside and named, and the jobs are done by others', async () => {
     const faults = [{ at: 'computing', do: 'throw', again: true }] as const;
     const bad = cluster.services.worker('bad', { faults });
@@ -94,7 +94,7 @@ describe('a worker on which every job fails', () => {
   });
 });
 
-describe('an engine that hangs', () => {
+describe('an engine that hangs', { timeout: 120_000 }, () => {
   it('is found out and named: its worker ends, and its peers go on', async () => {
     const undisturbed = await cluster.undisturbed();
     const faults = [{ at: 'in the engine', position: 5, do: 'hang' }] as const;

@@ -12,7 +12,7 @@ import { checkRecords } from './record-check.ts';
 import type { FinishedRun } from './run-experiment.ts';
 import { runExperiment } from './run-experiment.ts';
 
-const patienceMs = 100_000;
+const patienceMs = 200_000;
 
 /** A broker and a coordinator started by hand, to which tests add workers, and take them away. */
 export class HandStarted {

@@ -58,11 +58,12 @@ export class Service {
   }
 
   /** The first line with this message, from the `from`th on, that fits; waits for it. */
-  async says(msg: string, fits: (line: Line) => boolean = () => true, from = 0): Promise<Line> {
+  async says(msg: string | RegExp, fits: (line: Line) => boolean = () => true, from = 0): Promise<Line> {
+    const isIt = (said: string): boolean => (typeof msg === 'string' ? said === msg : msg.test(said));
     for (;;) {
-      const found = this.lines.slice(from).find((line) => line.msg === msg && fits(line));
+      const found = this.lines.slice(from).find((line) => isIt(line.msg) && fits(line));
       if (found !== undefined) return found;
-      if (!this.running) throw new Error(`${this.name} ended without saying ${JSON.stringify(msg)}: ${this.#errors}`);
+      if (!this.running) throw new Error(`${this.name} ended without saying ${msg}: ${this.#errors}`);
       await new Promise<void>((resolve) => {
         const heard = (): void => {
           this.#listeners.delete(heard);

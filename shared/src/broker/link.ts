@@ -1,6 +1,6 @@
 import type { NatsConnection } from 'nats';
 import { ErrorCode, NatsError } from 'nats';
-import { BrokerFullError, UnreachableError } from '../errors.ts';
+import { BrokerFullError, roomRemedy, UnreachableError } from '../errors.ts';
 import { followConnection } from './connection.ts';
 import { troubleOf } from './trouble.ts';
 
@@ -76,7 +76,7 @@ export class Link {
       }
       if (waited >= sayAfterMs && performance.now() - this.#saidAt >= sayAgainMs) {
         this.#saidAt = performance.now();
-        this.#options.onWaiting?.(message);
+        this.#options.onWaiting?.(trouble.kind === 'full' ? `${message}; ${roomRemedy}` : message);
       }
       await this.#pause(Math.min(pauseMs, this.#options.patienceMs - waited));
     }

@@ -1,9 +1,9 @@
 import type { JetStreamClient, JetStreamManager, StreamConfig } from 'nats';
 import { DiscardPolicy, ErrorCode, NatsError, RetentionPolicy, StorageType } from 'nats';
-import { UnreachableError } from '../errors.ts';
+import { BrokerFullError, UnreachableError } from '../errors.ts';
 import { logsKept } from './log-stream.ts';
 import { allSeats, Buckets, blobStream, LogStream, logSubject, recordStream, SeatStream, Stores } from './subjects.ts';
-import { isApiError } from './trouble.ts';
+import { isApiError, troubleOf } from './trouble.ts';
 
 const againMs = 250;
 
@@ -118,7 +118,7 @@ const streamNotFound = 10059;
  * Tries again, for up to `settleMs`, what a broker cannot do yet: a cluster that has no leader, or too few servers for
  * the copies asked for, a stream that this connection may not make and nobody else has made.
  *
- * @throws UnreachableError naming what was wanted and why it was not to be had.
+ * @throws UnreachableError naming what was wanted and why it was not to be had; BrokerFullError where there is no room.
  */
 export async function settled<T>(what: string, settleMs: number, attempt: () => Promise<T>): Promise<T> {
   const until = performance.now() + settleMs;
@@ -126,7 +126,11 @@ export async function settled<T>(what: string, settleMs: number, attempt: () => 
     try {
       return await attempt();
     } catch (error) {
-      if (!mayPass(error)) throw error;
+      if (!mayPass(error)) {
+        const trouble = troubleOf(error);
+        if (trouble?.kind !== 'full') throw error;
+        throw new BrokerFullError(`the broker has no room for ${what}: ${trouble.reason}`, { cause: error });
+      }
       if (performance.now() > until)
         throw new UnreachableError(`the broker has no ${what} after ${settleMs / 1000} s: ${explained(error)}`, {
           cause: error,

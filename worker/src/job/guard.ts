@@ -4,8 +4,10 @@ import type { Membership } from './membership.ts';
 import type { JobContext } from './run-job.ts';
 import { stamp } from './run-job.ts';
 
-/** A forming group starts with the members it has after this long. */
-export const formingMs = 5000;
+/** A job's first group starts with the members it has after this long. */
+const formingMs = 5000;
+/** A later one, whose job has lost all its members, goes on sooner: who comes after that joins it. */
+const formingAgainMs = 1000;
 export const lookEveryMs = 100;
 /** Two members that wait for each other for this long, while both are heard by all, do not reach each other. */
 export const cutOffMs = 4000;
@@ -49,7 +51,8 @@ class Guard {
     const { broker, logger, now, observer } = this.#context;
     const job = this.#membership.record;
     this.#formingSince = job.state === 'forming' ? (this.#formingSince ?? now()) : undefined;
-    if (this.#formingSince === undefined || now() - this.#formingSince < formingMs) return;
+    const patienceMs = job.generation === 0 ? formingMs : formingAgainMs;
+    if (this.#formingSince === undefined || now() - this.#formingSince < patienceMs) return;
     const started = await broker.jobs.transition(job.id, (current) => startWithFewer(current, stamp(now)));
     if (started === undefined) return;
     observer.changed('started', false);
