@@ -88,6 +88,10 @@ function report(cluster: ChaosCluster, finished: number, differences: readonly s
     say(`  ${strike}: ${count}${hit.length === 0 ? '' : `; jobs hit ${hit.length}, next step after ${spread(hit)}`}`);
   }
   say(`recoveries: ${recoveries.length}, ${spread(recoveries)}`);
+  const survived = recoveries.filter((r) => r.survived);
+  const lost = recoveries.filter((r) => !r.survived);
+  say(`  with a member left: ${survived.length}, ${spread(survived)}`);
+  say(`  with none left: ${lost.length}, ${spread(lost)}`);
   for (const { strike, job, at, ms, freeMs } of recoveries.filter((r) => r.ms > slowMs))
     say(
       `  ${new Date(at).toISOString()} ${strike}, ${job}: ${seconds(ms)}, ${seconds(freeMs)} of it with a worker free`,

@@ -61,6 +61,8 @@ export interface Recovery {
   readonly at: number;
   /** Until a step of it was done again, by whichever worker. */
   readonly ms: number;
+  /** Whether a member of its group was left alone. */
+  readonly survived: boolean;
   /** For how long of that a worker was there that did nothing else: while there is none a job can only wait. */
   readonly freeMs: number;
 }
@@ -184,7 +186,10 @@ export class ChaosCluster {
           step.job === job && step.at > at && (!victims.includes(step.worker) || step.at > from);
         const next = this.#steps.find(goesOn);
         if (next === undefined) return [];
-        return [{ strike, job, at, ms: next.at - at, freeMs: this.#freeMs(job, at, next.at) }];
+        const survived = this.#steps.some(
+          (step) => step.job === job && !victims.includes(step.worker) && step.at <= at && step.at > at - atWorkMs,
+        );
+        return [{ strike, job, at, ms: next.at - at, survived, freeMs: this.#freeMs(job, at, next.at) }];
       }),
     );
   }
