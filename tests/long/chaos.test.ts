@@ -64,6 +64,7 @@ it(
         say(
           `${run.record.id} ${run.record.state}, ${same ? 'the same bits' : 'OTHER BITS'}; ${cluster.struck.length} faults so far`,
         );
+        say(`  recoveries so far: ${spread(cluster.recoveries())}`);
       }
       await striking;
       differences.push(...(await check.faults()));
