@@ -67,6 +67,8 @@ class Guard {
     let lost: string[] = [];
     // Looked at again when it is written, which may be a while later where the broker was away.
     const next = await broker.jobs.transition(job.id, (current) => {
+      // Whoever is no member any more has no say: without it, nobody might be left.
+      if (!current.members.some((m) => m.worker === this.#context.worker)) return undefined;
       lost = this.#lost(current);
       return removeMembers(current, new Set(lost), stamp(now));
     });
