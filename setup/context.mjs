@@ -20,11 +20,13 @@ import { delimiter, dirname, join } from 'node:path';
  */
 
 /**
- * One thing that a command needs. `missing` is quick and changes nothing; `obstacles` names what `provide` would lack
- * on this machine, `provide` does the work; all three may be called again after a run that was cut off. `without` says
- * what the user is to know where there are obstacles and commands work all the same; nothing where they do not.
+ * One thing that a command needs. `missing` is quick and changes nothing; `prepare` fetches what decides whether there
+ * are obstacles, and never fails; `obstacles` names what `provide` would lack on this machine, `provide` does the work;
+ * all of them may be called again after a run that was cut off. `without` says what the user is to know where there are
+ * obstacles and commands work all the same; nothing where they do not.
  * @typedef {{
  *   missing(context: Context): boolean,
+ *   prepare?(context: Context): Promise<void>,
  *   obstacles?(context: Context): import('./say.mjs').MissingError[],
  *   provide(context: Context): Promise<void>,
  *   without?(context: Context): string | undefined,

@@ -13,6 +13,9 @@ export class MissingError extends Error {
   }
 }
 
+/** What was to be provided has been tried and does not work here; commands may go on without. */
+export class UnusableError extends MissingError {}
+
 /** The compiler has said what is wrong. */
 export class BuildError extends Error {
   constructor() {

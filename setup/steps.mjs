@@ -1,7 +1,7 @@
 /** Runs the steps that are needed, one set-up at a time, and turns what stops them into one message. */
 import { join } from 'node:path';
 import { withLock } from './lock.mjs';
-import { BuildError, MissingError, say, seconds } from './say.mjs';
+import { BuildError, MissingError, say, seconds, UnusableError } from './say.mjs';
 
 /**
  * @param {import('./context.mjs').Context} context
@@ -12,6 +12,7 @@ export async function setUp(context, steps) {
   const started = performance.now();
   await withLock(join(context.cache, 'setup.lock'), async () => {
     const skipped = new Set();
+    for (const step of steps) if (step.missing(context)) await step.prepare?.(context);
     const obstacles = steps
       .filter((step) => step.missing(context))
       .flatMap((step) => {
@@ -31,10 +32,24 @@ export async function setUp(context, steps) {
     const wanted = steps.filter((step) => !skipped.has(step));
     if (!wanted.some((step) => step.missing(context))) return;
     for (const step of wanted) {
-      if (step.missing(context)) await step.provide(context);
+      if (step.missing(context)) await provide(step, context);
     }
     say(`setup: ready after ${seconds(performance.now() - started)} (kept in ${context.cache})`);
   });
+}
+
+/**
+ * @param {import('./context.mjs').Step} step
+ * @param {import('./context.mjs').Context} context
+ */
+async function provide(step, context) {
+  try {
+    await step.provide(context);
+  } catch (error) {
+    const notice = error instanceof UnusableError ? step.without?.(context) : undefined;
+    if (notice === undefined || !(error instanceof UnusableError)) throw error;
+    warn(notice, [error]);
+  }
 }
 
 /**

@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { findProgram, linkTo, pointsTo, whole } from './context.mjs';
 import { download } from './download.mjs';
 import { lockWhileRunning } from './lock.mjs';
-import { MissingError, mega, timed } from './say.mjs';
+import { fetchPrebuilt, hasPrebuilt, refusePrebuilt, usePrebuilt } from './prebuilt.mjs';
+import { MissingError, mega, timed, UnusableError } from './say.mjs';
 import { tensorflowVersion, wheelsFor } from './wheels.mjs';
 import { extract, listZip } from './zip.mjs';
 
@@ -20,6 +21,11 @@ const withoutIt = 'or CROSSFOLD_ENGINE=wasm: the WebAssembly engine, about 25 ti
 
 const BINDING = 'tfjs_binding.node';
 export const COMPILERS = ['c++', 'g++', 'clang++'];
+const INSTALL_COMPILER = [
+  'Debian, Ubuntu: apt-get install -y g++',
+  'Fedora, RHEL: dnf install -y gcc-c++',
+  'macOS: xcode-select --install',
+];
 
 /** @type {import('./context.mjs').Step} */
 export const tensorflow = {
@@ -30,6 +36,11 @@ export const tensorflow = {
       links(context, home).some(([link, target]) => !pointsTo(link, target)) ||
       !existsSync(join(home, 'lib', 'napi-v8', BINDING))
     );
+  },
+
+  async prepare(context) {
+    if (existsSync(homeOf(context)) || unsupported(context) !== undefined || compilerOf(context) !== undefined) return;
+    if (variantOf(context).endsWith('cpu')) await fetchPrebuilt(context);
   },
 
   obstacles(context) {
@@ -65,9 +76,12 @@ export const tensorflow = {
         await timed('unpacking TensorFlow', () => unpack(files, aside));
         const cuda = cudaVersions(wheels.map(({ file }) => file));
         if (cuda !== undefined) writeFileSync(join(aside, 'deps', 'nvidia', 'versions.json'), JSON.stringify(cuda));
-        await timed('compiling the TensorFlow binding', () => compile(context, aside));
+        if (compilerOf(context) === undefined) await tryPrebuilt(context, aside);
+        else {
+          await timed('compiling the TensorFlow binding', () => compile(context, aside));
+          await tryOut(aside);
+        }
         rmSync(join(aside, 'include'), { recursive: true });
-        await tryOut(aside);
       });
       for (const file of files) rmSync(file, { force: true });
     }
@@ -161,11 +175,9 @@ export function compilerOf({ env }) {
 
 /** @param {Context} context */
 function noCompiler(context) {
-  if (compilerOf(context) !== undefined) return undefined;
+  if (compilerOf(context) !== undefined || hasPrebuilt(context)) return undefined;
   return new MissingError(`no C++ compiler (${context.env.CXX ? `CXX=${context.env.CXX}` : COMPILERS.join(', ')})`, [
-    'Debian, Ubuntu: apt-get install -y g++',
-    'Fedora, RHEL: dnf install -y gcc-c++',
-    'macOS: xcode-select --install',
+    ...INSTALL_COMPILER,
   ]);
 }
 
@@ -244,6 +256,21 @@ async function compile(context, home) {
     ]);
   });
   return out;
+}
+
+/**
+ * @param {Context} context
+ * @param {string} home
+ */
+async function tryPrebuilt(context, home) {
+  try {
+    await usePrebuilt(context, home);
+    await tryOut(home);
+  } catch (error) {
+    refusePrebuilt(context);
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UnusableError(`no C++ compiler, and the prebuilt binding is of no use (${reason})`, INSTALL_COMPILER);
+  }
 }
 
 /**

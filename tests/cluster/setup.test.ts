@@ -21,6 +21,8 @@ import { findBroker } from '../../coordinator/src/cluster/find-broker.ts';
 import { download } from '../../setup/download.mjs';
 
 const root = resolve(import.meta.dirname, '../..');
+/** Nothing answers there. */
+const nowhere = 'http://127.0.0.1:9';
 let folder: string;
 const children: ChildProcess[] = [];
 
@@ -70,6 +72,7 @@ describe('what cannot be had ends with one message and exit code 2', () => {
     start(join(root, 'setup/setup.mjs'), ['--no-build'], {
       CROSSFOLD_CACHE: join(folder, 'cache'),
       CROSSFOLD_TENSORFLOW: 'cpu',
+      CROSSFOLD_BINDING_HOST: nowhere,
       ...env,
     }).end;
 
@@ -115,6 +118,7 @@ describe('without a compiler', () => {
       PATH: bin,
       CROSSFOLD_CACHE: join(folder, 'cache'),
       CROSSFOLD_TENSORFLOW: 'cpu',
+      CROSSFOLD_BINDING_HOST: nowhere,
       ...env,
     }).end;
   };
@@ -127,6 +131,16 @@ describe('without a compiler', () => {
     expect(said).toContain('about 25 times slower');
     expect(said).toContain('apt-get install -y g++');
     expect(existsSync(join(folder, 'cache/downloads'))).toBe(false);
+  });
+
+  it('asks the host of the prebuilt binding first, and once a day', async () => {
+    const first = await setup({});
+    expect(first.said).toContain('asking 127.0.0.1:9 for a binding that is compiled already');
+    expect(first.said).toContain('it has none for us');
+    rmSync(join(folder, 'bin'), { recursive: true });
+    const second = await setup({});
+    expect(second.said).not.toContain('asking');
+    expect(second.said).toContain('WITHOUT TensorFlow');
   });
 
   it('says nothing where that engine was asked for', async () => {

@@ -16,8 +16,7 @@ export const pages: readonly string[] = [
   ...['docs', 'dashboards', 'notebooks'].flatMap(below),
 ];
 
-const isCommand = (line: string): boolean =>
-  /^([A-Z_]+=\S+ )*(npm|npx|node|docker|kubectl|crossfold|jupyter)( |$)/.test(line);
+const isCommand = (line: string): boolean => /^([A-Z_]+=\S+ )*(npm|npx|node|docker|kubectl|jupyter)( |$)/.test(line);
 
 /** Commands in a page's blocks, without comments and continuations, in order; examples of output are none. */
 const blockCommands = (text: string): string[] =>
@@ -29,19 +28,29 @@ const blockCommands = (text: string): string[] =>
       .filter((line) => line !== '' && (language.startsWith('sh') || (language === '' && isCommand(line)))),
   );
 
-/** Whole commands within a sentence or a table. */
+/** What is said in code within a sentence or a table. */
+const inlineCode = (text: string): string[] =>
+  [...text.replaceAll(/^```[\s\S]*?^```$/gm, '').matchAll(/`([^`\n]+)`/g)].map(([, code = '']) => code.trim());
+
+/** Whole commands; `npm ci failed` is a message. */
 const inlineCommands = (text: string): string[] =>
-  [...text.replaceAll(/^```[\s\S]*?^```$/gm, '').matchAll(/`([^`\n]+)`/g)]
-    .map(([, code = '']) => code.trim())
-    .filter((code) => isCommand(code) && code.includes(' ') && !code.endsWith(' failed'));
+  inlineCode(text).filter((code) => isCommand(code) && code.includes(' ') && !code.endsWith(' failed'));
 
 export interface DocumentedCommand {
   readonly page: string;
   readonly line: string;
 }
 
+const fromPages = (linesOf: (text: string) => readonly string[]): DocumentedCommand[] =>
+  pages.flatMap((page) => [...new Set(linesOf(read(page)))].map((line) => ({ page, line })));
+
 /** Every command that the pages name, each page's own once. */
-export const documentedCommands: readonly DocumentedCommand[] = pages.flatMap((page) => {
-  const text = read(page);
-  return [...new Set([...blockCommands(text), ...inlineCommands(text)])].map((line) => ({ page, line }));
-});
+export const documentedCommands: readonly DocumentedCommand[] = fromPages((text) => [
+  ...blockCommands(text),
+  ...inlineCommands(text),
+]);
+
+/** Where a sentence names a verb, as in `crossfold status ID`. */
+export const mentionedVerbs: readonly DocumentedCommand[] = fromPages((text) =>
+  inlineCode(text).filter((code) => /^crossfold [a-z]/.test(code)),
+);

@@ -5,10 +5,13 @@ import { Experiment } from '@crossfold/shared/config/experiment';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { experimentSchema, reference, schemaText } from '../../docs/generate.mjs';
-import { documentedCommands, pages, read, root } from '../support/documents.ts';
+import { documentedCommands, mentionedVerbs, pages, read, root } from '../support/documents.ts';
 import { fakeWorld } from '../support/fake-client.ts';
 
-const commands = documentedCommands.map(({ page, line }): [page: string, line: string] => [page, line]);
+const commands = [...documentedCommands, ...mentionedVerbs].map(({ page, line }): [page: string, line: string] => [
+  page,
+  line,
+]);
 
 describe('what is made from the schemas is up to date (npm run docs)', () => {
   const schema = experimentSchema();

@@ -44,7 +44,7 @@ export const registerActivations: Register = (program, context) => {
           ? (await readPictures([image], shape, decodingOf(model)))[0]
           : await digitOf(Number(digit), image, shape);
       const { rescaled } = await import('../models/evaluation.ts');
-      const predictor = await openPredictor(model);
+      const predictor = await openPredictor(model, true);
       const activations = predictor.activations(rescaled(pixels ?? new Uint8Array()));
       predictor.dispose();
       const { drawActivations } = await import('../pictures/activations.ts');

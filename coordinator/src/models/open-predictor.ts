@@ -5,12 +5,16 @@ import { Ensemble } from '@crossfold/worker/engine/ensemble';
 import { loadEngine } from '@crossfold/worker/engine/load';
 import { Predictor } from '@crossfold/worker/engine/predictor';
 
-/** A net ready to predict, on one thread: its numbers are then those that it was trained to. */
-export const openPredictor = async (model: TrainedModel): Promise<Predictor> =>
-  new Predictor(await loadEngine({ threads: 1 }), model);
+/**
+ * A net ready to predict, on one thread: its numbers are then those that it was trained to.
+ *
+ * @param quiet for commands, which do nothing else meanwhile: TensorFlow's greeting is kept from stderr
+ */
+export const openPredictor = async (model: TrainedModel, quiet = false): Promise<Predictor> =>
+  new Predictor(await loadEngine({ threads: 1, quiet }), model);
 
 /**
- * Nets ready to answer together, by the mean of what they give.
+ * Nets ready to answer a command together, by the mean of what they give.
  *
  * @returns the predictor, and the first of the models: what they all take, and which classes they tell apart
  */
@@ -19,7 +23,7 @@ export async function openTogether(
 ): Promise<{ readonly predictor: Predicts; readonly model: TrainedModel }> {
   const [model, ...others] = models;
   if (model === undefined) throw new RangeError('there is no net to predict with');
-  const loaded = await loadEngine({ threads: 1 });
+  const loaded = await loadEngine({ threads: 1, quiet: true });
   const predictor = new Predictor(loaded, model);
   if (others.length === 0) return { predictor, model };
   const all = [predictor, ...others.map((other) => new Predictor(loaded, other))];

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { ConfigError } from '@crossfold/shared/errors';
 import { bindingPath } from './binding-path.ts';
+import { quietly } from './quietly.ts';
 import type { LoadedTensorFlow } from './tensorflow.ts';
 import { loadTensorFlow } from './tensorflow.ts';
 
@@ -13,10 +14,15 @@ export type EngineChoice = (typeof choices)[number];
  * `CROSSFOLD_ENGINE` decides otherwise. A TensorFlow that is there and does not load is an error, not a reason to train
  * 25 times slower in silence.
  *
+ * @param options `quiet`: TensorFlow's own greeting is kept from stderr; see `quietly` for when that may be asked
  * @throws ConfigError where the variable is something else; ExperimentFailedError where the engine does not load
  */
-export async function loadEngine(options: { readonly threads: number }): Promise<LoadedTensorFlow> {
-  if (chosenEngine(process.env) === 'tensorflow') return loadTensorFlow(options);
+export async function loadEngine(options: {
+  readonly threads: number;
+  readonly quiet?: boolean;
+}): Promise<LoadedTensorFlow> {
+  if (chosenEngine(process.env) === 'tensorflow')
+    return options.quiet === true ? quietly(() => loadTensorFlow(options)) : loadTensorFlow(options);
   return (await import('./wasm/binding.ts')).loadWasm(options);
 }
 
