@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -59,6 +59,39 @@ describe('the command line as a process', () => {
     expect({ code, said }).toEqual({ code: 3, said: [] });
     expect(err).toMatch(/^crossfold: cannot reach the broker at 127\.0\.0\.1:9: [^\n]*\n$/);
     expect(err).not.toContain('secret');
+  });
+
+  it.each(['run', 'submit'])(
+    '%s --dry-run says what it comes to; starts and writes nothing',
+    async (verb) => {
+      const { code, out } = await crossfold([verb, example, '--dry-run', '--json', '--set', 'dataset.limit=500']);
+      expect(code).toBe(0);
+      const run = JSON.parse(out);
+      expect(run).toMatchObject({ jobs: 5, trials: [{ weights: 93_322, stepsPerEpoch: 7 }] });
+      expect(run.estimate.workerSeconds[1]).toBeGreaterThan(0);
+      expect(await readdir(folder)).toEqual([]);
+    },
+    60_000,
+  );
+
+  it.each([
+    ['an address that is none', ['list', '--nats', 'nats://a b'], /"nats:\/\/a b" is not a broker's address/],
+    [
+      'a folder that cannot be',
+      ['run', example, '--out', '/proc/nothing/here'],
+      /--out is \/proc\/nothing\/here: cannot be/,
+    ],
+    [
+      'more folds than a class has samples',
+      ['run', example, '--set', 'dataset.limit=40'],
+      /evaluation\.folds is 5: must be/,
+    ],
+  ])('ends with code 2 and one line for %s', async (_, words, message) => {
+    const { code, err } = await crossfold(words);
+    expect(code).toBe(2);
+    expect(err).toMatch(/^[^\n]*\n$/);
+    expect(err).toMatch(message);
+    expect(await readdir(folder)).toEqual([]);
   });
 
   it('gives up on a broker that does not answer', async () => {

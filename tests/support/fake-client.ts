@@ -130,6 +130,7 @@ export function fakeWorld(behaviour: FakeBehaviour = {}): FakeWorld {
       return { ...outcome, ...behaviour.outcome?.(id, world) };
     },
     list: async () => [...world.records.values()],
+    listen: async () => new Map(),
     jobs: async () => [],
     async refit(id, final, trial) {
       world.done.push(`refit ${id} ${final} ${trial ?? 'best'}`);

@@ -297,7 +297,10 @@ describe('questions', () => {
       return world.out().slice(before);
     };
     expect(await ask('list')).toMatch(/^ID {2}STATE.*\na {3}running .*\nb {3}failed .*no luck\n$/);
-    expect(JSON.parse(await ask('status', '--json'))).toEqual([world.records.get('a')]);
+    expect(JSON.parse(await ask('status', '--json'))).toMatchObject([
+      { ...world.records.get('a'), standing: { progress: 0, folds: [] } },
+    ]);
+    expect(await ask('status')).toMatch(/^ID .* DONE {2}LEFT .*\na {3}running .* 0 %/);
     expect(await ask('status', 'b')).toContain('failed');
     expect(await ask('cancel', 'a')).toBe('a: cancelled\n');
     expect(await main(['status', 'c', ...nats], world.context)).toBe(ExitCode.usage);

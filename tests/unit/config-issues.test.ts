@@ -76,6 +76,11 @@ describe('what is wrong with a file', () => {
       'name: abc\n',
       'x.yaml:1: model: is missing; it must be a mapping with preset or a mapping with layers',
     ],
+    [
+      'something else than a mapping of one of several kinds',
+      good.replace('- type: dense\n      units: 3', '- dense'),
+      'x.yaml:4: model.layers.0 is "dense": must be a mapping with type: dense or conv2d',
+    ],
     ['a number out of range', `${good}rate: 1.5\n`, 'x.yaml:7: rate is 1.5: must be a number above 0 and below 1'],
     [
       'a fraction for a whole number',

@@ -49,7 +49,7 @@ describe('how an experiment stands', () => {
   });
 
   it('counts folds by state, their share of epochs, and from that the time that is left', () => {
-    const jobs = [job(0, { state: 'completed' }), job(1, { state: 'running' }), job(2), job(3)];
+    const jobs = [job(0, { state: 'completed' }), job(1, { state: 'running', startedAt: 4000 }), job(2), job(3)];
     const news = new Map([['exp.train.0.0.1', said({ epoch: 3, step: 0 })]]);
     const standing = standingOf(running, jobs, news, 16_000);
     expect(standing.states).toEqual(
@@ -62,6 +62,7 @@ describe('how an experiment stands', () => {
     expect(standing.progress).toBe((1 + 0.5) / 4);
     expect(standing.elapsedSeconds).toBe(15);
     expect(standing.remainingSeconds).toBe((15 * (1 - 0.375)) / 0.375);
+    expect(standing.folds.map((fold) => fold.remainingSeconds)).toEqual([undefined, 12, undefined, undefined]);
   });
 
   it('takes a fold that goes on after a rung of its search from what its group says', () => {

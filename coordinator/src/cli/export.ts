@@ -4,7 +4,7 @@ import { findModel } from '../models/find-model.ts';
 import type { ModelFormat } from '../models/write-model.ts';
 import { modelFormats, writeModel } from '../models/write-model.ts';
 import type { Register } from './options.ts';
-import { examples, foldOption, natsOption, wholeNumber } from './options.ts';
+import { examples, foldOption, jsonOption, natsOption, wholeNumber } from './options.ts';
 
 interface ExportOptions {
   readonly format: ModelFormat;
@@ -12,6 +12,7 @@ interface ExportOptions {
   readonly fold?: FoldChoice;
   readonly out: string;
   readonly nats?: string;
+  readonly json?: boolean;
 }
 
 /** `export ID|DIR`: a trained net in the format of another library. */
@@ -28,6 +29,7 @@ export const registerExport: Register = (program, context) => {
     .addOption(foldOption())
     .requiredOption('--out <path>', 'the file to write (h5, keras), or the folder (tfjs, savedmodel)')
     .addOption(natsOption())
+    .addOption(jsonOption())
     .addHelpText(
       'after',
       examples(
@@ -36,9 +38,9 @@ export const registerExport: Register = (program, context) => {
         'export runs/mnist-kfold-20260101-120000-1a2b --format tfjs --fold 2 --out web/digits',
       ),
     )
-    .action(async (which: string, { format, trial, fold, out, nats }: ExportOptions) => {
+    .action(async (which: string, { format, trial, fold, out, nats, json }: ExportOptions) => {
       const model = await findModel(which, { trial, fold }, context, nats);
       await writeModel(format, out, model);
-      context.out.write(`${format}: ${out}\n`);
+      context.out.write(json === true ? `${JSON.stringify({ format, out })}\n` : `${format}: ${out}\n`);
     });
 };

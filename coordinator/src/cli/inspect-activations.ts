@@ -2,13 +2,14 @@ import type { ImageShape } from '@crossfold/shared/data/manifest';
 import { ConfigError } from '@crossfold/shared/errors';
 import type { FoldChoice } from '../models/find-model.ts';
 import type { Register } from './options.ts';
-import { examples, foldOption, natsOption, wholeNumber } from './options.ts';
+import { examples, foldOption, jsonOption, natsOption, wholeNumber } from './options.ts';
 
 interface ActivationsOptions {
   readonly out: string;
   readonly trial?: number;
   readonly fold?: FoldChoice;
   readonly nats?: string;
+  readonly json?: boolean;
 }
 
 /** `inspect activations MODEL IMAGE`: what each layer sees in a picture. */
@@ -25,6 +26,7 @@ export const registerActivations: Register = (program, context) => {
     .option('--trial <n>', 'the trial (default: the best one)', wholeNumber(0))
     .addOption(foldOption())
     .addOption(natsOption())
+    .addOption(jsonOption())
     .addHelpText(
       'after',
       examples(
@@ -49,7 +51,9 @@ export const registerActivations: Register = (program, context) => {
       predictor.dispose();
       const { drawActivations } = await import('../pictures/activations.ts');
       await drawActivations(activations, model.plan.layers).write(options.out, '--out');
-      context.out.write(`feature maps: ${options.out}\n`);
+      const layers = activations.map(({ layer, shape: size }) => ({ layer, shape: size }));
+      const { out, json } = options;
+      context.out.write(json === true ? `${JSON.stringify({ out, layers })}\n` : `feature maps: ${out}\n`);
     });
 };
 

@@ -5,9 +5,10 @@ import type { DatasetSpec } from '@crossfold/shared/config/dataset';
 import { ConfigError } from '@crossfold/shared/errors';
 import { loadExperiment } from '../config/load.ts';
 import type { Register } from './options.ts';
-import { examples, setOption, wholeNumber } from './options.ts';
+import { examples, jsonOption, setOption, wholeNumber } from './options.ts';
 
 interface AugmentOptions {
+  readonly json?: boolean;
   readonly image: string;
   readonly count: number;
   readonly out: string;
@@ -30,6 +31,7 @@ export const registerAugment: Register = (program, context) => {
     .option('--count <n>', 'how many pictures to draw beside the original', wholeNumber(1, 100), 4)
     .option('--out <file>', 'the picture to write', 'preview.png')
     .addOption(setOption())
+    .addOption(jsonOption())
     .addHelpText(
       'after',
       examples(
@@ -65,7 +67,9 @@ export const registerAugment: Register = (program, context) => {
       const name = file.path.split('/').at(-1) ?? file.path;
       const sheet = drawSheet([{ pixels, lines: [name] }, ...varied], shape, 5);
       await sheet.write(options.out, '--out');
-      context.out.write(`${options.count} of ${file.path}: ${options.out}\n`);
+      const { out, count, json } = options;
+      const document = { image: file.path, count, out };
+      context.out.write(json === true ? `${JSON.stringify(document)}\n` : `${count} of ${file.path}: ${out}\n`);
     });
 };
 

@@ -3,6 +3,7 @@ import { redactCredentials } from '@crossfold/shared/logger';
 import { Command, CommanderError } from 'commander';
 import { version } from '../version.ts';
 import { registerCancel } from './cancel.ts';
+import { registerCompletion } from './completion/register.ts';
 import type { CommandContext } from './context.ts';
 import { processContext } from './context.ts';
 import { registerCoordinator } from './coordinator.ts';
@@ -42,6 +43,7 @@ const verbs = [
   registerCoordinator,
   registerWorker,
   registerDoctor,
+  registerCompletion,
 ];
 
 /**

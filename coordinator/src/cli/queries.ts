@@ -1,6 +1,7 @@
 import type { ExperimentRecord, PublicJob } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import type { ExperimentClient } from '../client/types.ts';
+import type { ExperimentStanding } from '../metrics/standing.ts';
 import type { CommandContext } from './context.ts';
 import { brokerUrl } from './options.ts';
 import { duration } from './progress/text.ts';
@@ -32,20 +33,35 @@ export function table(rows: readonly (readonly string[])[]): string {
     .join('\n');
 }
 
-export function experimentTable(records: readonly ExperimentRecord[], now: number): string {
+/** @param standings how each stands, where that is known */
+export function experimentTable(
+  records: readonly ExperimentRecord[],
+  now: number,
+  standings?: readonly ExperimentStanding[],
+): string {
   if (records.length === 0) return 'no experiments';
-  const rows = records.map((record) => [
-    record.id,
-    record.state,
-    record.jobs === 0 ? '' : String(record.jobs),
-    new Date(record.createdAt).toISOString().slice(0, 19).replace('T', ' '),
-    record.startedAt === null ? '' : duration((record.finishedAt ?? now) - record.startedAt),
-    oneLine(record.error),
-  ]);
-  return table([['ID', 'STATE', 'JOBS', 'SUBMITTED (UTC)', 'TIME', 'ERROR'], ...rows]);
+  const rows = records.map((record, i) => {
+    const standing = standings?.[i];
+    return [
+      record.id,
+      record.state,
+      record.jobs === 0 ? '' : String(record.jobs),
+      new Date(record.createdAt).toISOString().slice(0, 19).replace('T', ' '),
+      record.startedAt === null ? '' : duration((record.finishedAt ?? now) - record.startedAt),
+      ...(standing === undefined ? [] : [shareText(standing.progress), leftText(standing.remainingSeconds)]),
+      oneLine(record.error),
+    ];
+  });
+  const far = standings === undefined ? [] : ['DONE', 'LEFT'];
+  return table([['ID', 'STATE', 'JOBS', 'SUBMITTED (UTC)', 'TIME', ...far, 'ERROR'], ...rows]);
 }
 
-export function jobTable(jobs: readonly PublicJob[], now: number): string {
+const shareText = (share: number): string => `${Math.floor(100 * share)} %`;
+const leftText = (seconds: number | undefined): string =>
+  seconds === undefined ? '' : `about ${duration(1000 * seconds)}`;
+
+export function jobTable(jobs: readonly PublicJob[], now: number, standing: ExperimentStanding): string {
+  const folds = new Map(standing.folds.map((fold) => [fold.job, fold]));
   const rows = jobs.map((job) => [
     job.kind === 'train' ? String(job.trial) : `${job.trial} (${job.kind})`,
     String(job.repeat),
@@ -55,9 +71,24 @@ export function jobTable(jobs: readonly PublicJob[], now: number): string {
     String(job.generation),
     String(job.attempts),
     job.startedAt === null ? '' : duration((job.finishedAt ?? now) - job.startedAt),
+    shareText(folds.get(job.id)?.progress ?? Number(isFinal(job.state))),
+    leftText(folds.get(job.id)?.remainingSeconds),
     oneLine(job.error),
   ]);
-  return table([['TRIAL', 'REPEAT', 'FOLD', 'STATE', 'WORKERS', 'GENERATIONS', 'ATTEMPTS', 'TIME', 'ERROR'], ...rows]);
+  const heading = [
+    'TRIAL',
+    'REPEAT',
+    'FOLD',
+    'STATE',
+    'WORKERS',
+    'GENERATIONS',
+    'ATTEMPTS',
+    'TIME',
+    'DONE',
+    'LEFT',
+    'ERROR',
+  ];
+  return table([heading, ...rows]);
 }
 
 const oneLine = (text: string | null): string => (text ?? '').replaceAll(/\s+/g, ' ');

@@ -1,9 +1,8 @@
-import { mkdir } from 'node:fs/promises';
 import { ConfigError } from '@crossfold/shared/errors';
 import type { Register } from './options.ts';
 import { examples, jsonOption, natsOption, remoteUrl, wholeNumber } from './options.ts';
 import { followRemotely } from './remote-run.ts';
-import { defaultRunFolder, findRunFolder } from './run-folder.ts';
+import { defaultRunFolder, findRunFolder, makeRunFolder } from './run-folder.ts';
 
 interface RefitOptions {
   readonly trial?: number;
@@ -50,7 +49,7 @@ export const registerRefit: Register = (program, context, end) => {
         );
       }
       const folder = options.out ?? defaultRunFolder(id);
-      await mkdir(folder, { recursive: true });
+      await makeRunFolder(folder);
       const final = options.ensemble === true ? 'ensemble' : 'refit';
       const { trial } = options;
       end(await followRemotely(context, { nats, id, folder, json: options.json === true, refit: { final, trial } }));

@@ -22,6 +22,7 @@ interface ReportOptions {
   readonly out?: string;
   readonly format?: Format;
   readonly nats?: string;
+  readonly json?: boolean;
 }
 
 /** `report ID|DIR`: the report of a finished experiment, from its run's folder or from a cluster. */
@@ -44,6 +45,7 @@ export const registerReport: Register = (program, context) => {
       ).choices(['html', 'md', 'csv']),
     )
     .addOption(natsOption())
+    .option('--json', 'print the results, as results.json has them, on stdout, and write nothing')
     .addHelpText(
       'after',
       examples(
@@ -55,6 +57,10 @@ export const registerReport: Register = (program, context) => {
     .action(async (which: string, options: ReportOptions) => {
       const folder = options.nats === undefined ? findRunFolder(which) : undefined;
       const input = folder === undefined ? await fromCluster(context, which, options.nats) : await readRun(folder);
+      if (options.json === true) {
+        context.out.write(`${JSON.stringify(input.results)}\n`);
+        return;
+      }
       const format = options.format ?? formatOf(options.out);
       const text = formats[format](input);
       const out = options.out ?? (format === 'html' ? defaultFile(folder, which) : '-');

@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ConfigError } from '@crossfold/shared/errors';
 import { loadExperiment } from '../config/load.ts';
@@ -16,7 +15,7 @@ import {
   workersOption,
 } from './options.ts';
 import { followRemotely } from './remote-run.ts';
-import { defaultRunFolder, findRunFolder, readRunNote } from './run-folder.ts';
+import { defaultRunFolder, findRunFolder, makeRunFolder, readRunNote } from './run-folder.ts';
 
 interface ResumeOptions {
   readonly workers?: number;
@@ -78,7 +77,7 @@ export const registerResume: Register = (program, context, end) => {
           `nothing to go on with: there is no run's folder at ${what} or ${defaultRunFolder(what)}`,
         );
       const out = options.out ?? defaultRunFolder(what);
-      await mkdir(out, { recursive: true });
+      await makeRunFolder(out);
       end(await followRemotely(context, { nats, id: what, folder: out, json, again }));
     });
 };

@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Experiment } from '@crossfold/shared/config/experiment';
 import { ConfigError, ExitCode } from '@crossfold/shared/errors';
+import { makeFolder } from '@crossfold/shared/make-folder';
 import { z } from 'zod';
 import { stateFolder } from '../cluster/embedded.ts';
-import { resolvedYaml } from '../config/load.ts';
+import { resolvedYaml, rooted } from '../config/load.ts';
 
 /** What a run on an embedded cluster needs in order to go on; lies beside the cluster's state, and goes with it. */
 const RunNote = z.strictObject({
@@ -35,19 +36,34 @@ export async function claimRunFolder(folder: string): Promise<boolean> {
         : 'name another with --out, or empty it';
       throw new ConfigError({ field: '--out', value: folder, allowed: `the folder is not empty; ${remedy}` });
     }
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     return there === undefined;
   } catch (error) {
     if (error instanceof ConfigError) throw error;
-    const reason = (error as NodeJS.ErrnoException).code ?? String(error);
-    throw new ConfigError({ field: '--out', value: folder, allowed: `cannot be used as a run's folder (${reason})` });
+    throw unusable(folder, error);
   }
+}
+
+const unusable = (folder: string, error: unknown): ConfigError => {
+  const reason = (error as NodeJS.ErrnoException).code ?? String(error);
+  return new ConfigError({ field: '--out', value: folder, allowed: `cannot be used as a run's folder (${reason})` });
+};
+
+/**
+ * Makes the folder that results of an experiment on a cluster go to, where it is not there already.
+ *
+ * @throws ConfigError where it cannot be made
+ */
+export async function makeRunFolder(folder: string): Promise<void> {
+  await makeFolder(folder).catch((error: unknown) => {
+    throw unusable(folder, error);
+  });
 }
 
 /** Writes the resolved experiment, and what a later `resume` needs. */
 export async function writeRunNote(folder: string, experiment: Experiment, note: RunNote): Promise<void> {
-  await writeFile(join(folder, 'experiment.yaml'), resolvedYaml(experiment));
-  await mkdir(stateFolder(folder), { recursive: true });
+  await writeFile(join(folder, 'experiment.yaml'), resolvedYaml(rooted(experiment, note.baseDir)));
+  await makeFolder(stateFolder(folder));
   await writeFile(noteFile(folder), JSON.stringify(note));
 }
 

@@ -10,9 +10,11 @@ import {
   exchangeOption,
   httpEndpoint,
   httpOption,
+  jsonOption,
   wholeNumber,
   workersOption,
 } from './options.ts';
+import { makeRunFolder } from './run-folder.ts';
 
 interface UpOptions {
   readonly workers?: number;
@@ -21,6 +23,7 @@ interface UpOptions {
   readonly port?: number;
   readonly http?: string;
   readonly dir: string;
+  readonly json?: boolean;
 }
 
 /** `up`: a cluster on this machine that stays up until it is interrupted. */
@@ -37,8 +40,10 @@ export const registerUp: Register = (program, context) => {
     .addOption(httpOption(`${defaultHttp.coordinator} and the ports after it`))
     .option('--port <port>', "the broker's port (default: a free one)", wholeNumber(1, 65535))
     .option('--dir <folder>', 'folder for its state and logs', join('runs', 'up'))
+    .addOption(jsonOption())
     .addHelpText('after', examples('up --workers 2', 'up --port 4222 --dir /var/tmp/crossfold'))
     .action(async (options: UpOptions) => {
+      await makeRunFolder(options.dir);
       const { dir, threads, exchange, workers = defaultWorkers(threads, context.env) } = options;
       const http = httpEndpoint(options.http, context, defaultHttp.coordinator);
       let end: () => void = () => undefined;
@@ -71,7 +76,10 @@ export const registerUp: Register = (program, context) => {
         for (const [service, url] of cluster.http()) context.err.write(`# ${service}: ${url}/metrics\n`);
         if (cluster.http().size > 0)
           context.err.write(`# for Prometheus, as file_sd_configs: ${resolve(stateFolder(dir), targetsFile)}\n`);
-        context.out.write(`export CROSSFOLD_NATS_URL='${cluster.url}'\n`);
+        const document = { nats: cluster.url, http: Object.fromEntries(cluster.http()) };
+        context.out.write(
+          options.json === true ? `${JSON.stringify(document)}\n` : `export CROSSFOLD_NATS_URL='${cluster.url}'\n`,
+        );
         await aborted(controller.signal);
         await cluster.stop('drain');
         controller.signal.throwIfAborted();

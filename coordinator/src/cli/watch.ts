@@ -1,7 +1,7 @@
 import { ExitCode } from '@crossfold/shared/errors';
 import { interruptible, showUntilOver } from './follow-run.ts';
 import type { Register } from './options.ts';
-import { examples, natsOption } from './options.ts';
+import { examples, jsonOption, natsOption } from './options.ts';
 import { createDisplay } from './progress/display.ts';
 import { ask } from './queries.ts';
 import { timelineOption, withTimeline } from './timeline.ts';
@@ -14,9 +14,10 @@ export const registerWatch: Register = (program, context, end) => {
     .description("Shows an experiment's progress until it is over. The exit code is that of the experiment.")
     .argument('<id>', "the experiment's id")
     .addOption(natsOption())
+    .addOption(jsonOption())
     .addOption(timelineOption())
     .addHelpText('after', examples('watch mnist-kfold-20260101-120000-1a2b'))
-    .action(async (id: string, options: { nats?: string; timeline?: string }) => {
+    .action(async (id: string, options: { nats?: string; json?: boolean; timeline?: string }) => {
       await ask(context, options.nats, async (client) => {
         const { controller, dispose } = interruptible(
           context,
@@ -34,7 +35,9 @@ export const registerWatch: Register = (program, context, end) => {
         }
         const record = (await client.list()).find((r) => r.id === id);
         const reason = record?.error == null ? '' : `: ${record.error.replaceAll('\n', ' ')}`;
-        context.out.write(`${id}: ${record?.state ?? 'gone'}${reason}\n`);
+        const text =
+          options.json === true ? JSON.stringify(record ?? null) : `${id}: ${record?.state ?? 'gone'}${reason}`;
+        context.out.write(`${text}\n`);
         end(record?.state === 'completed' ? ExitCode.done : ExitCode.failed);
       });
     });

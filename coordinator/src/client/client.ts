@@ -2,7 +2,7 @@ import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker } from '@crossfold/shared/broker/broker';
 import { connectTimeoutMs } from '@crossfold/shared/broker/connection';
 import { getJson, putJson } from '@crossfold/shared/broker/json-blobs';
-import { experimentProgress } from '@crossfold/shared/broker/subjects';
+import { allProgress, experimentProgress } from '@crossfold/shared/broker/subjects';
 import { Experiment, plateauNeedsValidation } from '@crossfold/shared/config/experiment';
 import { ConfigError } from '@crossfold/shared/errors';
 import { FoldsDocument } from '@crossfold/shared/folds/folds';
@@ -13,8 +13,12 @@ import { covers, isFinal, publicJob } from '@crossfold/shared/jobs/records';
 import type { JobProgress, ProgressEvent } from '@crossfold/shared/progress';
 import { parseProgress } from '@crossfold/shared/progress';
 import { Results } from '@crossfold/shared/results';
+import { pause } from '@crossfold/shared/wait';
+import { rooted } from '../config/load.ts';
 import { uploadSource } from '../data/upload.ts';
 import { clusterLogs, followCluster } from '../logs/cluster.ts';
+import type { JobNews } from '../metrics/standing.ts';
+import { newsAfter } from '../metrics/standing.ts';
 import { uploadStart } from '../models/start-model.ts';
 import { recordTimeline } from '../timeline/recorder.ts';
 import { TraceFile } from '../timeline/trace-file.ts';
@@ -58,7 +62,7 @@ function brokerClient(broker: Broker): ExperimentClient {
         id,
         name: experiment.name,
         state: 'submitted',
-        spec: await putJson(broker.artifacts, experiment),
+        spec: await putJson(broker.artifacts, rooted(experiment, baseDir)),
         source,
         manifest: null,
         folds: null,
@@ -112,6 +116,18 @@ function brokerClient(broker: Broker): ExperimentClient {
     },
     async list() {
       return (await broker.experiments.list('>')).sort((a, b) => b.createdAt - a.createdAt);
+    },
+    async listen(ms, id) {
+      const news = new Map<string, JobNews>();
+      const subscription = broker.nats.subscribe(id === undefined ? allProgress : experimentProgress(id), {
+        callback: (error, message) => {
+          const event = error === null ? parseProgress(message.data) : undefined;
+          if (event?.type === 'job') news.set(event.job, newsAfter(news.get(event.job), event));
+        },
+      });
+      await pause(ms, new AbortController().signal);
+      subscription.unsubscribe();
+      return news;
     },
     jobs: async (id) => (await jobsOf(id)).map(publicJob),
     async cancel(id, selection = {}) {

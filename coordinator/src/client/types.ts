@@ -5,6 +5,7 @@ import type { ExperimentRecord, PublicJob, Selection } from '@crossfold/shared/j
 import type { ProgressEvent } from '@crossfold/shared/progress';
 import type { Results } from '@crossfold/shared/results';
 import type { LogFilter } from '../logs/select.ts';
+import type { JobNews } from '../metrics/standing.ts';
 import type { TimelineRecording } from '../timeline/recorder.ts';
 
 /** What a finished experiment leaves, for the run folder and the report. */
@@ -51,6 +52,8 @@ export interface ExperimentClient {
   outcome(id: string, parts?: { readonly models: boolean }): Promise<Outcome>;
   /** All experiments, newest first. */
   list(): Promise<readonly ExperimentRecord[]>;
+  /** What groups say of their jobs within `ms`, of one experiment or of all: they do so twice a second. */
+  listen(ms: number, id?: string): Promise<ReadonlyMap<string, JobNews>>;
   /** The jobs of an experiment in order of trial, repeat and fold. */
   jobs(id: string): Promise<readonly PublicJob[]>;
   /**

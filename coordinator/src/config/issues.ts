@@ -68,7 +68,7 @@ function describe(schema: Schema, value: unknown, issue: Issue): Problem[] {
   const found = valueAt(value, issue.path);
   const own = issue.message === unwritten ? undefined : issue.message;
   const options = schemasAt(schema, value, issue.path);
-  const allowed = own ?? `must be ${list(options.map(expectation))}`;
+  const allowed = own ?? `must be ${expectations(options)}`;
   const meant = typeof found === 'string' ? nearest(found, options.flatMap(literals).map(String)) : undefined;
   const hint = meant === undefined || own !== undefined ? '' : `; did you mean ${meant}?`;
   return [
@@ -87,6 +87,22 @@ function kindOf(schema: Schema, value: unknown, path: Path): string {
         return ` of ${key} ${String(object[key])}`;
   return '';
 }
+
+/** What several alternatives allow: of mappings that a key tells apart, its values. */
+function expectations(options: readonly Schema[]): string {
+  const shapes = options.map(shapeOf);
+  const tag = Object.keys(shapes[0] ?? {}).find((key) =>
+    shapes.every((shape) => shape[key] !== undefined && unwrap(shape[key])._zod.def.type === 'literal'),
+  );
+  if (tag === undefined || shapes.length < 2) return list(options.map(expectation));
+  const kinds = shapes.flatMap((shape) => (shape[tag] === undefined ? [] : literals(shape[tag]).map(String)));
+  const [first = {}] = shapes;
+  const isEnough = Object.entries(first).every(([key, field]) => key === tag || mayBeLeftOut(field));
+  return `a mapping with ${tag}: ${list(kinds)}${isEnough ? `, as in { ${tag}: ${kinds[0]} }; its other fields have defaults` : ''}`;
+}
+
+const mayBeLeftOut = (field: Schema): boolean =>
+  ['optional', 'default', 'prefault'].includes((field as z.core.$ZodTypes)._zod.def.type);
 
 /** What a schema allows, in a few words. */
 export function expectation(schema: Schema): string {

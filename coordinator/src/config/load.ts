@@ -62,6 +62,20 @@ function problemOfTrials(experiment: Experiment): Problem | undefined {
   return isProblem(trials) ? trials : undefined;
 }
 
+/**
+ * The experiment with the paths of its data written out from the root, so that it can be run from anywhere.
+ * @param baseDir what its paths are relative to
+ */
+export function rooted(experiment: Experiment, baseDir: string): Experiment {
+  const { path, table, ...rest } = experiment.dataset;
+  const dataset = {
+    ...rest,
+    ...(path === undefined ? {} : { path: resolve(baseDir, path) }),
+    ...(table === undefined ? {} : { table: resolve(baseDir, table) }),
+  };
+  return { ...experiment, dataset };
+}
+
 /** The experiment as YAML, with every default written out; loading it gives the same experiment. */
 export function resolvedYaml(experiment: Experiment): string {
   return stringify(experiment, { lineWidth: 120, aliasDuplicateObjects: false });

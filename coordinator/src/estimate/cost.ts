@@ -15,12 +15,12 @@ const trainedOverForward = 3;
 
 /** Multiplications and additions of one sample's forward pass, those of convolutions and dense layers: the rest is small. */
 export function forwardFlops({ layers }: ModelPlan): number {
-  return layers.reduce((sum, { spec, inputShape, outputShape, parameters }) => {
+  return layers.reduce((sum, { spec, outputShape, parameters }) => {
     const [height = 1, width = 1] = spec.type === 'dense' ? [] : outputShape;
     const kernels = parameters.filter(({ shape }) => shape.length > 1);
     // Each number of a kernel is multiplied once at every place of the output; of a depthwise one as well.
     const products = kernels.reduce((n, { length }) => n + length, 0);
-    return sum + 2 * products * height * width + (products === 0 ? size(inputShape) : 0);
+    return sum + 2 * products * height * width;
   }, 0);
 }
 

@@ -1,4 +1,4 @@
-import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
+import type { ExperimentRecord, JobRecord, PublicJob } from '@crossfold/shared/jobs/records';
 import { foldName, isFinal } from '@crossfold/shared/jobs/records';
 import { meanOf, sampleStd } from '@crossfold/shared/metrics/summary';
 import type { JobProgress } from '@crossfold/shared/progress';
@@ -27,12 +27,16 @@ export interface Scored {
 
 /** How one fold of one trial stands. */
 export interface FoldStanding {
+  /** Id of its job. */
+  readonly job: string;
   readonly trial: number;
   readonly fold: string;
   readonly state: JobRecord['state'];
   readonly epoch: number;
   /** Share of its epochs that is done. */
   readonly progress: number;
+  /** While it runs, and goes on as it went. */
+  readonly remainingSeconds: number | undefined;
   /** Undefined where it does not run. */
   readonly imagesPerSecond: number | undefined;
   readonly generation: number;
@@ -66,12 +70,12 @@ export interface ExperimentStanding {
  */
 export function standingOf(
   record: ExperimentRecord,
-  jobs: readonly JobRecord[],
+  jobs: readonly PublicJob[],
   news: ReadonlyMap<string, JobNews>,
   now: number,
 ): ExperimentStanding {
   const train = jobs.filter((job) => job.kind === 'train');
-  const folds = train.map((job) => foldStanding(job, news.get(job.id)));
+  const folds = train.map((job) => foldStanding(job, news.get(job.id), now));
   const trials = new Map<number, FoldStanding[]>();
   for (const fold of folds) trials.set(fold.trial, [...(trials.get(fold.trial) ?? []), fold]);
   const total = Math.max(record.jobs, folds.length);
@@ -101,22 +105,26 @@ function trialStanding(trial: number, folds: readonly FoldStanding[]): TrialStan
   };
 }
 
-function foldStanding(job: JobRecord, news: JobNews | undefined): FoldStanding {
+function foldStanding(job: PublicJob, news: JobNews | undefined, now: number): FoldStanding {
   const { progress } = news ?? {};
+  const done = progress === undefined ? 0 : fraction(progress);
   // Of a job that goes on after a rung of its search, what its group says is newer than its result.
-  const done = isFinal(job.state) || job.state === 'paused' ? job.result : null;
+  const result = isFinal(job.state) || job.state === 'paused' ? job.result : null;
+  const began = job.state === 'running' ? job.startedAt : null;
   return {
+    job: job.id,
     trial: job.trial,
     fold: foldName(job.repeat, job.fold),
     state: job.state,
-    epoch: done?.epochs ?? progress?.epoch ?? 0,
-    progress: isFinal(job.state) ? 1 : progress === undefined ? 0 : fraction(progress),
+    epoch: result?.epochs ?? progress?.epoch ?? 0,
+    progress: isFinal(job.state) ? 1 : done,
+    remainingSeconds: began === null || done === 0 ? undefined : ((now - began) / 1000) * (1 / done - 1),
     imagesPerSecond: job.state === 'running' ? (progress?.imagesPerSecond ?? 0) : undefined,
     generation: job.generation,
     members: job.members.length,
     attempts: job.attempts,
-    train: done === null ? scored(progress?.loss, progress?.accuracy) : done.train,
-    validation: done === null ? news?.validation : { loss: done.loss, accuracy: done.accuracy },
+    train: result === null ? scored(progress?.loss, progress?.accuracy) : result.train,
+    validation: result === null ? news?.validation : { loss: result.loss, accuracy: result.accuracy },
   };
 }
 

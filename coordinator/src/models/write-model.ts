@@ -1,6 +1,6 @@
-import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ConfigError } from '@crossfold/shared/errors';
+import { makeFolder } from '@crossfold/shared/make-folder';
 import type { TrainedModel } from '@crossfold/shared/model/model-file';
 
 export const modelFormats = ['h5', 'keras', 'tfjs', 'savedmodel'] as const;
@@ -14,7 +14,7 @@ export type ModelFormat = (typeof modelFormats)[number];
  */
 export async function writeModel(format: ModelFormat, out: string, model: TrainedModel): Promise<void> {
   try {
-    await mkdir(dirname(out), { recursive: true });
+    await makeFolder(dirname(out));
     // Each of these brings a library that the other commands do without.
     if (format === 'h5') return await (await import('@crossfold/worker/keras/h5')).writeKerasH5(out, model);
     if (format === 'keras')

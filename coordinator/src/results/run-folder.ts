@@ -1,5 +1,6 @@
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { makeFolder } from '@crossfold/shared/make-folder';
 import type { Results } from '@crossfold/shared/results';
 import type { Outcome } from '../client/types.ts';
 import { resolvedYaml } from '../config/load.ts';
@@ -42,7 +43,7 @@ export async function writeRunFolder(outcome: Outcome, folder: string): Promise<
 
 /** Writes a file beside its place and moves it there, so that nobody ever finds half of it. */
 export async function writeWhole(file: string, content: string | Uint8Array): Promise<void> {
-  await mkdir(dirname(file), { recursive: true });
+  await makeFolder(dirname(file));
   const aside = join(dirname(file), `.${basename(file)}.${process.pid}`);
   try {
     await writeFile(aside, content);
