@@ -44,7 +44,7 @@ const numbers = (text: string): number[] => text.split(',').map(Number);
 
 async function main(): Promise<void> {
   const real = option('real');
-  const sizes = numbers(real ?? option('jobs') ?? '100,1000,10000');
+  const sizes = numbers(real ?? option('jobs') ?? '100,1000,2500,5000,10000');
   const workers = real === undefined ? Number(option('workers') ?? 200) : 2;
   const jobMs = Number(option('job-ms') ?? 0);
   const folder = await mkdtemp(join(tmpdir(), 'crossfold-bench-data-'));
@@ -91,6 +91,22 @@ async function main(): Promise<void> {
       ]),
     ),
   );
+  console.log(growth(rows));
+}
+
+/**
+ * How costs grow from the second largest sweep to the largest: something quadratic would double what a job costs where
+ * there are twice as many.
+ */
+function growth(rows: readonly Row[]): string {
+  const [small, large] = rows.toSorted((a, b) => a.jobs - b.jobs).slice(-2);
+  if (small === undefined || large === undefined) return '';
+  const times = (of: (row: Row) => number): string => (of(large) / of(small)).toFixed(2);
+  return [
+    `from ${small.jobs} to ${large.jobs} jobs, a job's cost: coordinator x ${times((row) => row.coordinatorMs)}`,
+    `broker x ${times((row) => row.brokerMs)}, wall clock x ${times((row) => row.seconds / row.jobs)}`,
+    `end x ${times((row) => row.endSeconds / row.jobs)} (x ${(large.jobs / small.jobs).toFixed(1)} were quadratic)`,
+  ].join(', ');
 }
 
 interface SweepOptions {

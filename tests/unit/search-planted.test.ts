@@ -140,7 +140,7 @@ describe('random search', () => {
       if (mine <= theirs + 0.001) asGood++;
     }
     console.log(`random: as good as the grid in ${asGood} of ${sweeps} sweeps, 50 % of its fold-epochs`);
-    expect(asGood / sweeps).toBeGreaterThanOrEqual(0.93);
+    expect(asGood / sweeps).toBeGreaterThanOrEqual(0.95);
   });
 });
 

@@ -93,6 +93,21 @@ describe('draws', () => {
     );
   });
 
+  it('leave no large gap in any parameter, and do not go together', () => {
+    const ranges = { a: { uniform: [0, 1] }, b: { logUniform: [1, 10] } };
+    for (let seed = 0; seed < 20; seed++) {
+      const all = drawn(random(32, ranges), seed) as Record<string, number>[];
+      for (const place of [
+        (of: Record<string, number>) => of.a ?? 0,
+        (of: Record<string, number>) => Math.log10(of.b ?? 1),
+      ])
+        for (const first of [0, 16])
+          expect(new Set(all.slice(first, first + 16).map((of) => Math.floor(16 * place(of)))).size).toBe(16);
+      const order = all.map((of) => Math.floor(16 * (of.a ?? 0)) - Math.floor(16 * Math.log10(of.b ?? 1)));
+      expect(new Set(order).size).toBeGreaterThan(8);
+    }
+  });
+
   it('follow from the seed, and do not change when parameters or trials are added', () => {
     const few = drawn(random(5, { a: { uniform: [0, 1] } }));
     expect(drawn(random(5, { a: { uniform: [0, 1] } }))).toEqual(few);

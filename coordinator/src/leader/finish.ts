@@ -6,7 +6,7 @@ import { SweepPlan, TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import type { Results, SearchRound } from '@crossfold/shared/results';
 import type { FinishedJob } from '../results/aggregate.ts';
-import { aggregate } from '../results/aggregate.ts';
+import { crossValidated, withEnd } from '../results/aggregate.ts';
 import { version } from '../version.ts';
 import { finalNet, testOf } from './final.ts';
 import { inParallel } from './in-parallel.ts';
@@ -39,8 +39,8 @@ export async function finish(
     wallSeconds: (now() - record.createdAt) / 1000,
     software: version(),
   };
-  const untested = aggregate({ ...all, final: undefined, test: undefined });
-  const final = await finalNet(context, { record, plan, finished, jobs }, untested);
+  const folds = crossValidated(all);
+  const final = await finalNet(context, { record, plan, finished, jobs }, folds);
   if (final === 'under way') return;
   const test =
     manifest.test === null || final?.net === undefined ? undefined : await testOf(context, record, jobs, final);
@@ -48,11 +48,8 @@ export async function finish(
   const scored = test?.result == null ? undefined : await getJson(broker.artifacts, test.result, TestJobResult);
   // A net that was looked at before, and is not the one that is left, was looked at all the same.
   const looks = jobs.filter(({ kind, result }) => kind === 'test' && result !== null).length;
-  const results = aggregate({
-    ...all,
-    final,
-    test: test === undefined ? undefined : { job: test, result: scored, looks },
-  });
+  const tested = test === undefined ? undefined : { job: test, result: scored, looks };
+  const results = withEnd(folds, { final, test: tested });
   const reference = await putJson(broker.artifacts, results);
   const ends = [final?.job, test].find((job) => job?.state === 'failed');
   const failed = ends ?? finished.find(({ job }) => job.state === 'failed')?.job;

@@ -20,7 +20,7 @@ interface Followed {
   readonly series: Series;
   /** Epochs that are wanted of jobs that are not there yet. */
   readonly open: Map<string, number>;
-  plan: SeriesPlan;
+  plan: Omit<SeriesPlan, 'moves'>;
 }
 
 /**
@@ -97,17 +97,22 @@ export class Sweep {
     if (asked) await this.#count(context, record);
   }
 
-  async #steer(context: LeaderContext, record: ExperimentRecord, board: Board, series: Series): Promise<SeriesPlan> {
+  async #steer(
+    context: LeaderContext,
+    record: ExperimentRecord,
+    board: Board,
+    series: Series,
+  ): Promise<Omit<SeriesPlan, 'moves'>> {
     const state: SweepState = {
       jobOf: (trial, fold) => board.jobs.get(jobId(record.id, 'train', trial, fold.repeat, fold.fold)),
       cancelled: record.cancelled,
       resumed: record.resumed,
     };
-    const plan = planSeries(this.#plan, series, state);
-    await inParallel(plan.moves, writesAtOnce, (move) => this.#make(context, record, board, move));
+    const { moves, ...plan } = planSeries(this.#plan, series, state);
+    await inParallel(moves, writesAtOnce, (move) => this.#make(context, record, board, move));
     const last = plan.rounds.at(-1);
     context.logger.info(
-      { experiment: record.id, moves: plan.moves.length, open: plan.open.length, over: plan.over, round: last },
+      { experiment: record.id, moves: moves.length, open: plan.open.length, over: plan.over, round: last },
       'the search has decided',
     );
     return plan;

@@ -10,7 +10,7 @@ import type { Results } from '@crossfold/shared/results';
 import { readPlans } from '../leader/finish.ts';
 import { inParallel } from '../leader/in-parallel.ts';
 import type { FinishedJob } from '../results/aggregate.ts';
-import { aggregate } from '../results/aggregate.ts';
+import { crossValidated } from '../results/aggregate.ts';
 import { version } from '../version.ts';
 
 /** Of more folds the report waits until all are over: their results are large, and it would be drawn again and again. */
@@ -69,13 +69,12 @@ export class PartialResults {
       finished[i] = { job, result: job.result === null ? undefined : await this.#resultOf(job.result.digest) };
     });
     const shown = new Set(over.map(({ trial }) => trial));
-    const results = aggregate({
+    const results = crossValidated({
       record,
       plans: await readPlans({ broker }, { trials: plan.trials.filter(({ trial }) => shown.has(trial)) }),
       manifest: await getJson(broker.data, record.manifest, Manifest),
       folds: await getJson(broker.artifacts, record.folds, FoldsDocument),
       finished,
-      test: undefined,
       search: undefined,
       wallSeconds: (now - record.createdAt) / 1000,
       software: version(),

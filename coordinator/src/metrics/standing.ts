@@ -77,7 +77,11 @@ export function standingOf(
   const train = jobs.filter((job) => job.kind === 'train');
   const folds = train.map((job) => foldStanding(job, news.get(job.id), now));
   const trials = new Map<number, FoldStanding[]>();
-  for (const fold of folds) trials.set(fold.trial, [...(trials.get(fold.trial) ?? []), fold]);
+  for (const fold of folds) {
+    const own = trials.get(fold.trial);
+    if (own === undefined) trials.set(fold.trial, [fold]);
+    else own.push(fold);
+  }
   const total = Math.max(record.jobs, folds.length);
   const over = isFinal(record.state);
   const progress = over ? 1 : total === 0 ? 0 : folds.reduce((sum, fold) => sum + fold.progress, 0) / total;

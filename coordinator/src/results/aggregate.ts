@@ -42,9 +42,21 @@ export interface Finished {
 }
 
 /** Makes `results.json` of what an experiment's jobs left. */
-export function aggregate(all: Finished): Results {
-  const { record, plans, manifest, folds, final, test } = all;
-  const found = [...plans.values()].map((plan) => trialResult(plan, all)).sort((a, b) => a.trial - b.trial);
+export const aggregate = (all: Finished): Results => withEnd(crossValidated(all), all);
+
+/** The same without what was made of the best trial in the end. */
+export function crossValidated(all: Omit<Finished, 'final' | 'test'>): Results {
+  const { record, plans, manifest, folds } = all;
+  const ofTrial = new Map<number, FinishedJob[]>();
+  for (const one of all.finished) {
+    const own = ofTrial.get(one.job.trial);
+    if (own === undefined) ofTrial.set(one.job.trial, [one]);
+    else own.push(one);
+  }
+  const splits = splitsOf(folds);
+  const found = [...plans.values()]
+    .map((plan) => trialResult(plan, ofTrial.get(plan.trial) ?? [], splits, manifest))
+    .sort((a, b) => a.trial - b.trial);
   const nested = nestedResult(found, folds);
   const { trials, best } = judge(found, nested);
   const engine = trials.flatMap((trial) => completedFolds(trial))[0]?.engine ?? null;
@@ -55,7 +67,7 @@ export function aggregate(all: Finished): Results {
     schema: 1,
     id: record.id,
     name: record.name,
-    status: endOf(final?.job) ?? endOf(test?.job) ?? overallStatus(trials, best),
+    status: overallStatus(trials, best),
     seed: experiment?.seed ?? 0,
     submittedAt: new Date(record.createdAt).toISOString(),
     wallSeconds: all.wallSeconds,
@@ -78,6 +90,14 @@ export function aggregate(all: Finished): Results {
     best,
     ...(all.search === undefined ? {} : { search: all.search }),
     ...(nested === undefined ? {} : { nested }),
+  };
+}
+
+/** The results with what was made of the best trial in the end. */
+export function withEnd(results: Results, { final, test }: Pick<Finished, 'final' | 'test'>): Results {
+  return {
+    ...results,
+    status: endOf(final?.job) ?? endOf(test?.job) ?? results.status,
     ...(final?.final === undefined ? {} : { final: final.final }),
     ...(test?.result === undefined
       ? {}
@@ -103,10 +123,19 @@ const endOf = (job: JobRecord | undefined): 'failed' | 'cancelled' | undefined =
 /** Inner folds of a nested evaluation are the search's, not the results'. */
 const outerFolds = ({ folds }: FoldsDocument) => folds.filter(({ within }) => within === undefined);
 
-function trialResult(plan: TrialPlan, { finished, folds, manifest }: Finished): TrialResult {
-  const sizes = new Map(outerFolds(folds).map((fold) => [`${fold.repeat ?? 0}.${fold.fold}`, fold]));
+/** The splits by their places, and whether they are nested. */
+const splitsOf = ({ folds }: FoldsDocument) => ({
+  sizes: new Map(folds.map((fold) => [`${fold.repeat ?? 0}.${fold.fold}`, fold])),
+  isNested: folds.some(({ within }) => within !== undefined),
+});
+
+function trialResult(
+  plan: TrialPlan,
+  finished: readonly FinishedJob[],
+  { sizes, isNested }: ReturnType<typeof splitsOf>,
+  manifest: Manifest,
+): TrialResult {
   const results = finished
-    .filter(({ job }) => job.trial === plan.trial)
     .map(({ job, result }): FoldResult => {
       const { fold, repeat, workers, generation, attempts, error } = job;
       const split = sizes.get(`${repeat}.${fold}`);
@@ -125,7 +154,6 @@ function trialResult(plan: TrialPlan, { finished, folds, manifest }: Finished): 
       };
     })
     .sort((a, b) => a.repeat - b.repeat || a.fold - b.fold);
-  const isNested = folds.folds.some(({ within }) => within !== undefined);
   const chosen = results.filter(({ within }) => (within !== undefined) === isNested);
   const accuracy = summaryOf(chosen, ({ accuracy: score }) => score);
   const loss = summaryOf(chosen, ({ loss: score }) => score);

@@ -34,10 +34,11 @@ export function judge(trials: readonly TrialResult[], nested?: NestedResult): Ve
   const adjusted = falseDiscovery(
     comparisons.flatMap((comparison) => (comparison === undefined ? [] : [comparison.p])),
   );
+  let next = 0;
   const compared = trials.map((trial, i): TrialResult => {
     const comparison = comparisons[i];
     if (comparison === undefined) return trial;
-    return { ...trial, comparison: { ...comparison, pAdjusted: adjusted.shift() ?? 1 } };
+    return { ...trial, comparison: { ...comparison, pAdjusted: adjusted[next++] ?? 1 } };
   });
   const undecided = compared.filter(
     ({ status, comparison }) =>

@@ -1,7 +1,6 @@
 import type { Domain, SearchSpec } from '@crossfold/shared/config/search';
 import { listed } from '@crossfold/shared/config/search';
 import { canonicalJson } from '@crossfold/shared/data/digest';
-import type { KeyedRandom } from '@crossfold/shared/rng';
 import { keyedRandom } from '@crossfold/shared/rng';
 import type { Problem } from '../config/issues.ts';
 
@@ -13,10 +12,16 @@ export const maxTrials = 10_000;
 
 /** Draws tried for each configuration wanted, before a space counts as exhausted. */
 const drawsPerTrial = 200;
+/** Draws that are spread over a parameter's whole range together. */
+const block = 16;
 
 /**
  * The configurations of a search, in the order of their trials; no two alike. A draw depends on the seed, its number and
  * the parameter's path alone: another parameter, or more trials, change nothing about those there are.
+ *
+ * Draws are Latin hypercubes, one after another (M. McKay et al., "A Comparison of Three Methods for Selecting Values of
+ * Input Variables", Technometrics 1979): of each `block` of them one lies in every 1/`block` of each parameter's range, in
+ * an order of the parameter's own. So none of the few parameters that matter has large gaps by bad luck.
  *
  * @returns what is wrong with the search, where it cannot be
  */
@@ -63,7 +68,7 @@ function draw(domains: readonly (readonly [string, Domain])[], wanted: number, s
   const trials = new Map<string, Parameters>();
   for (let number = 0; trials.size < wanted && number < wanted * drawsPerTrial; number++) {
     const parameters = Object.fromEntries(
-      domains.map(([path, domain]) => [path, drawFrom(domain, keyedRandom(seed, 'search', number, path))]),
+      domains.map(([path, domain]) => [path, drawFrom(domain, spread(seed, path, number))]),
     );
     const key = canonicalJson(parameters);
     if (!trials.has(key)) trials.set(key, parameters);
@@ -77,20 +82,30 @@ function draw(domains: readonly (readonly [string, Domain])[], wanted: number, s
   return [...trials.values()];
 }
 
-function drawFrom(domain: Domain, random: KeyedRandom): unknown {
+/** A parameter's place in its range, from 0 up to 1, in the draw of a number. */
+function spread(seed: number, path: string, number: number): number {
+  const order = Uint32Array.from({ length: block }, (_, i) => i);
+  keyedRandom(seed, 'search', 'block', Math.floor(number / block), path).shuffle(order);
+  const inside = keyedRandom(seed, 'search', number, path).uniform();
+  return ((order[number % block] ?? 0) + inside) / block;
+}
+
+/** @param place from 0 up to 1 */
+function drawFrom(domain: Domain, place: number): unknown {
+  const one = (count: number): number => Math.min(count - 1, Math.floor(place * count));
   const values = listed(domain);
-  if (values !== undefined) return values[random.below(values.length)];
-  if ('uniform' in domain) return within(domain.uniform, (low, high) => low + random.uniform() * (high - low));
+  if (values !== undefined) return values[one(values.length)];
+  if ('uniform' in domain) return within(domain.uniform, (low, high) => low + place * (high - low));
   if ('logUniform' in domain)
-    return within(domain.logUniform, (low, high) => low * Math.exp(random.uniform() * Math.log(high / low)));
+    return within(domain.logUniform, (low, high) => low * Math.exp(place * Math.log(high / low)));
   if ('integer' in domain) {
     const [low] = domain.integer;
-    return low + domain.step * random.below(sizeOf(domain));
+    return low + domain.step * one(sizeOf(domain));
   }
   if ('logInteger' in domain) {
     // A whole number stands for what rounds to it, so that both ends are drawn as often as their neighbours.
     const [low, high] = domain.logInteger;
-    const drawn = (low - 0.5) * Math.exp(random.uniform() * Math.log((high + 0.5) / (low - 0.5)));
+    const drawn = (low - 0.5) * Math.exp(place * Math.log((high + 0.5) / (low - 0.5)));
     return Math.min(high, Math.max(low, Math.round(drawn)));
   }
   throw new Error('a domain is a list or a range');
