@@ -30,6 +30,8 @@ interface Row {
   readonly brokerMs: number;
   readonly coordinatorMiB: number;
   readonly brokerMiB: number;
+  /** Of the coordinator, before results were put together. */
+  readonly beforeEndMiB: number;
   /** From submission until the first job runs, and from the last one's end until the results are there. */
   readonly startSeconds: number;
   readonly endSeconds: number;
@@ -74,6 +76,7 @@ async function main(): Promise<void> {
         'coordinator ms/job',
         'broker ms/job',
         'coordinator MiB',
+        'before the end',
         'broker MiB',
         'start s',
         'end s',
@@ -85,6 +88,7 @@ async function main(): Promise<void> {
         row.coordinatorMs.toFixed(2),
         row.brokerMs.toFixed(2),
         row.coordinatorMiB.toFixed(0),
+        row.beforeEndMiB.toFixed(0),
         row.brokerMiB.toFixed(0),
         row.startSeconds.toFixed(1),
         row.endSeconds.toFixed(1),
@@ -136,11 +140,13 @@ async function sweep({ url, pid, jobs, workers, jobMs, folder, real }: SweepOpti
     const started = performance.now();
     const id = `bench-${jobs}`;
     await client.submit(experiment(jobs), folder, id, { fresh: true });
-    const seen = { first: 0, last: 0 };
+    const seen = { first: 0, last: 0, completed: 0, beforeEndMiB: 0 };
     for await (const event of client.follow(id, AbortSignal.timeout(3_600_000))) {
       if (event.type !== 'job') continue;
       if (seen.first === 0 && event.state !== 'queued') seen.first = performance.now();
-      if (event.state === 'completed' && event.kind === 'train') seen.last = performance.now();
+      if (event.state !== 'completed' || event.kind !== 'train') continue;
+      seen.last = performance.now();
+      if (++seen.completed === jobs - folds) seen.beforeEndMiB = (await usage(coordinator.pid ?? 0)).peakMiB;
     }
     const ended = performance.now();
     const { record } = await client.outcome(id, { models: false });
@@ -153,6 +159,7 @@ async function sweep({ url, pid, jobs, workers, jobMs, folder, real }: SweepOpti
       brokerMs: (after[1].cpuMs - before[1].cpuMs) / jobs,
       coordinatorMiB: after[0].peakMiB,
       brokerMiB: after[1].peakMiB,
+      beforeEndMiB: seen.beforeEndMiB,
       startSeconds: (seen.first - started) / 1000,
       endSeconds: (ended - seen.last) / 1000,
     };

@@ -3,8 +3,10 @@ import { plainDisplay, silenceMs } from '@crossfold/coordinator/cli/progress/dis
 import type { ProgressState } from '@crossfold/coordinator/cli/progress/state';
 import { advance, initialProgress, jobEtaMs, overall } from '@crossfold/coordinator/cli/progress/state';
 import { duration } from '@crossfold/coordinator/cli/progress/text';
+import { Versions } from '@crossfold/coordinator/cli/progress/versions';
 import type { JobProgress, ProgressEvent } from '@crossfold/shared/progress';
 import { ProgressEvent as ProgressEventSchema } from '@crossfold/shared/progress';
+import { keyedRandom } from '@crossfold/shared/rng';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 const job = (fold: number, changes: Partial<JobProgress> = {}): JobProgress => ({
@@ -224,5 +226,25 @@ describe('progress events', () => {
     expect(ProgressEventSchema.parse(at(0, 1, 1, validated))).toEqual(at(0, 1, 1, validated));
     expect(ProgressEventSchema.safeParse({ ...at(0, 1, 1), step: -1 }).success).toBe(false);
     expect(ProgressEventSchema.safeParse({ type: 'other' }).success).toBe(false);
+  });
+});
+
+describe('versions of a map', () => {
+  it('stay what they were, whichever of them is gone on from', () => {
+    const random = keyedRandom(7, 'versions');
+    const all: { readonly versions: Versions<number, number>; readonly plain: Map<number, number> }[] = [
+      { versions: new Versions(), plain: new Map() },
+    ];
+    for (let i = 0; i < 300; i++) {
+      // Mostly the newest, as a display does.
+      const from = all[i % 10 === 0 ? random.below(all.length) : all.length - 1];
+      const [key, value] = [random.below(8), i];
+      if (from !== undefined)
+        all.push({ versions: from.versions.set(key, value), plain: new Map(from.plain).set(key, value) });
+    }
+    for (const { versions, plain } of all) {
+      for (let key = 0; key < 8; key++) expect(versions.get(key)).toBe(plain.get(key));
+      expect(new Map(versions.entries())).toEqual(plain);
+    }
   });
 });

@@ -45,7 +45,7 @@ export function barDisplay(output: Output, now: () => number): Display {
   const draw = (): void => {
     const at = now();
     whole.update(Math.floor(steps * overall(state, at).fraction), { text: overallLine(state, at) });
-    for (const [id, job] of state.jobs) {
+    for (const [id, job] of state.jobs.entries()) {
       const shown = bars.get(id);
       const text = { text: jobText(job, state, at) };
       const value = Math.floor(steps * fraction(job));

@@ -1,6 +1,7 @@
 import type { ExperimentState } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import type { JobProgress, ProgressEvent } from '@crossfold/shared/progress';
+import { Versions } from './versions.ts';
 
 /** What is known of a job: its newest event, with what that leaves out taken from earlier ones. */
 export interface JobView extends JobProgress {
@@ -17,7 +18,10 @@ export interface ProgressState {
   /** Number of jobs, once known. */
   readonly total: number | undefined;
   /** By the jobs' ids. */
-  readonly jobs: ReadonlyMap<string, JobView>;
+  readonly jobs: Versions<string, JobView>;
+  /** Whether any of them is of a second trial, or of a second repeat. */
+  readonly manyTrials: boolean;
+  readonly manyRepeats: boolean;
   readonly message: string | undefined;
   /** Where the whole stood when work was first seen. */
   readonly seenFrom: { readonly at: number; readonly fraction: number } | undefined;
@@ -26,7 +30,11 @@ export interface ProgressState {
 export const initialProgress: ProgressState = {
   state: undefined,
   total: undefined,
-  jobs: new Map(),
+  get jobs() {
+    return new Versions<string, JobView>();
+  },
+  manyTrials: false,
+  manyRepeats: false,
   message: undefined,
   seenFrom: undefined,
 };
@@ -45,8 +53,12 @@ export function advance(state: ProgressState, event: ProgressEvent, now: number)
   // What a worker said just before the end may arrive after it. A record that is open again is one that is tried again.
   const isOver = before !== undefined && isFinal(before.state) && !isFinal(event.state);
   if (isOver && (before.state === 'completed' || event.epochs > 0)) return state;
-  const jobs = new Map(state.jobs).set(event.job, merge(before, event, now));
-  const next = { ...state, jobs };
+  const next = {
+    ...state,
+    jobs: state.jobs.set(event.job, merge(before, event, now)),
+    manyTrials: state.manyTrials || event.trial > 0,
+    manyRepeats: state.manyRepeats || event.repeat > 0,
+  };
   if (state.seenFrom !== undefined || event.state !== 'running') return next;
   return { ...next, seenFrom: { at: now, fraction: overall(next, now).fraction } };
 }
@@ -116,8 +128,7 @@ function eta(from: { at: number; fraction: number } | undefined, done: number, n
 export function labelOf(job: JobProgress, state: ProgressState): string {
   if (job.kind === 'test') return 'test set';
   if (job.kind === 'refit') return `trial ${job.trial} on all samples`;
-  const all = [...state.jobs.values()];
-  const trial = all.some((other) => other.trial > 0) ? `trial ${job.trial} ` : '';
-  const repeat = all.some((other) => other.repeat > 0) ? `repeat ${job.repeat} ` : '';
+  const trial = state.manyTrials ? `trial ${job.trial} ` : '';
+  const repeat = state.manyRepeats ? `repeat ${job.repeat} ` : '';
   return `${trial}${repeat}fold ${job.fold}`;
 }
