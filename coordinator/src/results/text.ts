@@ -74,6 +74,9 @@ export const parametersText = (parameters: TrialResult['parameters']): string =>
 
 export const parameterText = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
 
+/** The same for people: `null` takes a field away. */
+export const valueText = (value: unknown): string => (value === null ? 'none' : parameterText(value));
+
 /** What was scored on the test set: `the model of fold 4`. */
 export const testedText = ({ of, fold, repeat }: NonNullable<Results['test']>): string => {
   if (of === 'refit') return 'the net that was trained anew on all training samples';

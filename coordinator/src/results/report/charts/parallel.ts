@@ -1,6 +1,6 @@
 import type { TrialResult } from '@crossfold/shared/results';
 import { scaleLinear, scaleLog, scalePoint } from 'd3-scale';
-import { parameterText, percent } from '../../text.ts';
+import { percent, valueText } from '../../text.ts';
 import { type Html, html } from '../html.ts';
 import type { ParameterColumn } from '../parameters.ts';
 import { around, at } from './plot.ts';
@@ -8,6 +8,8 @@ import { around, at } from './plot.ts';
 const maxAxes = 8;
 const maxTicks = 12;
 const shades = 8;
+/** Labels that are nearer to each other than this would lie on one another. */
+const leastGap = 13;
 const [width, height] = [960, 320];
 const [top, bottom, side] = [40, height - 16, 70];
 
@@ -69,13 +71,13 @@ export function floorOf(trials: readonly TrialResult[]): number {
 const accuracyOf = ({ summary }: TrialResult): number => summary?.accuracy.mean ?? 0;
 
 const valuesOf = (trials: readonly TrialResult[], path: string): Set<string> =>
-  new Set(trials.map(({ parameters }) => (path in parameters ? parameterText(parameters[path]) : '')));
+  new Set(trials.map(({ parameters }) => (path in parameters ? valueText(parameters[path]) : '')));
 
 function parameterAxis(trials: readonly TrialResult[], { path, name }: ParameterColumn): Axis {
   const found = trials.flatMap(({ parameters }) => (path in parameters ? [parameters[path]] : []));
   const numbers = found.filter((value) => typeof value === 'number');
   if (numbers.length === found.length && new Set(numbers).size > 1) return numberAxis(numbers, path, name);
-  const names = [...new Set(found.map(parameterText))].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+  const names = [...new Set(found.map(valueText))].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
   const place = scalePoint(names, [bottom, top]).padding(0.2);
   const stride = Math.ceil(names.length / maxTicks);
   return {
@@ -83,7 +85,7 @@ function parameterAxis(trials: readonly TrialResult[], { path, name }: Parameter
     ticks: names
       .filter((_, i) => i % stride === 0)
       .map((label) => ({ y: place(label) ?? bottom, label: label.length > 16 ? `${label.slice(0, 15)}…` : label })),
-    y: ({ parameters }) => (path in parameters ? place(parameterText(parameters[path])) : undefined),
+    y: ({ parameters }) => (path in parameters ? place(valueText(parameters[path])) : undefined),
   };
 }
 
@@ -96,12 +98,28 @@ function numberAxis(numbers: readonly number[], path: string, name: string): Axi
   const ticks = own.length <= 6 ? own : scale.ticks(6);
   return {
     name: wide ? `${name} (log)` : name,
-    ticks: ticks.slice(0, maxTicks).map((tick) => ({ y: scale(tick), label: String(Number(tick.toPrecision(4))) })),
+    ticks: legible(
+      ticks.slice(0, maxTicks).map((tick) => ({ y: scale(tick), label: String(Number(tick.toPrecision(4))) })),
+    ),
     y: ({ parameters }) => {
       const value = parameters[path];
       return typeof value === 'number' ? scale(value) : undefined;
     },
   };
+}
+
+/** Ticks without those that lie on others; the first and the last stay. */
+export function legible<T extends { readonly y: number }>(ticks: readonly T[]): T[] {
+  const last = ticks.at(-1);
+  const kept: T[] = [];
+  for (const tick of ticks) {
+    const near = [kept.at(-1), tick === last ? undefined : last].some(
+      (other) => other !== undefined && Math.abs(other.y - tick.y) < leastGap,
+    );
+    if (near && tick === last && kept.length > 1) kept.pop();
+    if (!near || tick === last) kept.push(tick);
+  }
+  return kept;
 }
 
 function lineOf(
@@ -121,7 +139,7 @@ function lineOf(
   const tip = [
     `trial ${trial.trial}: ${percent(accuracyOf(trial))}`,
     ...columns.flatMap(({ path: at, name }) =>
-      at in trial.parameters ? [`${name} ${parameterText(trial.parameters[at])}`] : [],
+      at in trial.parameters ? [`${name} ${valueText(trial.parameters[at])}`] : [],
     ),
   ].join('\n');
   return html`<path class="line ${kind}" data-key="trial-${trial.trial}" data-tip="${tip}" d="${path}"/>`;

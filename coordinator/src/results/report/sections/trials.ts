@@ -1,6 +1,6 @@
 import type { Results, TrialResult } from '@crossfold/shared/results';
 import { completedFolds, ranked, scoredFolds } from '../../select.ts';
-import { count, decimal, interval, meanPercent, parameterText, percent, points, pText, whole } from '../../text.ts';
+import { count, decimal, interval, meanPercent, percent, points, pText, valueText, whole } from '../../text.ts';
 import { dots } from '../charts/dots.ts';
 import { floorOf, parallel } from '../charts/parallel.ts';
 import { type Html, html } from '../html.ts';
@@ -10,6 +10,8 @@ import { foldTable } from './folds.ts';
 import { searchPart } from './search.ts';
 
 /** What is drawn and listed of large searches; results.json has everything. */
+/** Characters of a parameter's value that a cell shows. */
+const maxValue = 40;
 const limits = { rows: 1000, dots: 40, lines: 600, details: 12 };
 
 /** Several trials: which is best and how sure that is, as a table, as points, and against their parameters. */
@@ -72,10 +74,18 @@ function trialRow(trial: TrialResult, columns: readonly ParameterColumn[], best:
       ? html`<td></td><td></td>`
       : html`<td data-value="${comparison.difference}" data-tip="${`95 % interval ${points(comparison.ci95[0])} to ${points(comparison.ci95[1])}\non ${comparison.folds} folds that both have`}">${points(comparison.difference)}</td><td data-value="${comparison.pAdjusted}">${pText(comparison.pAdjusted)}</td>`;
   const done = completedFolds(trial).length;
-  const ofParameters = columns.map(
-    ({ path }) => html`<td>${path in parameters ? parameterText(parameters[path]) : ''}</td>`,
+  const ofParameters = columns.map(({ path }) =>
+    path in parameters ? parameterCell(parameters[path]) : html`<td></td>`,
   );
   return html`<tr data-key="trial-${trial.trial}" class="${kind}"><th scope="row">${trial.trial}</th>${scores}${compared}<td class="text">${verdictOf(trial, best)}</td>${ofParameters}<td data-value="${done}">${done} of ${folds.length}</td>${summary === null ? html`<td></td>` : html`<td data-value="${summary.loss.mean}">${decimal(summary.loss.mean)}</td>`}${weights === undefined ? html`<td></td>` : html`<td data-value="${weights}">${whole(weights)}</td>`}</tr>`;
+}
+
+/** A value that is a whole mapping is shown in part; pointing at it shows all. */
+function parameterCell(value: unknown): Html {
+  const text = valueText(value);
+  return text.length <= maxValue
+    ? html`<td>${text}</td>`
+    : html`<td class="text" data-value="${text}" data-tip="${text}">${text.slice(0, maxValue - 1)}…</td>`;
 }
 
 /** One or two words on where a trial stands. */
