@@ -95,7 +95,7 @@ describe('a dry run', () => {
   it('says what cannot be split, before anything is started, with the line', async () => {
     const loaded = await checkExperiment({ ...base, dataset: { name: 'mnist', limit: 40 } }, '.');
     await expect(preflight(loaded)).rejects.toThrow(
-      /^evaluation\.folds is 5: must be at most 2, the number of samples of class/,
+      /^evaluation\.folds is 5: must be at most 3, the number of samples of class/,
     );
   });
 });

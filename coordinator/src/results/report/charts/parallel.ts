@@ -45,8 +45,9 @@ export function parallel(
     },
   ];
   const x = (axis: number): number => side + (axis * (width - 2 * side)) / (axes.length - 1);
-  // The best are drawn last, over the others.
-  const inOrder = [...scored].sort((a, b) => accuracyOf(a) - accuracyOf(b));
+  // The best are drawn last, over the others; of equal ones, the one that is the best.
+  const isBest = ({ trial }: TrialResult): number => Number(trial === best);
+  const inOrder = [...scored].sort((a, b) => accuracyOf(a) - accuracyOf(b) || isBest(a) - isBest(b));
   const shade = (rank: number): number => 1 + Math.floor((shades * rank) / inOrder.length);
   return html`<svg class="plot parallel" viewBox="0 0 ${width} ${height}" role="img" aria-label="Parameters and accuracy of ${scored.length} trials as parallel coordinates, an axis each for ${axes.map(({ name }) => name).join(', ')}. The numbers are in the table of trials.">
 ${inOrder.map((trial, rank) => lineOf(trial, axes, x, `shade-${shade(rank)}${trial.trial === best ? ' best' : ''}`, varied))}
