@@ -2,6 +2,7 @@ import type { Replicas } from '@crossfold/shared/broker/streams';
 import { ConfigError } from '@crossfold/shared/errors';
 import type { ServiceHandles } from '@crossfold/shared/service';
 import { runService } from '@crossfold/shared/service';
+import { keepHeapSmall } from '../heap.ts';
 import { version } from '../version.ts';
 import type { CommandContext } from './context.ts';
 import type { Register } from './options.ts';
@@ -40,6 +41,7 @@ export const registerCoordinator: Register = (program, context) => {
     )
     .addHelpText('after', examples('coordinator --nats nats://cluster.example:4222'))
     .action(async (options: { nats?: string; name?: string; http?: string; replicas?: Replicas }) => {
+      keepHeapSmall();
       const nats = brokerUrl(options.nats, context);
       const listen = httpEndpoint(options.http, context, defaultHttp.coordinator);
       const { createMetrics } = await import('@crossfold/shared/metrics/registry');
