@@ -10,7 +10,11 @@ import { documentedCommands, read, root } from '../support/documents.ts';
 import { writeFiles } from '../support/pictures.ts';
 
 // The documents' commands as they stand there, in a folder that is the checkout but for its examples, which are small.
-const here = documentedCommands.filter(({ line }) => elsewhere(line) === undefined);
+const unlisted = documentedCommands.filter(({ line }) => elsewhere(line) === undefined);
+/** Nothing but what cannot harm the checkout is run. */
+const isOurs = (line: string): boolean => /^(npx crossfold |npm start$|npm run setup$)/.test(line);
+const here = unlisted.filter(({ line }) => isOurs(line));
+const foreign = unlisted.filter(({ line }) => !isOurs(line));
 const isCluster = (line: string): boolean => /^npx crossfold up\b/.test(line);
 const isSubmit = (line: string): boolean => /^npx crossfold submit\b/.test(line);
 const example = 'examples/mnist-kfold.yaml';
@@ -149,6 +153,10 @@ describe('commands in the documents', () => {
       expect([130, 'SIGINT']).toContain(code ?? signal);
     },
   );
+
+  it('are our own, or it is said where they are run (tests/support/commands-elsewhere.ts)', () => {
+    expect(foreign).toEqual([]);
+  });
 
   it('that are run elsewhere are in the documents, and what runs them is there', () => {
     for (const { commands, in: place } of commandsElsewhere) {

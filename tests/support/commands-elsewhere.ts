@@ -72,6 +72,11 @@ export const commandsElsewhere: readonly Elsewhere[] = [
     in: ['tests/e2e/kubernetes.test.ts', /'kubectl', \['kustomize'/],
   },
   {
+    commands: /^chromium /,
+    because: 'it draws a picture that is committed, in a browser that is not everywhere',
+    in: ['tests/cluster/report-page.test.ts', /launchChromium/],
+  },
+  {
     commands: /jupyter lab/,
     because: "a Jupyter of the user's own is none of ours",
     in: ['setup/notebook.mjs', /JUPYTER_PATH/],
