@@ -3,6 +3,7 @@
  * MNIST net (batch 64, one thread) with everything attached: metrics, a timeline that is recorded, the log's fields. The
  * time spent in them is taken on the spot, so that whatever else the machine does falls on both sides of the ratio alike.
  */
+import { unwatchedBorder } from '@crossfold/shared/border';
 import { connectBroker } from '@crossfold/shared/broker/connection';
 import { timelineSubject } from '@crossfold/shared/broker/subjects';
 import { ModelSpec } from '@crossfold/shared/config/model';
@@ -52,7 +53,7 @@ await withBroker(async (url) => {
   };
   const observer = observers([
     timed(spent.always, [new WorkerMetrics(metrics, new Waits(now), now), new LogPlace()]),
-    timed(spent.recording, [new TimelineReporter(nats, 'bench', now, over.signal)]),
+    timed(spent.recording, [new TimelineReporter({ nats, border: unwatchedBorder }, 'bench', now, over.signal)]),
   ]);
   const training = TrainingSpec.parse({ epochs: 1000, batchSize: 64, optimizer: { name: 'rmsprop' } });
   const model = planModel(

@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import type { Border } from '@crossfold/shared/border';
 import { openBroker, servicePatienceMs } from '@crossfold/shared/broker/broker';
 import { LeaseKeeper, leaseMs } from '@crossfold/shared/broker/lease';
 import type { LogShipper } from '@crossfold/shared/broker/log-stream';
@@ -18,6 +19,7 @@ export interface CoordinatorOptions {
   /** Address of the broker, credentials included. */
   readonly nats: string;
   readonly metrics: ServiceMetrics<'coordinator'>;
+  readonly border: Border;
   /** Takes the log's lines along to the broker. */
   readonly logs?: LogShipper;
   /** Shows people how experiments stand. */
@@ -41,6 +43,7 @@ export async function runCoordinator(options: CoordinatorOptions, handles: Servi
   const name = uniqueName(options.name ?? `${hostname()}-${process.pid}`);
   const broker = await openBroker(options.nats, `coordinator ${name}`, {
     role: 'coordinator',
+    border: options.border,
     replicas: options.replicas ?? 'auto',
     patienceMs: servicePatienceMs,
     onWaiting: (message) => logger.warn(message),
@@ -48,8 +51,8 @@ export async function runCoordinator(options: CoordinatorOptions, handles: Servi
   const now = (): number => performance.timeOrigin + performance.now();
   const waits = new Waits(now);
   options.logs?.attach(broker.nats);
-  exposeConnection(broker.nats, options.metrics.instruments, waits, logger, health);
-  const roster = new Roster(broker.nats, signal, now);
+  exposeConnection(broker, options.metrics.instruments, waits, logger, health);
+  const roster = new Roster(broker.nats, signal, now, broker.border);
   const exporter = new Exporter({ metrics: options.metrics, broker, roster, waits, logger, now });
   options.site?.attach({ broker, logger, now, signal });
   const lease = new LeaseKeeper(broker.leases, name, now);

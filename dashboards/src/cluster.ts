@@ -275,12 +275,15 @@ export const cluster = (): Dashboard =>
       lines(
         {
           title: 'Retries a minute',
-          description: 'job: another attempt; block: part of a sum sent again; request: asked of the broker again.',
+          description:
+            'job: another attempt; block: part of a sum sent again; request: asked of the broker again; dropped: messages that are not what they should be; refused: attempts that are not allowed.',
           ...third,
           unit: Unit.count,
         },
         query('sum by (what) (rate(crossfold_retries_total[1m])) * 60', '{{what}}'),
         query('sum(rate(crossfold_exchange_bad_frames_total[1m])) * 60', 'frames dropped'),
+        query('sum by (kind) (rate(crossfold_bad_messages_total[1m])) * 60', 'dropped: {{kind}}'),
+        query('sum by (kind) (rate(crossfold_refused_total[1m])) * 60', 'refused: {{kind}}'),
         query('sum(rate(crossfold_broker_reconnects_total[1m])) * 60', 'reconnects to the broker'),
         query('sum(rate(crossfold_divergences_total[1m])) * 60', 'divergences'),
       ),

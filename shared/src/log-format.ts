@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import type { PrettyOptions } from 'pino-pretty';
+import { printable } from './printable.ts';
 
 /** Fields that say where a line comes from; they stand in front of it. */
 const place = ['service', 'trial', 'fold', 'generation', 'rank', 'epoch', 'step'] as const;
@@ -23,5 +24,19 @@ export function prettyLine(color: boolean): (line: string) => string {
     },
   };
   const pretty = prettyFactory(options);
-  return (line) => pretty(line);
+  return (line) => {
+    const safe = withoutControls(line);
+    try {
+      return pretty(safe);
+    } catch {
+      // The library has its limits (of nesting, for one); what is beyond them is shown as it came.
+      return safe;
+    }
+  };
 }
+
+/** A line may be of somebody else: what would be control characters on a terminal is taken out of its JSON. */
+const withoutControls = (line: string): string =>
+  printable(line).replaceAll(/\\(\\|u00[0189][0-9a-f]|u007f|[bfr])/gi, (all, what: string) =>
+    what === '\\' ? all : '?',
+  );

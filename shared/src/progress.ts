@@ -1,5 +1,9 @@
 import { z } from 'zod';
+import { progressSubject } from './broker/subjects.ts';
+import type { Decoded } from './decode.ts';
+import { decodeJson } from './decode.ts';
 import { ExperimentState, JobKind, JobState, maxReasonLength, Token } from './jobs/records.ts';
+import { printable } from './printable.ts';
 
 /** How one job stands, as rank 0 of its group tells whoever watches (about twice a second, and after every epoch). */
 export const JobProgress = z
@@ -57,14 +61,18 @@ export type LogProgress = z.infer<typeof LogProgress>;
 export const ProgressEvent = z.discriminatedUnion('type', [JobProgress, ExperimentProgress, LogProgress]);
 export type ProgressEvent = z.infer<typeof ProgressEvent>;
 
-const maxProgressBytes = 16_384;
+const maxProgressBytes = 128 * 1024;
 
-/** The event that a message carries; undefined where it carries none. */
-export function parseProgress(data: Uint8Array): ProgressEvent | undefined {
-  if (data.length > maxProgressBytes) return undefined;
-  try {
-    return ProgressEvent.safeParse(JSON.parse(new TextDecoder().decode(data))).data;
-  } catch {
-    return undefined;
-  }
+/**
+ * The event that a message carries, told where it came: a job's account of itself counts on its own subject alone.
+ */
+export function decodeProgress(data: Uint8Array, subject: string): Decoded<ProgressEvent> {
+  const decoded = decodeJson(ProgressEvent, data, maxProgressBytes);
+  if ('why' in decoded) return decoded;
+  const { value } = decoded;
+  if (value.type === 'job' && subject !== progressSubject(value.job)) return { why: `it is about ${value.job}` };
+  // It is shown to people.
+  if (value.type === 'job')
+    return { value: value.error === undefined ? value : { ...value, error: printable(value.error) } };
+  return { value: value.message === undefined ? value : { ...value, message: printable(value.message) } };
 }

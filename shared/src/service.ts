@@ -1,3 +1,4 @@
+import type { Border } from './border.ts';
 import type { Endpoint } from './endpoint.ts';
 import { Health } from './health.ts';
 import type { HttpServer } from './http/server.ts';
@@ -23,6 +24,7 @@ export interface ServiceOptions {
     readonly listen: Endpoint;
     readonly metrics: { read(): Promise<{ readonly text: string; readonly type: string }> };
     readonly site?: Site;
+    readonly border?: Border;
   };
   readonly host?: ServiceProcess;
 }

@@ -99,7 +99,7 @@ describe('predict', () => {
       err: expect.stringContaining('there is no model at'),
     });
     expect(await crossfold('predict', join(folder, 'notes.txt'), model)).toMatchObject({
-      code: 1,
+      code: 2,
       err: expect.stringContaining('is damaged'),
     });
   });

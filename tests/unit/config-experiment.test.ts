@@ -136,7 +136,7 @@ describe('an experiment file', () => {
 
   it('is refused where it is no file', async () => {
     await expect(loadExperiment(join(folder, 'none.yaml'))).rejects.toThrow(/none\.yaml: no such file; /);
-    await expect(loadExperiment(folder)).rejects.toThrow(/: is a folder; name the experiment file inside it$/);
+    await expect(loadExperiment(folder)).rejects.toThrow(/: is a folder, and must be a file; name an experiment file/);
     await expect(loadExperiment(folder)).rejects.toThrow(ConfigError);
   });
 });

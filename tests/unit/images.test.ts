@@ -366,6 +366,6 @@ describe('a table beside a data set', () => {
   ])('must be one, and say something of every picture: %j', async (text, message) => {
     await writeFiles(folder, { 'a/1.png': { rgb: [1, 1, 1] }, 'b/1.png': { rgb: [3, 3, 3] }, 'table.csv': text });
     await expect(columnsOf({ table: join(folder, 'table.csv') })).rejects.toThrow(message);
-    await expect(columnsOf({ table: join(folder, 'none.csv') })).rejects.toThrow(/dataset\.table is .*is not there/);
+    await expect(columnsOf({ table: join(folder, 'none.csv') })).rejects.toThrow(/dataset\.table is .*no such file/);
   });
 });

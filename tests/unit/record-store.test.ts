@@ -1,3 +1,4 @@
+import { unwatchedBorder } from '@crossfold/shared/border';
 import { Link } from '@crossfold/shared/broker/link';
 import { RecordStore } from '@crossfold/shared/broker/record-store';
 import { UnreachableError } from '@crossfold/shared/errors';
@@ -39,8 +40,17 @@ function store(answers: (() => Error)[], patienceMs = 5000) {
     isClosed: () => false,
   };
   const link = new Link(nats as unknown as NatsConnection, { patienceMs });
-  const parts = { kv: kv as unknown as KV, manager: {} as JetStreamManager, link, bucket: 'b' };
-  return { records: new RecordStore({ ...parts, schema: z.object({ n: z.number() }) }), writes };
+  const parts = {
+    kv: kv as unknown as KV,
+    manager: {} as JetStreamManager,
+    link,
+    bucket: 'b',
+    border: unwatchedBorder,
+  };
+  return {
+    records: new RecordStore({ ...parts, schema: z.object({ n: z.number() }), keyOf: () => undefined }),
+    writes,
+  };
 }
 
 describe('a record of which another write is under way', () => {

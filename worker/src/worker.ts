@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { availableParallelism, hostname } from 'node:os';
+import type { Border } from '@crossfold/shared/border';
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker, servicePatienceMs } from '@crossfold/shared/broker/broker';
 import type { LogShipper } from '@crossfold/shared/broker/log-stream';
@@ -52,6 +53,7 @@ export interface WorkerOptions {
   /** Where this worker is to fail, for tests. */
   readonly faults?: Faults;
   readonly metrics: ServiceMetrics<'worker'>;
+  readonly border: Border;
   /** Version of Crossfold. */
   readonly version: string;
   /** Takes the log's lines along to the broker. */
@@ -73,12 +75,14 @@ const asideLookMs = 1000;
  */
 export async function runWorker(options: WorkerOptions, handles: ServiceHandles): Promise<void> {
   const { logger, signal, onReady, health } = handles;
+  const { border } = options;
   const worker = uniqueName(options.name ?? `${hostname()}-${process.pid}`);
   const now = (): number => performance.timeOrigin + performance.now();
   // The library takes a second or two to load, and the broker may be slow to answer: both at once.
   const [broker, engine] = await both(
     openBroker(options.nats, `worker ${worker}`, {
       role: 'worker',
+      border,
       patienceMs: servicePatienceMs,
       onWaiting: (message) => logger.warn(message),
     }),
@@ -95,7 +99,7 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
   const ended = new AbortController();
   const observer = observers([
     new WorkerMetrics(options.metrics, waits, now),
-    new TimelineReporter(broker.nats, worker, now, ended.signal),
+    new TimelineReporter(broker, worker, now, ended.signal),
     ...(options.observers ?? []),
   ]);
   const { backend, device } = engine.identity;
@@ -103,7 +107,7 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
   if (slow !== undefined) logger.warn(slow);
   options.logs?.attach(broker.nats);
   exposeBuild(options, engine.identity);
-  exposeConnection(broker.nats, options.metrics.instruments, waits, logger, health);
+  exposeConnection(broker, options.metrics.instruments, waits, logger, health);
   const identity = createHash('sha256').update(JSON.stringify(engine.identity)).digest('hex').slice(0, 16);
   let doing: Pick<Presence, 'state' | 'job' | 'pace'> = { state: 'idle', job: null, pace: null };
   const fitness = new Fitness({
@@ -133,7 +137,7 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
     exchange: options.exchange,
     datasets: new DatasetCache(shards, datasetBytes),
     listener,
-    roster: new Roster(broker.nats, ended.signal, now),
+    roster: new Roster(broker.nats, ended.signal, now, broker.border),
     logger,
     waits,
     observer,
@@ -232,6 +236,7 @@ function openListener(options: WorkerOptions, logger: Logger): Promise<DirectLis
     ...(listen === undefined ? {} : { listen }),
     ...(advertise === undefined ? {} : { advertise }),
     onTaken: (wanted, got) => logger.warn({ wanted, got }, 'the port to listen on is taken; a free one is used'),
+    onRefused: (from, why) => options.border.refused('peer', from, why),
   });
 }
 

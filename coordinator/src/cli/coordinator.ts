@@ -45,18 +45,21 @@ export const registerCoordinator: Register = (program, context) => {
       const nats = brokerUrl(options.nats, context);
       const listen = httpEndpoint(options.http, context, defaultHttp.coordinator);
       const { createMetrics } = await import('@crossfold/shared/metrics/registry');
+      const { WatchedBorder } = await import('@crossfold/shared/border');
       const { runCoordinator } = await import('../coordinator.ts');
       const { LiveSite } = await import('../live/site.ts');
       const metrics = createMetrics('coordinator');
       const build = { version: version(), node: process.version, tensorflow: '', device: '' };
       metrics.instruments.buildInfo.set({ service: 'coordinator', ...build }, 1);
       const { logger, logs } = serviceLogger(options.name ?? 'coordinator', context.env);
+      const border = new WatchedBorder(metrics.instruments, logger, () => performance.now());
       const rest = {
+        border,
         ...(options.name === undefined ? {} : { name: options.name }),
         replicas: options.replicas ?? replicasFromEnv(context),
       };
       const site = new LiveSite();
-      const http = listen === undefined ? {} : { http: { listen, metrics, site } };
+      const http = listen === undefined ? {} : { http: { listen, metrics, site, border } };
       const run = async (handles: ServiceHandles): Promise<void> => {
         await waitForBroker(nats, context.env, handles);
         await runCoordinator({ nats, metrics, logs, site, ...rest }, handles);

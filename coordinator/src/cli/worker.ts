@@ -68,6 +68,7 @@ export const registerWorker: Register = (program, context) => {
       const nats = brokerUrl(options.nats, context);
       const http = httpEndpoint(options.http, context, defaultHttp.worker);
       const { createMetrics } = await import('@crossfold/shared/metrics/registry');
+      const { WatchedBorder } = await import('@crossfold/shared/border');
       const { runWorker } = await import('@crossfold/worker/worker');
       const { LogPlace } = await import('@crossfold/worker/observe/log-place');
       const place = new LogPlace();
@@ -80,13 +81,14 @@ export const registerWorker: Register = (program, context) => {
         ...(options.advertise === undefined ? {} : { advertise: parseEndpoint(options.advertise, '--advertise') }),
       };
       const metrics = createMetrics('worker');
+      const border = new WatchedBorder(metrics.instruments, logger, () => performance.now());
       const faults = faultsFrom(context.env, logger);
       const run = async (handles: ServiceHandles): Promise<void> => {
         await waitForBroker(nats, context.env, handles);
-        const observed = { metrics, logs, observers: [place], version: version() };
+        const observed = { metrics, border, logs, observers: [place], version: version() };
         await runWorker({ nats, threads, exchange, cache, faults, ...observed, ...rest }, handles);
       };
-      await runService(run, { logger, ...(http === undefined ? {} : { http: { listen: http, metrics } }) });
+      await runService(run, { logger, ...(http === undefined ? {} : { http: { listen: http, metrics, border } }) });
     });
 };
 

@@ -11,7 +11,7 @@ import { SweepPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord, Selection } from '@crossfold/shared/jobs/records';
 import { covers, isFinal, publicJob } from '@crossfold/shared/jobs/records';
 import type { JobProgress, ProgressEvent } from '@crossfold/shared/progress';
-import { parseProgress } from '@crossfold/shared/progress';
+import { decodeProgress } from '@crossfold/shared/progress';
 import { Results } from '@crossfold/shared/results';
 import { pause } from '@crossfold/shared/wait';
 import { rooted } from '../config/load.ts';
@@ -26,6 +26,8 @@ import { cancel, makeFinal, resume } from './control.ts';
 import type { ExperimentClient, Outcome } from './types.ts';
 
 const maxModelBytes = 2 ** 31;
+/** Events from workers that wait to be shown; those from records come in any case. */
+const maxQueued = 10_000;
 
 /**
  * A client of the cluster behind a broker.
@@ -43,7 +45,8 @@ function brokerClient(broker: Broker): ExperimentClient {
       throw new ConfigError(`there is no experiment ${JSON.stringify(id)}; \`crossfold list\` shows those there are`);
     return stored.value;
   };
-  const jobsOf = async (id: string): Promise<JobRecord[]> => (await broker.jobs.list(`${id}.>`)).sort(jobOrder);
+  const jobsOf = async (id: string): Promise<JobRecord[]> =>
+    (await broker.jobs.list(`${id}.>`, leftOut)).sort(jobOrder);
   const checkSelection = async ({ plan }: ExperimentRecord, { trial, fold }: Selection): Promise<void> => {
     if (plan === null || (trial === undefined && fold === undefined)) return;
     const { trials, folds } = await getJson(broker.artifacts, plan, SweepPlan);
@@ -115,13 +118,14 @@ function brokerClient(broker: Broker): ExperimentClient {
       };
     },
     async list() {
-      return (await broker.experiments.list('>')).sort((a, b) => b.createdAt - a.createdAt);
+      return (await broker.experiments.list('>', leftOut)).sort((a, b) => b.createdAt - a.createdAt);
     },
     async listen(ms, id) {
       const news = new Map<string, JobNews>();
       const subscription = broker.nats.subscribe(id === undefined ? allProgress : experimentProgress(id), {
         callback: (error, message) => {
-          const event = error === null ? parseProgress(message.data) : undefined;
+          const decoded = error === null ? decodeProgress(message.data, message.subject) : { why: error.message };
+          const event = 'value' in decoded ? decoded.value : undefined;
           if (event?.type === 'job') news.set(event.job, newsAfter(news.get(event.job), event));
         },
       });
@@ -179,6 +183,9 @@ function brokerClient(broker: Broker): ExperimentClient {
   };
 }
 
+/** Records that nobody can read are nobody's: those that can be are shown without them. */
+const leftOut = (): void => undefined;
+
 const jobOrder = (a: JobRecord, b: JobRecord): number =>
   a.kind.localeCompare(b.kind) * -1 || a.trial - b.trial || a.repeat - b.repeat || a.fold - b.fold;
 
@@ -198,8 +205,9 @@ async function* followExperiment(broker: Broker, id: string, signal: AbortSignal
   const damaged = (error: Error): void => push({ type: 'log', level: 'error', message: error.message });
   const subscription = broker.nats.subscribe(experimentProgress(id), {
     callback: (error, message) => {
-      const event = error === null ? parseProgress(message.data) : undefined;
-      if (event !== undefined) push(event);
+      const decoded = error === null ? decodeProgress(message.data, message.subject) : { why: error.message };
+      // For show alone: where nobody reads as fast as they come, the newest have to wait their turn or go.
+      if ('value' in decoded && queue.length < maxQueued) push(decoded.value);
     },
   });
   try {

@@ -66,6 +66,8 @@ function describe(schema: Schema, value: unknown, issue: Issue): Problem[] {
     });
   }
   const found = valueAt(value, issue.path);
+  const misspelt = found === undefined ? misspeltKey(schema, value, issue.path) : undefined;
+  if (misspelt !== undefined) return [misspelt];
   const own = issue.message === unwritten ? undefined : issue.message;
   const options = schemasAt(schema, value, issue.path);
   const allowed = own ?? `must be ${expectations(options)}`;
@@ -76,6 +78,17 @@ function describe(schema: Schema, value: unknown, issue: Issue): Problem[] {
       ? { path: issue.path, allowed: `is missing; it ${allowed}` }
       : { path: issue.path, value: show(found), allowed: `${allowed}${hint}` },
   ];
+}
+
+/** The key that was probably meant to be one that is missing: of a union it is the one that says what is known beside it. */
+function misspeltKey(schema: Schema, value: unknown, path: Path): Problem | undefined {
+  const [missing, above] = [path.at(-1), path.slice(0, -1)];
+  const known = knownKeys(schema, value, above);
+  const unknown = Object.keys(asRecord(valueAt(value, above))).filter((key) => !known.includes(key));
+  const key = unknown.find((one) => typeof missing === 'string' && nearest(one, [missing]) !== undefined);
+  return key === undefined
+    ? undefined
+    : { path: [...above, key], allowed: `is not a known key; did you mean ${String(missing)}?` };
 }
 
 /** ` of type conv2d` where the object at the path says what it is, else nothing. */
@@ -120,8 +133,10 @@ export function expectation(schema: Schema): string {
       return 'a text';
     case 'array':
       return 'a list';
-    case 'union':
-      return list(alternatives(inner, undefined).map(expectation));
+    case 'union': {
+      const options = alternatives(inner, undefined);
+      return kindsOf(options) ?? list(options.map(expectation));
+    }
     case 'object': {
       const keys = Object.keys(def.shape);
       return keys.length === 0 ? 'a mapping' : `a mapping with ${keys.join(', ')}`;
@@ -129,6 +144,20 @@ export function expectation(schema: Schema): string {
     default:
       return `a ${def.type}`;
   }
+}
+
+/** `a mapping with name: sgd or adam` where alternatives are told apart by what a key of theirs says. */
+function kindsOf(options: readonly Schema[]): string | undefined {
+  const [first] = options;
+  if (first === undefined || options.length < 2) return undefined;
+  const isTag = (option: Schema, key: string): boolean => {
+    const field = shapeOf(option)[key];
+    return field !== undefined && unwrap(field)._zod.def.type === 'literal';
+  };
+  const tag = Object.keys(shapeOf(first)).find((key) => options.every((option) => isTag(option, key)));
+  if (tag === undefined) return undefined;
+  const kinds = options.flatMap((option) => literals(shapeOf(option)[tag] ?? option));
+  return `a mapping with ${tag}: ${list(kinds.map(String))}`;
 }
 
 /** Checks of a number, those that its own kind implies included. */
@@ -167,7 +196,8 @@ function list(words: readonly string[]): string {
 
 /** A value as the user would recognise it, cut where it is long. */
 export function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
+  // JSON has no word for what is no number, or without end.
+  const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value));
   return text.length <= 60 ? text : `${text.slice(0, 57)}...`;
 }
 

@@ -1,10 +1,10 @@
-import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, extname, resolve } from 'node:path';
 import { Experiment } from '@crossfold/shared/config/experiment';
 import type { ConfigProblem } from '@crossfold/shared/errors';
 import { ConfigError } from '@crossfold/shared/errors';
 import { stringify } from 'yaml';
 import { withStart } from '../models/start-model.ts';
+import { readUpTo } from '../read-file.ts';
 import { isProblem } from '../search/space.ts';
 import { makeTrials } from '../search/trials.ts';
 import { checked, placeOf } from './check.ts';
@@ -82,23 +82,11 @@ export function resolvedYaml(experiment: Experiment): string {
 }
 
 async function readText(file: string): Promise<string> {
-  try {
-    const { size } = await stat(file);
-    if (size > maxBytes)
-      throw new ConfigError(`${file} is larger than 1 MB: an experiment file is a few lines of YAML`);
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    if (error instanceof ConfigError) throw error;
-    throw new ConfigError(`${file}: ${reasons[(error as NodeJS.ErrnoException).code ?? ''] ?? String(error)}`);
-  }
+  const hint = 'name an experiment file, as in crossfold run examples/mnist-kfold.yaml';
+  // A shell may hand a pipe over.
+  const bytes = await readUpTo(file, maxBytes, (why) => new ConfigError(`${file}: ${why}; ${hint}`));
+  return bytes.toString('utf8');
 }
-
-const reasons: Readonly<Record<string, string>> = {
-  ENOENT: 'no such file; name an experiment file, as in crossfold run examples/mnist-kfold.yaml',
-  EISDIR: 'is a folder; name the experiment file inside it',
-  EACCES: 'may not be read by this user',
-  ENOTDIR: 'no such file: a part of the path is not a folder',
-};
 
 /** A name from a file's name: `My experiment.yaml` is `My-experiment`. */
 function nameFrom(file: string): string {

@@ -1,6 +1,6 @@
-import { readFile, stat } from 'node:fs/promises';
 import { createGunzip } from 'node:zlib';
 import { ConfigError } from '@crossfold/shared/errors';
+import { readWhole } from '../read-file.ts';
 import type { IdxHeader } from './idx.ts';
 import { checkIdxLength, maxIdxHeaderBytes, readIdxHeader } from './idx.ts';
 
@@ -21,10 +21,7 @@ const maxDeflateRatio = 1032;
  * @throws ConfigError where it is not an IDX file of the given number of dimensions, or is cut off, or too long
  */
 export async function readIdxFile(path: string, ranks: readonly number[]): Promise<IdxFile> {
-  const { size } = await stat(path);
-  if (size > maxFileBytes)
-    throw new ConfigError(`dataset: ${path} has ${size} bytes, more than the ${maxFileBytes} that can be read`);
-  const stored = await readFile(path);
+  const stored = await readWhole(path, maxFileBytes, (why) => new ConfigError(`dataset: ${path} ${why}`));
   const bytes = path.endsWith('.gz') ? await unpack(stored, path, ranks) : stored;
   const header = readIdxHeader(bytes.subarray(0, maxIdxHeaderBytes), path, ranks);
   checkIdxLength(header, bytes.length, path);

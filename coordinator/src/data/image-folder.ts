@@ -3,6 +3,7 @@ import { join, sep } from 'node:path';
 import { sha256 } from '@crossfold/shared/data/digest';
 import { ConfigError } from '@crossfold/shared/errors';
 import { hasImageEnding } from '@crossfold/worker/data/decode-image';
+import { unreadable } from '../read-file.ts';
 
 /** A picture in a folder. */
 export interface FolderFile {
@@ -206,7 +207,10 @@ class Scan {
   }
 
   async #file(path: string): Promise<Listed> {
-    const { size } = await stat(join(this.root, path));
+    const found = await stat(join(this.root, path)).catch(unreadable);
+    if (typeof found === 'string') return { path, bytes: 0, problem: found };
+    if (!found.isFile()) return { path, bytes: 0, problem: 'is not a file but a pipe, a socket or a device' };
+    const { size } = found;
     if (size === 0) return { path, bytes: 0, problem: 'is empty' };
     if (size > maxFileBytes)
       return { path, bytes: size, problem: `has ${size} bytes, more than the ${maxFileBytes} that a picture may have` };

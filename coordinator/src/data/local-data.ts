@@ -4,7 +4,7 @@ import type { SplitSamples } from '@crossfold/shared/folds/samples';
 import type { DatasetShape } from './describe.ts';
 import { mnistShape } from './describe.ts';
 import { readIdxFile } from './idx-file.ts';
-import { checkLimit, imageRanks, labelRanks } from './idx-source.ts';
+import { checkCounts, checkLimit, imageRanks, labelRanks } from './idx-source.ts';
 import { scanImageFolder } from './image-folder.ts';
 import { selectImages } from './image-upload.ts';
 import { readColumns } from './table.ts';
@@ -41,7 +41,8 @@ async function idxData({ path, limit }: DatasetSpec, baseDir: string): Promise<L
   };
   const [train, test] = [await labelsOf(files.trainLabels), await labelsOf(files.testLabels)];
   if (limit !== undefined) checkLimit(limit, train.length);
-  const shape = path === undefined ? mnistShape : await idxShape(join(folder, files.trainImages ?? ''), [train, test]);
+  const names = { images: join(folder, files.trainImages ?? ''), labels: join(folder, files.trainLabels ?? '') };
+  const shape = path === undefined ? mnistShape : await idxShape(names, [train, test]);
   return {
     ...shape,
     name: path === undefined ? 'mnist' : basename(folder),
@@ -50,8 +51,13 @@ async function idxData({ path, limit }: DatasetSpec, baseDir: string): Promise<L
   };
 }
 
-async function idxShape(images: string, labels: readonly Uint8Array[]): Promise<DatasetShape> {
-  const [, height = 0, width = 0, channels = 1] = (await readIdxFile(images, imageRanks)).header.dimensions;
+async function idxShape(
+  files: { readonly images: string; readonly labels: string },
+  labels: readonly Uint8Array[],
+): Promise<DatasetShape> {
+  const { dimensions } = (await readIdxFile(files.images, imageRanks)).header;
+  const [count = 0, height = 0, width = 0, channels = 1] = dimensions;
+  checkCounts(count, labels[0]?.length ?? 0, files.images, files.labels);
   const largest = labels.reduce((most, part) => part.reduce((a, b) => Math.max(a, b), most), 0);
   return { image: { height, width, channels }, classes: largest + 1 };
 }

@@ -1,7 +1,7 @@
-import { readFile, stat } from 'node:fs/promises';
 import { ConfigError } from '@crossfold/shared/errors';
 import type { SampleColumns } from '@crossfold/shared/folds/samples';
 import { parse } from 'csv-parse/sync';
+import { readWhole } from '../read-file.ts';
 
 const maxBytes = 256 * 1024 * 1024;
 /** The column that names a row's picture. */
@@ -16,7 +16,7 @@ const fileColumn = 'file';
  */
 export async function readColumns(file: string, samples: readonly string[] | number): Promise<SampleColumns> {
   const wrong = (allowed: string): ConfigError => new ConfigError({ field: 'dataset.table', value: file, allowed });
-  const [heading = [], ...rows] = parseRows(await readText(file, wrong), wrong);
+  const [heading = [], ...rows] = parseRows((await readWhole(file, maxBytes, wrong)).toString('utf8'), wrong);
   const repeated = heading.find((name, i) => name === '' || heading.indexOf(name) !== i);
   if (repeated !== undefined)
     throw wrong(repeated === '' ? 'has a column without a heading' : `has two columns ${JSON.stringify(repeated)}`);
@@ -26,18 +26,6 @@ export async function readColumns(file: string, samples: readonly string[] | num
 
 type Wrong = (allowed: string) => ConfigError;
 type Row = readonly string[];
-
-async function readText(file: string, wrong: Wrong): Promise<string> {
-  try {
-    const { size } = await stat(file);
-    if (size > maxBytes) throw wrong(`has ${size} bytes, more than a table may have`);
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === undefined) throw error;
-    throw wrong(code === 'ENOENT' ? 'is not there' : `cannot be read (${code})`);
-  }
-}
 
 function parseRows(text: string, wrong: Wrong): Row[] {
   try {

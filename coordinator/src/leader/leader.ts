@@ -48,7 +48,8 @@ export async function lead(context: LeaderContext, signal: AbortSignal): Promise
   const bell = new Bell();
   const board = new Board(() => bell.ring());
   roster.onChange(() => bell.ring(), signal);
-  const damaged = (error: Error): void => logger.error(error.message);
+  // The border has named it.
+  const damaged = (error: Error): void => logger.debug(error.message);
   await broker.experiments.watch('>', signal, ({ value }) => board.seeExperiment(value), damaged);
   await broker.jobs.watch('>', signal, ({ value }) => board.seeJob(value), damaged);
   // One that has been replaced meanwhile must not throw away what its successor has given out.

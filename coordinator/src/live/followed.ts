@@ -7,7 +7,7 @@ import type { StreamEvent } from '@crossfold/shared/http/site';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import type { Logger } from '@crossfold/shared/logger';
-import { parseProgress } from '@crossfold/shared/progress';
+import { decodeProgress } from '@crossfold/shared/progress';
 import { resolvedYaml } from '../config/load.ts';
 import type { JobNews } from '../metrics/standing.ts';
 import { newsAfter, standingOf } from '../metrics/standing.ts';
@@ -73,7 +73,9 @@ export class FollowedExperiment {
     const damaged = (error: Error): void => logger.warn(error.message);
     const subscription = broker.nats.subscribe(experimentProgress(this.id), {
       callback: (error, message) => {
-        const event = error === null ? parseProgress(message.data) : undefined;
+        // What is not as it should be has been counted where all of it is heard.
+        const decoded = error === null ? decodeProgress(message.data, message.subject) : { why: error.message };
+        const event = 'why' in decoded ? undefined : decoded.value;
         if (event?.type !== 'job' || !this.#jobs.has(event.job)) return;
         this.#news.set(event.job, newsAfter(this.#news.get(event.job), event));
         this.#touch();

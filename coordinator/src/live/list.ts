@@ -52,7 +52,7 @@ export class ExperimentList {
 
   async #make(): Promise<Html> {
     const { broker, now } = this.#context;
-    const all = (await broker.experiments.list('>')).sort((a, b) => b.createdAt - a.createdAt);
+    const all = (await broker.experiments.list('>', () => undefined)).sort((a, b) => b.createdAt - a.createdAt);
     const rows: ListedExperiment[] = [];
     const accuracies = new Map<string, number | undefined>();
     await inParallel(all.slice(0, maxListed), readsAtOnce, async (record, i) => {

@@ -8,7 +8,7 @@ import { isFinal, JobState, placeName } from '@crossfold/shared/jobs/records';
 import type { Logger } from '@crossfold/shared/logger';
 import { exposeWaits } from '@crossfold/shared/metrics/connection';
 import type { Instruments, ServiceMetrics } from '@crossfold/shared/metrics/registry';
-import { parseProgress } from '@crossfold/shared/progress';
+import { decodeProgress } from '@crossfold/shared/progress';
 import { pause } from '@crossfold/shared/wait';
 import type { Waits } from '@crossfold/shared/waits';
 import type { LeaderObserver, View } from '../leader/leader.ts';
@@ -87,8 +87,16 @@ export class Exporter implements LeaderObserver {
     this.#unserved.clear();
     const subscription = broker.nats.subscribe(allProgress, {
       callback: (error, message) => {
-        const event = error === null ? parseProgress(message.data) : undefined;
-        if (event?.type === 'job') this.#news.set(event.job, newsAfter(this.#news.get(event.job), event));
+        if (error !== null) return;
+        const decoded = decodeProgress(message.data, message.subject);
+        if ('why' in decoded) {
+          broker.border.dropped('progress', message.subject, decoded.why);
+          return;
+        }
+        const event = decoded.value;
+        // What is said of a job that is not known concerns nobody, and would be kept for ever.
+        if (event.type === 'job' && view.jobs.has(event.job))
+          this.#news.set(event.job, newsAfter(this.#news.get(event.job), event));
       },
     });
     signal.addEventListener(

@@ -1,6 +1,6 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ConfigError } from '@crossfold/shared/errors';
+import { ConfigError, DamagedDataError } from '@crossfold/shared/errors';
 import type { TrainedModel } from '@crossfold/shared/model/model-file';
 import { decodeModel } from '@crossfold/shared/model/model-file';
 import type { CompletedFold, Results } from '@crossfold/shared/results';
@@ -9,6 +9,7 @@ import { remoteUrl } from '../cli/options.ts';
 import { ask } from '../cli/queries.ts';
 import { findRunFolder } from '../cli/run-folder.ts';
 import type { Outcome } from '../client/types.ts';
+import { readWhole } from '../read-file.ts';
 import { outerFoldsOf } from '../results/nested.ts';
 import { readRun } from '../results/read-run.ts';
 import { modelFile } from '../results/run-folder.ts';
@@ -160,16 +161,15 @@ const namesOf = (folds: readonly { readonly fold: number | 'refit' }[]): string 
 
 /** A net of a file: .safetensors of a run's folder, or Keras' .h5 or .keras. */
 export async function readModelFile(file: string): Promise<TrainedModel> {
-  // These bring libraries that are of no use for other files.
-  if (/\.(h5|hdf5)$/i.test(file)) return (await import('@crossfold/worker/keras/h5')).readKerasH5(file);
-  if (/\.keras$/i.test(file)) return (await import('@crossfold/worker/keras/archive')).readKerasArchive(file);
   try {
-    const { size } = await stat(file);
-    if (size > maxModelBytes) throw new ConfigError(`${file} has ${size} bytes, more than a model may have`);
-    return decodeModel(await readFile(file), file);
+    // These bring libraries that are of no use for other files.
+    if (/\.(h5|hdf5)$/i.test(file)) return await (await import('@crossfold/worker/keras/h5')).readKerasH5(file);
+    if (/\.keras$/i.test(file)) return await (await import('@crossfold/worker/keras/archive')).readKerasArchive(file);
+    const bytes = await readWhole(file, maxModelBytes, (why) => new ConfigError(`the model ${file}: ${why}`));
+    return decodeModel(bytes, file);
   } catch (error) {
-    if (error instanceof Error && (error as NodeJS.ErrnoException).code === 'ENOENT')
-      throw new ConfigError(`there is no model ${file}`);
+    // It is the user who has named it: another file is what helps.
+    if (error instanceof DamagedDataError) throw new ConfigError(error.message);
     throw error;
   }
 }

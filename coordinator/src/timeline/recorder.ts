@@ -1,6 +1,8 @@
 import { timelineSubject } from '@crossfold/shared/broker/subjects';
+import { decodeJson } from '@crossfold/shared/decode';
 import { TimelineBatch, TimelineClock, type TimelineWanted, wantedEveryMs } from '@crossfold/shared/timeline';
 import type { NatsConnection } from 'nats';
+import type { z } from 'zod';
 import { Clocks } from './clocks.ts';
 import type { TraceFile } from './trace-file.ts';
 
@@ -9,6 +11,8 @@ const maxMessageBytes = 2 ** 20;
 const lastWordsMs = 700;
 /** Batches of a worker whose clock is not known yet. */
 const maxHeld = 64;
+/** Workers that have a place in a timeline. */
+const maxWorkers = 1024;
 
 export interface TimelineRecording {
   /** Takes in what was said last, and ends the file; says what is in it. */
@@ -26,6 +30,7 @@ export function recordTimeline(
   const began = now();
   const held = new Map<string, TimelineBatch[]>();
   const workers = new Set<string>();
+  const named = new Set<string>();
   let asked = 0;
 
   const ask = (): void => {
@@ -33,6 +38,10 @@ export function recordTimeline(
     const wanted: TimelineWanted = { asked };
     clocks.asked(asked++, now());
     nats.publish(timelineSubject(experiment, 'wanted'), JSON.stringify(wanted));
+  };
+  const isKnown = (worker: string): boolean => {
+    if (named.size < maxWorkers) named.add(worker);
+    return named.has(worker);
   };
   const take = ({ worker, events, dropped }: TimelineBatch): void => {
     workers.add(worker);
@@ -51,16 +60,16 @@ export function recordTimeline(
     nats.subscribe(timelineSubject(experiment, 'clock'), {
       callback: (error, message) => {
         const at = now();
-        const clock = error === null ? decode(TimelineClock, message.data) : undefined;
-        if (clock === undefined) return;
+        const clock = error === null ? read(TimelineClock, message.data) : undefined;
+        if (clock === undefined || !isKnown(clock.worker)) return;
         clocks.answered(clock.worker, clock.asked, clock.at, at);
         if (clocks.settled(clock.worker)) release(clock.worker);
       },
     }),
     nats.subscribe(timelineSubject(experiment, 'events'), {
       callback: (error, message) => {
-        const batch = error === null ? decode(TimelineBatch, message.data) : undefined;
-        if (batch === undefined) return;
+        const batch = error === null ? read(TimelineBatch, message.data) : undefined;
+        if (batch === undefined || !isKnown(batch.worker)) return;
         const waiting = held.get(batch.worker) ?? [];
         if (clocks.settled(batch.worker)) take(batch);
         else held.set(batch.worker, [...waiting, batch]);
@@ -88,15 +97,7 @@ export function recordTimeline(
   };
 }
 
-function decode<T>(
-  schema: { safeParse(value: unknown): { success: boolean; data?: T } },
-  bytes: Uint8Array,
-): T | undefined {
-  if (bytes.length > maxMessageBytes) return undefined;
-  try {
-    const parsed = schema.safeParse(JSON.parse(Buffer.from(bytes).toString('utf8')));
-    return parsed.success ? parsed.data : undefined;
-  } catch {
-    return undefined;
-  }
+function read<T>(schema: z.ZodType<T>, bytes: Uint8Array): T | undefined {
+  const decoded = decodeJson(schema, bytes, maxMessageBytes);
+  return 'value' in decoded ? decoded.value : undefined;
 }

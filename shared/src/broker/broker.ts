@@ -1,4 +1,6 @@
 import type { KV, NatsConnection, ObjectStore } from 'nats';
+import type { Border } from '../border.ts';
+import { unwatchedBorder } from '../border.ts';
 import type { BlobStore } from '../data/blob-store.ts';
 import { ConfigError } from '../errors.ts';
 import { ExperimentRecord, JobRecord } from '../jobs/records.ts';
@@ -18,6 +20,8 @@ import { Buckets, Stores } from './subjects.ts';
 export interface Broker {
   readonly nats: NatsConnection;
   readonly link: Link;
+  /** Where whoever reads from the broker says what it has dropped. */
+  readonly border: Border;
   readonly experiments: RecordStore<ExperimentRecord>;
   readonly jobs: RecordStore<JobRecord>;
   readonly leases: RecordStore<Lease>;
@@ -48,6 +52,8 @@ export interface BrokerOptions {
   readonly settleMs?: number;
   /** How long requests go on being asked while the broker is away; `connectTimeoutMs` where not given. */
   readonly patienceMs?: number;
+  /** Told of what is dropped and refused; nobody is where not given. */
+  readonly border?: Border;
   /** Told of requests that have been waiting for a while. */
   readonly onWaiting?: (message: string) => void;
 }
@@ -67,7 +73,8 @@ const leastPayload = 64 * 1024;
  */
 export async function openBroker(url: string, name: string, options: BrokerOptions = {}): Promise<Broker> {
   const { role, replicas, settleMs = defaultSettleMs, patienceMs = connectTimeoutMs, onWaiting } = options;
-  const nats = await connectBroker(url, name, role);
+  const { border = unwatchedBorder } = options;
+  const nats = await connectBroker(url, name, role, border);
   try {
     const maxPayload = nats.info?.max_payload ?? leastPayload;
     if (maxPayload < leastPayload)
@@ -88,22 +95,24 @@ export async function openBroker(url: string, name: string, options: BrokerOptio
       os(Stores.artifacts),
       os(Stores.checkpoints),
     ]);
-    const parts = { manager, link };
+    const parts = { manager, link, border };
     return {
       nats,
       link,
+      border,
       experiments: new RecordStore({
         ...parts,
         kv: experiments,
         bucket: Buckets.experiments,
         schema: ExperimentRecord,
+        keyOf: ({ id }) => id,
       }),
-      jobs: new RecordStore({ ...parts, kv: jobs, bucket: Buckets.jobs, schema: JobRecord }),
-      leases: new RecordStore({ ...parts, kv: leases, bucket: Buckets.leases, schema: Lease }),
+      jobs: new RecordStore({ ...parts, kv: jobs, bucket: Buckets.jobs, schema: JobRecord, keyOf: ({ id }) => id }),
+      leases: new RecordStore({ ...parts, kv: leases, bucket: Buckets.leases, schema: Lease, keyOf: () => undefined }),
       data: blobStore(data, link),
       artifacts: blobStore(artifacts, link),
       checkpoints: blobStore(checkpoints, link),
-      seats: seatQueue(jetstream, manager, link),
+      seats: seatQueue(jetstream, manager, link, border),
       growCopies: () => ensureStreams(jetstream, manager, settleMs, replicas ?? 'auto', true),
       close: () => nats.close(),
     };

@@ -1,7 +1,10 @@
 import type { NatsConnection } from 'nats';
 import { connect, ErrorCode, Events, NatsError } from 'nats';
+import type { Border } from '../border.ts';
+import { unwatchedBorder } from '../border.ts';
 import { ConfigError, UnreachableError } from '../errors.ts';
 import { parseBrokerAddress } from './address.ts';
+import { harden } from './harden.ts';
 import type { Role } from './permissions.ts';
 import { inboxPrefix } from './permissions.ts';
 
@@ -15,7 +18,12 @@ export const connectTimeoutMs = 5000;
  * @throws UnreachableError where no server answers within `connectTimeoutMs` or the credentials are refused; its
  * message names the server without the credentials. ConfigError where a file that the address names cannot be read.
  */
-export async function connectBroker(url: string, name: string, role?: Role): Promise<NatsConnection> {
+export async function connectBroker(
+  url: string,
+  name: string,
+  role?: Role,
+  border: Border = unwatchedBorder,
+): Promise<NatsConnection> {
   const { servers, authenticator, tls } = parseBrokerAddress(url);
   const shown = servers.join(', ');
   let timer: NodeJS.Timeout | undefined;
@@ -42,7 +50,9 @@ export async function connectBroker(url: string, name: string, role?: Role): Pro
     ignoreClusterUpdates: false,
   });
   try {
-    return await Promise.race([attempt, late]);
+    const nats = await Promise.race([attempt, late]);
+    harden(nats, (why) => border.dropped('headers', 'the broker', why));
+    return nats;
   } catch (error) {
     // A connection that comes up after we gave up must not keep the process alive.
     attempt.then((c) => c.close()).catch(() => undefined);
@@ -73,6 +83,21 @@ export function followConnection(nats: Pick<NatsConnection, 'status'>, onChange:
     }
   })();
 }
+
+/** Calls back with everything that the broker refuses to a connection: subjects that it may not use, its credentials. */
+export function followRefusals(
+  nats: Pick<NatsConnection, 'status'>,
+  onRefused: (what: string, why: string) => void,
+): void {
+  void (async () => {
+    for await (const { type, data, permissionContext } of nats.status()) {
+      if (type !== Events.Error || !refusals.has(String(data))) continue;
+      const what = permissionContext === undefined ? 'to connect' : Object.values(permissionContext).join(' ');
+      onRefused(what, String(data));
+    }
+  })();
+}
+const refusals: ReadonlySet<string> = new Set([ErrorCode.PermissionsViolation, ErrorCode.AuthorizationViolation]);
 
 const unreachable = (shown: string, reason: string): string =>
   `cannot reach the broker at ${shown}: ${reason}; start one, or name another with --nats or CROSSFOLD_NATS_URL`;

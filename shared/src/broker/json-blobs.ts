@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { BlobStore } from '../data/blob-store.ts';
+import { decodeJson } from '../decode.ts';
 import { DamagedDataError } from '../errors.ts';
 import type { BlobRef } from '../jobs/records.ts';
 
@@ -15,12 +16,11 @@ export async function putJson(store: BlobStore, value: unknown): Promise<BlobRef
 /** @throws DamagedDataError where the blob is missing, damaged, or not what the schema says. */
 export async function getJson<T>(
   store: BlobStore,
-  { digest }: { readonly digest: string },
+  { digest, bytes = maxJsonBytes }: { readonly digest: string; readonly bytes?: number },
   schema: z.ZodType<T>,
 ): Promise<T> {
-  const bytes = await store.get(digest, maxJsonBytes);
-  const result = schema.safeParse(JSON.parse(new TextDecoder().decode(bytes)));
-  if (!result.success)
-    throw new DamagedDataError(`document ${digest.slice(0, 12)} is not as it should be: ${result.error.message}`);
-  return result.data;
+  // Whoever refers to it may say how long it is.
+  const decoded = decodeJson(schema, await store.get(digest, Math.min(bytes, maxJsonBytes)), maxJsonBytes);
+  if ('value' in decoded) return decoded.value;
+  throw new DamagedDataError(`document ${digest.slice(0, 12)} is not as it should be: ${decoded.why}`);
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import type { RecordStore } from './record-store.ts';
+import { DamagedDataError } from '../errors.ts';
+import type { RecordStore, Stored } from './record-store.ts';
 
 /** Who leads, until when (epoch milliseconds on the holder's clock), and the how-manieth renewal this is. */
 export const Lease = z.strictObject({ holder: z.string().max(200), renewals: z.int().min(0) }).readonly();
@@ -36,7 +37,7 @@ export class LeaseKeeper {
   /** Renews or tries to take the lease; to be called every `leaseMs / 4` or so. Returns whether it is held. */
   async poll(): Promise<boolean> {
     const started = this.#now();
-    const stored = await this.#store.get(leaseKey);
+    const stored = await this.#stored();
     if (stored === undefined) {
       if (await this.#store.create(leaseKey, { holder: this.#holder, renewals: 0 })) this.#renewedAt = started;
       return this.held;
@@ -50,6 +51,17 @@ export class LeaseKeeper {
     const next = { holder: this.#holder, renewals: stored.value.renewals + 1 };
     if (await this.#store.update(leaseKey, next, stored.revision)) this.#renewedAt = started;
     return this.held;
+  }
+
+  /** A lease that nobody can read would keep everybody from leading: it is as good as none. */
+  async #stored(): Promise<Stored<Lease> | undefined> {
+    try {
+      return await this.#store.get(leaseKey);
+    } catch (error) {
+      if (!(error instanceof DamagedDataError)) throw error;
+      await this.#store.deleteDamaged(leaseKey);
+      return undefined;
+    }
   }
 
   /** Lets another take over at once, when this process ends on purpose. */

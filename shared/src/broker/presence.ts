@@ -1,5 +1,9 @@
 import type { NatsConnection } from 'nats';
 import { ErrorCode, JSONCodec, NatsError } from 'nats';
+import type { Border } from '../border.ts';
+import { unwatchedBorder } from '../border.ts';
+import type { Decoded } from '../decode.ts';
+import { decodeJson } from '../decode.ts';
 import type { Presence } from '../jobs/records.ts';
 import { Presence as PresenceSchema } from '../jobs/records.ts';
 import { followConnection } from './connection.ts';
@@ -18,6 +22,10 @@ const askAfterMs = presenceEveryMs + 100;
 const askEveryMs = 150;
 /** Answers that there is no connection, this far apart at least, are no moment of reconnecting. */
 const goneForMs = askEveryMs;
+/** One not heard of for this long is forgotten. */
+const forgottenMs = 60_000;
+/** More than any cluster has: names cost memory. */
+const mostWorkers = 10_000;
 /** Whoever has had no answer from the broker for this long cannot say who is silent. */
 const attentionMs = presenceLostMs / 2;
 
@@ -67,7 +75,7 @@ export class Roster {
   #connected = true;
 
   /** @param now monotonic clock, milliseconds */
-  constructor(nats: RosterConnection, signal: AbortSignal, now: () => number) {
+  constructor(nats: RosterConnection, signal: AbortSignal, now: () => number, border: Border = unwatchedBorder) {
     this.#nats = nats;
     this.#now = now;
     this.#ticked = now();
@@ -76,8 +84,9 @@ export class Roster {
     const subscription = nats.subscribe(allPresence, {
       callback: (error, message) => {
         if (error !== null) return;
-        const presence = PresenceSchema.safeParse(decode(message.data));
-        if (presence.success && message.subject === presenceSubject(presence.data.worker)) this.#hear(presence.data);
+        const presence = decodePresence(message.data, message.subject);
+        if ('why' in presence) border.dropped('presence', message.subject, presence.why);
+        else this.#hear(presence.value);
       },
     });
     const timer = setInterval(() => this.#tick(), presenceEveryMs / 2);
@@ -103,6 +112,7 @@ export class Roster {
 
   #hear(presence: Presence): void {
     const before = this.#heard.get(presence.worker)?.presence;
+    if (before === undefined && this.#heard.size >= mostWorkers) return;
     this.#heard.set(presence.worker, { presence, at: this.#now() });
     this.#absences.delete(presence.worker);
     if (before?.state !== presence.state || before.job !== presence.job)
@@ -123,13 +133,7 @@ export class Roster {
   alive(): Presence[] {
     const now = this.#now();
     const alive: Presence[] = [];
-    for (const [worker, { presence, at }] of this.#heard) {
-      if (now - at < presenceLostMs) alive.push(presence);
-      else if (now - at > 60_000) {
-        this.#heard.delete(worker);
-        this.#absences.delete(worker);
-      }
-    }
+    for (const { presence, at } of this.#heard.values()) if (now - at < presenceLostMs) alive.push(presence);
     return alive;
   }
 
@@ -179,6 +183,11 @@ export class Roster {
     // Stopped, or without an answer from the broker: what was said meanwhile may have gone by.
     if (now - this.#ticked > attentionMs || now - this.#answeredAt > attentionMs) this.#attentiveSince = now;
     this.#ticked = now;
+    for (const [worker, { at }] of this.#heard)
+      if (now - at > forgottenMs) {
+        this.#heard.delete(worker);
+        this.#absences.delete(worker);
+      }
     if (this.#pinging || !this.#connected || this.#nats.isClosed()) return;
     this.#pinging = true;
     this.#nats
@@ -195,10 +204,11 @@ export class Roster {
   }
 }
 
-function decode(data: Uint8Array): unknown {
-  try {
-    return data.length <= 4096 ? codec.decode(data) : undefined;
-  } catch {
-    return undefined;
-  }
+const maxPresenceBytes = 16_384;
+
+/** What a worker says of itself: on its own subject alone, which its credentials do not keep from others. */
+export function decodePresence(data: Uint8Array, subject: string): Decoded<Presence> {
+  const decoded = decodeJson(PresenceSchema, data, maxPresenceBytes);
+  if ('why' in decoded || subject === presenceSubject(decoded.value.worker)) return decoded;
+  return { why: `it says that it is of ${decoded.value.worker}` };
 }

@@ -1,6 +1,9 @@
 import type { JetStreamManager, KV, KvEntry } from 'nats';
 import { JSONCodec } from 'nats';
 import type { z } from 'zod';
+import type { Border } from '../border.ts';
+import type { Decoded } from '../decode.ts';
+import { decodeJson } from '../decode.ts';
 import { DamagedDataError, UnreachableError } from '../errors.ts';
 import { pause } from '../wait.ts';
 import type { Link } from './link.ts';
@@ -19,6 +22,9 @@ export interface RecordStoreParts<T> {
   readonly link: Link;
   readonly bucket: string;
   readonly schema: z.ZodType<T>;
+  /** The key that a value says is its own; undefined where it says none. */
+  readonly keyOf: (value: T) => string | undefined;
+  readonly border: Border;
 }
 
 /** How often a transition is tried while others keep writing the same record. */
@@ -92,6 +98,16 @@ export class RecordStore<T> {
     await link.request(`to delete ${key}`, () => kv.purge(key));
   }
 
+  /** Deletes a record that is not what it should be, unless somebody else has written it meanwhile. */
+  async deleteDamaged(key: string): Promise<void> {
+    const { kv, link, schema, keyOf } = this.#parts;
+    await link.request(`to delete ${key}`, async () => {
+      const entry = await kv.get(key);
+      if (entry?.operation !== 'PUT' || 'value' in decodeRecord(schema, keyOf, key, entry.value)) return;
+      await kv.delete(key, { previousSeq: entry.revision });
+    });
+  }
+
   keys(filter: string): Promise<string[]> {
     const { kv, link } = this.#parts;
     return link.request(`to list ${filter}`, async () => {
@@ -104,9 +120,10 @@ export class RecordStore<T> {
 
   /**
    * All records that match, in one go however many there are.
-   * @throws DamagedDataError where one of them cannot be decoded
+   * @param onDamaged told of those that cannot be decoded, which are left out
+   * @throws DamagedDataError where one of them cannot be decoded and nobody is told
    */
-  async list(filter: string): Promise<T[]> {
+  async list(filter: string, onDamaged?: (error: DamagedDataError) => void): Promise<T[]> {
     const found = new Map<string, T>();
     const damaged: DamagedDataError[] = [];
     const over = new AbortController();
@@ -120,8 +137,10 @@ export class RecordStore<T> {
     } finally {
       over.abort();
     }
-    const [first] = damaged;
-    if (first !== undefined) throw first;
+    for (const error of damaged) {
+      if (onDamaged === undefined) throw error;
+      onDamaged(error);
+    }
     return [...found.values()];
   }
 
@@ -160,16 +179,28 @@ export class RecordStore<T> {
   }
 
   #decode({ key, value: bytes }: KvEntry): T {
-    let value: unknown;
-    try {
-      value = codec.decode(bytes);
-    } catch (error) {
-      throw new DamagedDataError(`record ${key} is not JSON`, { cause: error });
-    }
-    const result = this.#parts.schema.safeParse(value);
-    if (!result.success) throw new DamagedDataError(`record ${key} is not as it should be: ${result.error.message}`);
-    return result.data;
+    const { schema, keyOf, border } = this.#parts;
+    const decoded = decodeRecord(schema, keyOf, key, bytes);
+    if ('value' in decoded) return decoded.value;
+    border.dropped('record', `${this.#parts.bucket} ${key}`, decoded.why);
+    throw new DamagedDataError(`record ${key} is not as it should be: ${decoded.why}`);
   }
+}
+
+/** More than any record has: what is larger than a message lies in the object store. */
+const maxRecordBytes = 8 * 2 ** 20;
+
+/** The record in some bytes. One that says that it is another's is none: whoever reads it goes by what it says. */
+export function decodeRecord<T>(
+  schema: z.ZodType<T>,
+  keyOf: (value: T) => string | undefined,
+  key: string,
+  bytes: Uint8Array,
+): Decoded<T> {
+  const decoded = decodeJson(schema, bytes, maxRecordBytes);
+  if ('why' in decoded) return decoded;
+  const own = keyOf(decoded.value);
+  return own === undefined || own === key ? decoded : { why: `it says that it is ${own}` };
 }
 
 const codec = JSONCodec<unknown>();

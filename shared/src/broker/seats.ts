@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Consumer, JetStreamClient, JetStreamManager } from 'nats';
 import { AckPolicy, JSONCodec, NatsError } from 'nats';
+import type { Border } from '../border.ts';
+import { decodeJson } from '../decode.ts';
 import { Seat } from '../jobs/records.ts';
 import type { Link } from './link.ts';
 import { requestMs } from './link.ts';
@@ -44,10 +46,16 @@ export interface TakenSeat {
 /** A worker that holds a seat says more often than this that it still wants it. */
 export const redeliverMs = 3000;
 const refusedMs = 500;
+const maxSeatBytes = 1024;
 /** JetStream's errors for a consumer, or a stream, that is not there any more. */
 const goneCodes: ReadonlySet<number> = new Set([10014, 10059]);
 
-export function seatQueue(jetstream: JetStreamClient, manager: JetStreamManager, link: Link): SeatQueue {
+export function seatQueue(
+  jetstream: JetStreamClient,
+  manager: JetStreamManager,
+  link: Link,
+  border: Border,
+): SeatQueue {
   const codec = JSONCodec<Seat>();
   return {
     async offer(identity, job) {
@@ -71,11 +79,17 @@ export function seatQueue(jetstream: JetStreamClient, manager: JetStreamManager,
     async clear() {
       await link.request('to clear the seats', () => manager.streams.purge(SeatStream));
     },
-    line: (identity) => seatLine(jetstream, manager, link, identity),
+    line: (identity) => seatLine(jetstream, manager, link, border, identity),
   };
 }
 
-function seatLine(jetstream: JetStreamClient, manager: JetStreamManager, link: Link, identity: string): SeatLine {
+function seatLine(
+  jetstream: JetStreamClient,
+  manager: JetStreamManager,
+  link: Link,
+  border: Border,
+  identity: string,
+): SeatLine {
   let consumer: Consumer | undefined;
   const join = async (): Promise<Consumer> => {
     await manager.consumers.add(SeatStream, {
@@ -102,13 +116,14 @@ function seatLine(jetstream: JetStreamClient, manager: JetStreamManager, link: L
       }
       if (message === null) return undefined;
       const taken = message;
-      const seat = Seat.safeParse(parseJson(taken.string()));
-      if (!seat.success) {
+      const seat = decodeJson(Seat, taken.data, maxSeatBytes);
+      if ('why' in seat) {
+        border.dropped('seat', taken.subject, seat.why);
         taken.term('not a seat');
         return undefined;
       }
       return {
-        job: seat.data.job,
+        job: seat.value.job,
         acknowledge: () => taken.ack(),
         stillWanted: () => taken.working(),
         refuse: () => taken.nak(refusedMs),
@@ -118,11 +133,3 @@ function seatLine(jetstream: JetStreamClient, manager: JetStreamManager, link: L
 }
 
 const isGone = (error: unknown): boolean => error instanceof NatsError && goneCodes.has(error.api_error?.err_code ?? 0);
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}

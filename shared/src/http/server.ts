@@ -1,5 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Border } from '../border.ts';
+import { unwatchedBorder } from '../border.ts';
 import type { Endpoint } from '../endpoint.ts';
 import { listenAt, showEndpoint } from '../endpoint.ts';
 import type { Health } from '../health.ts';
@@ -15,6 +19,8 @@ export interface HttpOptions {
   /** What is served beside probes and metrics. */
   readonly site?: Site;
   readonly logger: Logger;
+  /** Told of requests that would change something, or are none. */
+  readonly border?: Border;
 }
 
 export interface HttpServer {
@@ -35,7 +41,14 @@ const maxHeaderBytes = 8192;
  *
  * @throws ConfigError where the address is not one of this machine's.
  */
-export async function startHttp({ listen, health, metrics, site, logger }: HttpOptions): Promise<HttpServer> {
+export async function startHttp({
+  listen,
+  health,
+  metrics,
+  site,
+  logger,
+  border = unwatchedBorder,
+}: HttpOptions): Promise<HttpServer> {
   const pages: Readonly<Record<string, () => Page | Promise<Page>>> = {
     '/livez': () => ({ status: 200, type: plain, text: 'ok\n' }),
     '/readyz': () => {
@@ -48,8 +61,10 @@ export async function startHttp({ listen, health, metrics, site, logger }: HttpO
     ...(site === undefined ? { '/': () => ({ status: 200, type: plain, text: '/metrics\n/livez\n/readyz\n' }) } : {}),
   };
   const answer = async (request: IncomingMessage): Promise<Page> => {
-    if (request.method !== 'GET' && request.method !== 'HEAD')
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      border.refused('http', whoAsks(request.socket), `${request.method} of ${request.url?.slice(0, 200)}`);
       return { status: 405, type: plain, text: 'only GET and HEAD\n', headers: { allow: 'GET, HEAD' } };
+    }
     // An unlisted path must not find what every object has.
     const path = (request.url ?? '').split('?', 1)[0] ?? '';
     const page = Object.hasOwn(pages, path) ? pages[path] : undefined;
@@ -83,6 +98,13 @@ export async function startHttp({ listen, health, metrics, site, logger }: HttpO
     },
   );
   server.maxConnections = maxConnections;
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    // A client that is gone has not asked for anything.
+    if (error.code?.startsWith('HPE_')) border.refused('http', whoAsks(socket), error.message);
+    if (socket.writable)
+      socket.end(`HTTP/1.1 ${badRequests[error.code ?? ''] ?? '400 Bad Request'}\r\nConnection: close\r\n\r\n`);
+    else socket.destroy();
+  });
   const port = await listenAt(server, listen, (wanted, got) =>
     logger.warn({ wanted: showEndpoint(wanted), got }, 'the port for HTTP is taken; a free one is used'),
   );
@@ -97,6 +119,15 @@ export async function startHttp({ listen, health, metrics, site, logger }: HttpO
       }),
   };
 }
+
+const whoAsks = (socket: Duplex): string => (socket instanceof Socket ? (socket.remoteAddress ?? '') : '');
+
+/** As Node answers where nobody listens to what clients do wrong. */
+const badRequests: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: '413 Payload Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+};
 
 const plain = 'text/plain; charset=utf-8';
 const tooMany: Page = {

@@ -17,6 +17,12 @@ export const Address = z
   })
   .readonly();
 
+/** A job's id: tokens that make up a key. */
+export const JobId = z
+  .string()
+  .max(200)
+  .regex(/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/);
+
 export const Member = z.strictObject({ worker: Token, address: Address.nullable() }).readonly();
 export type Member = z.infer<typeof Member>;
 
@@ -217,7 +223,7 @@ export const placeName = ({ kind, repeat, fold }: Pick<JobRecord, 'kind' | 'repe
   kind === 'refit' ? 'refit' : foldName(repeat, fold);
 
 /** A place in a job's group, as the queue carries it. */
-export const Seat = z.strictObject({ job: z.string().max(200) }).readonly();
+export const Seat = z.strictObject({ job: JobId }).readonly();
 export type Seat = z.infer<typeof Seat>;
 
 /** How fast a job goes, as the member of rank 0 measures it: whether more members would pay follows from it. */

@@ -3,6 +3,8 @@
  * Names follow Prometheus' conventions: base units (seconds, bytes, ratios from 0 to 1), `_total` for counters.
  */
 
+import { attemptKinds, messageKinds } from '../border.ts';
+
 /** A label's values: these, or as many as there are things of a kind. */
 export type LabelValues = readonly string[] | { readonly oneFor: string };
 
@@ -92,6 +94,22 @@ export const catalog = {
     help: 'How long the process has waited, for whom: a worker by its name, or what it is in words (which have spaces in them). Absent while it does not wait.',
     unit: 'seconds',
     labels: { for: { oneFor: 'worker waited for, and kind of thing' } },
+    services: both,
+  },
+  badMessages: {
+    kind: 'counter',
+    name: 'crossfold_bad_messages_total',
+    help: 'Messages dropped because they are not what they should be: too large, not of their schema, or of somebody else. The first of each kind is named in the log.',
+    unit: 'count',
+    labels: { kind: messageKinds },
+    services: both,
+  },
+  refused: {
+    kind: 'counter',
+    name: 'crossfold_refused_total',
+    help: 'Attempts refused. peer: a connection to a worker that does not prove to be of its group; http: a request that would change something, or is none; broker: what the broker does not let this process do, or as whom it does not let it in.',
+    unit: 'count',
+    labels: { kind: attemptKinds },
     services: both,
   },
 

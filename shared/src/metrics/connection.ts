@@ -1,5 +1,5 @@
-import type { NatsConnection } from 'nats';
-import { followConnection } from '../broker/connection.ts';
+import type { Broker } from '../broker/broker.ts';
+import { followConnection, followRefusals } from '../broker/connection.ts';
 import type { Health } from '../health.ts';
 import type { Logger } from '../logger.ts';
 import type { Waits } from '../waits.ts';
@@ -7,7 +7,7 @@ import type { Instruments } from './registry.ts';
 
 /** Has readiness, metrics, waits and the log follow a service's connection to the broker. */
 export function exposeConnection(
-  nats: NatsConnection,
+  { nats, border }: Pick<Broker, 'nats' | 'border'>,
   { brokerConnected, brokerReconnects }: Pick<Instruments<'worker'>, 'brokerConnected' | 'brokerReconnects'>,
   waits: Waits,
   logger: Logger,
@@ -15,6 +15,7 @@ export function exposeConnection(
 ): void {
   let waited: (() => void) | undefined;
   brokerConnected.set({}, 1);
+  followRefusals(nats, (what, why) => border.refused('broker', what, why));
   followConnection(nats, (connected) => {
     health.set('no broker', !connected);
     brokerConnected.set({}, connected ? 1 : 0);

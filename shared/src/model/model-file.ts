@@ -65,13 +65,12 @@ export function decodeModel(bytes: Uint8Array, what: string): TrainedModel {
   const training = read('training', TrainingSpec);
   const classes = read('classes', Classes);
   const plan = planModel({ layers: read('layers', Layers) }, read('image', ImageShape), classes.length, training.loss);
-  const weights = new Float32Array(plan.weightCount);
-  for (const { name, offset, length } of plan.parameters) {
-    const data = tensors.get(name)?.data;
-    if (data?.length !== length)
+  // What the layers call for may be any size: it is taken only where the weights are there.
+  for (const { name, length } of plan.parameters)
+    if (tensors.get(name)?.data.length !== length)
       throw new DamagedDataError(`${what} is damaged: ${name} is missing or has another size`);
-    weights.set(data, offset);
-  }
+  const weights = new Float32Array(plan.weightCount);
+  for (const { name, offset } of plan.parameters) weights.set(tensors.get(name)?.data ?? [], offset);
   return {
     plan,
     training,

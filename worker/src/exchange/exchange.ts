@@ -78,6 +78,8 @@ export interface ExchangeOptions {
   readonly listener?: DirectListener;
   /** Called when the direct connection to a worker has come up, or has gone, with the reason. */
   readonly onLink?: (worker: string, gone: string | undefined) => void;
+  /** Called with every frame that is dropped because it fits nothing that is expected. */
+  readonly onBadFrame?: (why: string) => void;
   /** Monotonic clock, milliseconds. */
   readonly now?: () => number;
   /** A peer that was silent for this long is asked for what is missing; doubled with each time, up to 16 times that. */

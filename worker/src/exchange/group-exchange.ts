@@ -200,7 +200,7 @@ export class GroupExchange implements Exchange {
     if (this.#closed) return;
     const { generation, rank, members } = this.#view;
     if (header.generation !== generation || header.sender === rank || header.sender >= members.length) {
-      this.#router.badFrames++;
+      this.#router.drop(`a frame of rank ${header.sender} in generation ${header.generation}, now ${generation}`);
       return;
     }
     if (header.kind === FrameKind.partial || header.kind === FrameKind.finished) this.#takeBlock(header, payload);
@@ -217,14 +217,15 @@ export class GroupExchange implements Exchange {
     const ahead = header.sequence - this.#sequence;
     if (ahead < 0) return;
     if (ahead > (current === undefined ? 0 : 1) || payload.length > this.#blockBytes) {
-      this.#router.badFrames++;
+      this.#router.drop(`a block of ${payload.length} bytes, ${ahead} sums ahead`);
     } else if (current === undefined || ahead === 1) {
       this.#early.keep(header, payload);
     } else if (header.step !== current.step) {
-      this.#router.badFrames++;
+      this.#router.drop(`a block of step ${header.step} in the sum of step ${current.step}`);
     } else {
       const verdict = current.reduction.accept(header, payload);
-      if (verdict === 'bad') this.#router.badFrames++;
+      if (verdict === 'bad')
+        this.#router.drop(`block ${header.chunk} of ${header.chunks} of rank ${header.owner}, which there is not`);
       if (verdict !== 'taken') {
         this.#buffers.giveBack(payload);
         return;
@@ -248,7 +249,7 @@ export class GroupExchange implements Exchange {
   #answer(header: Header, payload: Uint8Array, via: TransportName): void {
     const wants = decodeWants(payload);
     if (wants === undefined) {
-      this.#router.badFrames++;
+      this.#router.drop(`a request of ${payload.length} bytes`);
       return;
     }
     const behind = this.#sequence - header.sequence;
@@ -262,7 +263,7 @@ export class GroupExchange implements Exchange {
 
   #offer(header: Header, payload: Uint8Array): void {
     const known = this.#bulk?.answer(header, payload, this.#sendBulk(header.sender)) ?? true;
-    if (!known) this.#router.badFrames++;
+    if (!known) this.#router.drop(`a request for ${header.chunks} pieces at once`);
   }
 
   #takeBulk(header: Header, payload: Uint8Array): void {
@@ -270,7 +271,7 @@ export class GroupExchange implements Exchange {
     if (found === undefined) return;
     try {
       const verdict = found.fetch.accept(header, payload);
-      if (verdict === undefined) this.#router.badFrames++;
+      if (verdict === undefined) this.#router.drop(`piece ${header.chunk} of ${header.chunks} of a blob`);
       else found.waiting.patience.heard(header.sender, this.#now());
       if (verdict === 'more') found.fetch.ask(this.#sendBulk(found.fetch.from));
       if (verdict === 'whole') found.waiting.settle({ value: found.fetch.bytes });

@@ -89,7 +89,7 @@ export class Inlet {
       else this.#answer();
       return;
     }
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length && !this.socket.destroyed; ) {
       const space = sink.space();
       const part = bytes.subarray(at, at + space.length);
       space.set(part);

@@ -2,9 +2,12 @@ import type { BufferPool } from './buffers.ts';
 import type { Header } from './frame.ts';
 import { decodeHeader, encodeHeader, headerBytes } from './frame.ts';
 import type { Inlet, Sink } from './inlet.ts';
+import { mostQueued } from './transport.ts';
 
 export interface LinkEvents {
   readonly onFrame: (header: Header, payload: Uint8Array) => void;
+  /** What came is no frame, or a larger one than there can be; the connection ends. */
+  readonly onNoFrame: () => void;
   /** Called once; frames that had not left are lost. */
   readonly onEnd: (reason: string) => void;
 }
@@ -62,7 +65,8 @@ export class Link implements Sink {
 
   /** Queues a frame; payloads are not copied, they are referred to until they have left. */
   send(header: Header, payload: Uint8Array): void {
-    if (this.#ended) return;
+    // Who lacks what is dropped here asks for it again.
+    if (this.#ended || this.#queue.length >= mostQueued) return;
     this.#queue.push({ header, payload });
     this.#pump();
   }
@@ -123,9 +127,14 @@ export class Link implements Sink {
 
   advance(bytes: number): void {
     this.bytesIn += bytes;
+    // What comes after the end is let go by; there has to be room for it all the same.
+    if (this.#ended) {
+      this.#filled = 0;
+      return;
+    }
     this.#filled += bytes;
     const target = this.#head === undefined ? this.#headBytes : this.#payload;
-    if (this.#filled < target.length || this.#ended) return;
+    if (this.#filled < target.length) return;
     this.#filled = 0;
     if (this.#head === undefined) this.#begin();
     else this.#deliver(this.#head, this.#payload);
@@ -135,6 +144,7 @@ export class Link implements Sink {
   #begin(): void {
     const head = decodeHeader(this.#headBytes);
     if (head === undefined || head.payload > this.#maxPayload) {
+      this.#events.onNoFrame();
       this.end('the peer sent what is no frame');
       return;
     }

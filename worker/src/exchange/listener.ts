@@ -16,6 +16,8 @@ export interface ListenOptions {
   readonly advertise?: Endpoint;
   /** Called where the port that was asked for is taken and a free one was taken instead. */
   readonly onTaken?: (wanted: Endpoint, got: number) => void;
+  /** Called with every connection that does not prove to be of a group that this process is in. */
+  readonly onRefused?: (from: string, why: string) => void;
   /** Whether peers on the same machine are taken on a socket in the file system as well; they are if not said. */
   readonly local?: boolean;
 }
@@ -53,12 +55,16 @@ export class DirectListener {
   #strangers = 0;
   #waiting: { readonly hello: Hello; readonly enter: (joined: Joined) => void }[] = [];
 
-  private constructor(servers: readonly Server[], address: PeerAddress) {
+  private constructor(servers: readonly Server[], address: PeerAddress, onRefused: ListenOptions['onRefused']) {
     this.#servers = servers;
     this.address = address;
     for (const server of servers)
       server.on('connection', (socket: Socket) => {
-        this.#receive(socket).catch(() => socket.destroy());
+        const from = socket.remoteAddress ?? 'this machine';
+        this.#receive(socket).catch((error: unknown) => {
+          socket.destroy();
+          onRefused?.(from, error instanceof Error ? error.message : String(error));
+        });
       });
   }
 
@@ -72,8 +78,8 @@ export class DirectListener {
     const nearby = createServer();
     const local = options.local === false ? undefined : await listenLocally(nearby);
     return local === undefined
-      ? new DirectListener([server], address)
-      : new DirectListener([server, nearby], { ...address, local });
+      ? new DirectListener([server], address, options.onRefused)
+      : new DirectListener([server, nearby], { ...address, local }, options.onRefused);
   }
 
   /** Takes connections for a generation until the function that comes back is called. */
@@ -100,10 +106,7 @@ export class DirectListener {
     socket.on('error', () => socket.destroy());
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
-    if (this.#strangers >= maxStrangers) {
-      socket.destroy();
-      return;
-    }
+    if (this.#strangers >= maxStrangers) throw new Error(`${maxStrangers} others have not proved themselves yet`);
     this.#strangers++;
     try {
       const inlet = Inlet.of(socket);

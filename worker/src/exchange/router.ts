@@ -25,6 +25,7 @@ export class Router {
   readonly #peers: readonly number[];
   readonly #connection: NatsConnection;
   readonly #mode: ExchangeOptions['mode'];
+  readonly #onBadFrame: ExchangeOptions['onBadFrame'];
   readonly #now: () => number;
   readonly #nats: NatsTransport | undefined;
   readonly #direct: DirectTransport | undefined;
@@ -41,12 +42,11 @@ export class Router {
     this.#peers = view.members.map((_, rank) => rank).filter((rank) => rank !== view.rank);
     this.#connection = options.nats;
     this.#mode = options.mode;
+    this.#onBadFrame = options.onBadFrame;
     this.#now = now;
     if (this.#peers.length === 0) return;
     const { receive, onUncertain } = events;
-    const onBadFrame = (): void => {
-      this.badFrames++;
-    };
+    const onBadFrame = (why: string): void => this.drop(why);
     if (options.mode !== 'direct') {
       const place = { rank: view.rank, size: view.members.length };
       this.#nats = new NatsTransport(options.nats, subject, place, receive, onBadFrame);
@@ -89,6 +89,12 @@ export class Router {
         await pause(flushAgainMs, signal);
       }
     }
+  }
+
+  /** Counts a frame that fits nothing. */
+  drop(why: string): void {
+    this.badFrames++;
+    this.#onBadFrame?.(why);
   }
 
   get transport(): 'none' | TransportName {

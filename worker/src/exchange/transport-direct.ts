@@ -16,7 +16,7 @@ const lingerMs = 500;
 
 export interface DirectEvents {
   readonly receive: Receive;
-  readonly onBadFrame: () => void;
+  readonly onBadFrame: (why: string) => void;
   /** A peer is reached, or is not any more; `reason` says why. */
   readonly onChange: (rank: number, reason: string | undefined) => void;
   /** A connection went, and with it what was on its way, though there is another. */
@@ -214,8 +214,9 @@ export class DirectTransport implements Transport {
     const link: Link = new Link(inlet, this.#buffers, this.#maxPayload, {
       onFrame: (header, payload) => {
         if (header.sender === rank) this.#events.receive(header, payload, 'direct');
-        else this.#events.onBadFrame();
+        else this.#events.onBadFrame(`a frame of rank ${header.sender} on the connection to rank ${rank}`);
       },
+      onNoFrame: () => this.#events.onBadFrame(`what rank ${rank} sent is no frame`),
       onEnd: (reason) => this.#lost(rank, way, link, reason),
     });
     peer[way] = link;

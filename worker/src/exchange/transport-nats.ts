@@ -3,6 +3,7 @@ import { headers } from 'nats';
 import type { Header } from './frame.ts';
 import { decodeHeader, encodeHeader, FrameKind, headerBytes } from './frame.ts';
 import type { Receive, Transport } from './transport.ts';
+import { mostQueued } from './transport.ts';
 
 /** Subject of one generation: what its members say to one rank or to all of them. */
 export type GroupSubject = (to: number | 'all') => string;
@@ -62,7 +63,7 @@ export class NatsTransport implements Transport {
   readonly #rank: number;
   readonly #peers: Map<number, Peer>;
   readonly #receive: Receive;
-  readonly #onBadFrame: () => void;
+  readonly #onBadFrame: (why: string) => void;
   readonly #window: number;
   readonly #subscriptions: Subscription[];
   #queue: Queued[] = [];
@@ -73,7 +74,7 @@ export class NatsTransport implements Transport {
     subject: GroupSubject,
     place: { readonly rank: number; readonly size: number },
     receive: Receive,
-    onBadFrame: () => void,
+    onBadFrame: (why: string) => void,
   ) {
     this.#nats = nats;
     this.#subject = subject;
@@ -96,7 +97,8 @@ export class NatsTransport implements Transport {
 
   send(to: number | 'all', header: Header, payload: Uint8Array): void {
     if (isData(header)) {
-      this.#queue.push({ to, header, payload });
+      // Who lacks what is dropped here asks for it again.
+      if (this.#queue.length < mostQueued) this.#queue.push({ to, header, payload });
       this.#pump();
     } else this.#publish({ to, header, payload });
   }
@@ -134,8 +136,16 @@ export class NatsTransport implements Transport {
     const payload = message.data;
     this.bytesIn += headerBytes + payload.length;
     const peer = header === undefined ? undefined : this.#peers.get(header.sender);
-    if (header === undefined || peer === undefined || payload.length !== header.payload) {
-      this.#onBadFrame();
+    if (header === undefined) {
+      this.#onBadFrame('a message without the header of a frame');
+      return;
+    }
+    if (peer === undefined) {
+      this.#onBadFrame(`a frame of rank ${header.sender}, which is no peer`);
+      return;
+    }
+    if (payload.length !== header.payload) {
+      this.#onBadFrame(`a frame of ${payload.length} bytes that says that it has ${header.payload}`);
       return;
     }
     if (header.kind === FrameKind.credit) {

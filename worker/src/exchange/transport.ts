@@ -2,6 +2,9 @@ import type { Header } from './frame.ts';
 
 export type TransportName = 'nats' | 'direct';
 
+/** Frames that wait to leave, at most: however often a peer asks for something, it is not queued without end. */
+export const mostQueued = 65_536;
+
 /** Takes a frame that has come in; header and payload are not checked beyond the format. */
 export type Receive = (header: Header, payload: Uint8Array, via: TransportName) => void;
 

@@ -1,4 +1,7 @@
+import type { Border } from '@crossfold/shared/border';
 import { groupSubject } from '@crossfold/shared/broker/subjects';
+import type { Decoded } from '@crossfold/shared/decode';
+import { decodeJson } from '@crossfold/shared/decode';
 import type { ReadWait } from '@crossfold/shared/waits';
 import type { NatsConnection } from 'nats';
 import { z } from 'zod';
@@ -24,6 +27,14 @@ export interface Agreement {
 }
 
 const repeatMs = 150;
+const maxHelloBytes = 256;
+
+/** What a member of a group of `size` says of itself. */
+export function decodeHello(bytes: Uint8Array, size: number): Decoded<Hello> {
+  const decoded = decodeJson(Hello, bytes, maxHelloBytes);
+  if ('why' in decoded || decoded.value.rank < size) return decoded;
+  return { why: `there is no rank ${decoded.value.rank} in a group of ${size}` };
+}
 
 /** Pure: what follows from every member's position. Members differ by at most one step, so the newest is rolled forward to. */
 export function agree(positions: readonly number[]): Agreement {
@@ -46,7 +57,7 @@ export interface Opened {
  * generation's signal: a member that does not speak is found out by its missing sign of life, and removed.
  */
 export async function agreeOnPosition(
-  nats: NatsConnection,
+  { nats, border }: { readonly nats: NatsConnection; readonly border: Border },
   group: Opened,
   position: number,
   signal: AbortSignal,
@@ -69,13 +80,19 @@ export async function agreeOnPosition(
     }));
     const subscription = nats.subscribe(subject, {
       callback: (error, message) => {
-        if (error !== null || message.data.length > 256) return;
-        const hello = Hello.safeParse(parse(message.string()));
-        if (!hello.success || hello.data.rank === group.rank || hello.data.rank >= size) return;
+        if (error !== null) return;
+        const hello = decodeHello(message.data, size);
+        if ('why' in hello) {
+          border.dropped('hello', message.subject, hello.why);
+          return;
+        }
+        const { rank, position: theirs, heard } = hello.value;
+        // This member's own comes back to it.
+        if (rank === group.rank) return;
         const complete = positions.size === size;
-        positions.set(hello.data.rank, hello.data.position);
+        positions.set(rank, theirs);
         if (complete) {
-          if (hello.data.heard < size) say();
+          if (heard < size) say();
         } else if (positions.size === size) {
           clearInterval(timer);
           unwatch();
@@ -95,12 +112,4 @@ export async function agreeOnPosition(
     else signal.addEventListener('abort', end, { once: true });
     say();
   });
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

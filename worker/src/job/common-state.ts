@@ -40,7 +40,7 @@ export async function reachCommonState(
   const members = record.members.map((m) => m.worker);
   const group = { job: record.id, generation: record.generation, rank, members };
   const watch = (read: ReadWait): (() => void) => waits.watch(logger, read);
-  const agreed = await agreeOnPosition(parts.broker.nats, group, held?.position ?? -1, signal, watch);
+  const agreed = await agreeOnPosition(parts.broker, group, held?.position ?? -1, signal, watch);
   const subject = `state/${agreed.position}`;
   const offer = async (state: JobState): Promise<void> => {
     const bytes = encodeState(state, await engine.state());

@@ -132,6 +132,7 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
         {
           nats: broker.nats,
           mode,
+          onBadFrame: (why) => broker.border.dropped('frame', `generation ${job.generation} of ${job.id}`, why),
           ...(parts.listener === undefined ? {} : { listener: parts.listener }),
           onLink: (peer, gone) =>
             gone === undefined

@@ -1,4 +1,4 @@
-import { open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ConfigError, CrossfoldError, DamagedDataError } from '@crossfold/shared/errors';
 import type { TrainedModel } from '@crossfold/shared/model/model-file';
@@ -72,28 +72,38 @@ function write(path: string, model: TrainedModel): void {
  */
 export async function readKerasH5(path: string): Promise<TrainedModel> {
   await checkSignature(path);
-  await h5wasm.ready;
-  let file: InstanceType<typeof h5wasm.File>;
+  const library = await h5wasm.ready;
+  // Otherwise it writes pages of its own to stderr.
+  library.activate_throwing_error_handler();
+  let file: InstanceType<typeof h5wasm.File> | undefined;
   try {
     file = new h5wasm.File(path, 'r');
-  } catch (error) {
-    throw new DamagedDataError(`${path} is damaged: it cannot be read as HDF5`, { cause: error });
-  }
-  try {
     return read(file, path);
   } catch (error) {
     if (error instanceof CrossfoldError) throw error;
     throw new DamagedDataError(`${path} is damaged: it cannot be read as HDF5`, { cause: error });
   } finally {
-    file.close();
+    library.deactivate_throwing_error_handler();
+    close(file);
   }
 }
 
-/** The library writes pages of its own to stderr where a file is none of HDF5's, or cut off: looked at before. */
+/** What is damaged may not even be closed as it should be. */
+function close(file: InstanceType<typeof h5wasm.File> | undefined): void {
+  try {
+    file?.close();
+  } catch {
+    // Said already: it is damaged.
+  }
+}
+
 async function checkSignature(path: string): Promise<void> {
-  const file = await open(path).catch((error: NodeJS.ErrnoException) => {
+  const cannot = (error: NodeJS.ErrnoException): never => {
     throw new ConfigError(`${path} ${error.code === 'ENOENT' ? 'is not there' : `cannot be read: ${error.message}`}`);
-  });
+  };
+  // A pipe would have to be waited for.
+  if (!(await stat(path).catch(cannot)).isFile()) throw new ConfigError(`${path} is not a file`);
+  const file = await open(path).catch(cannot);
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(48), 0, 48, 0);
     if (bytesRead < 48 || buffer.toString('latin1', 0, 8) !== '\x89HDF\r\n\x1a\n')

@@ -58,7 +58,7 @@ export function assemble(saved: SavedNet, path: string): TrainedModel {
   const last = layers.findLast((layer) => layer.type === 'dense');
   const outputs = Math.max(2, last?.units ?? 2);
   const plan = planModel({ layers }, { height, width, channels }, outputs, training.loss);
-  const weights = new Float32Array(plan.weightCount);
+  const all: { readonly offset: number; readonly data: Float32Array }[] = [];
   plan.layers.forEach((layer, i) => {
     layer.parameters.forEach(({ name, shape, offset }, place) => {
       const own = name.slice(name.lastIndexOf('/') + 1);
@@ -67,9 +67,12 @@ export function assemble(saved: SavedNet, path: string): TrainedModel {
         throw new DamagedDataError(
           `${path}: ${own} of layer ${names[i]} ${found === undefined ? 'is missing' : `is ${found.shape.join(' x ')}, not ${shape.join(' x ')}`}`,
         );
-      weights.set(found.data, offset);
+      all.push({ offset, data: found.data });
     });
   });
+  // What the layers call for may be any size: it is taken only now that the weights are there.
+  const weights = new Float32Array(plan.weightCount);
+  for (const { offset, data } of all) weights.set(data, offset);
   const known = extras.data?.classes.length === outputs ? extras.data : undefined;
   const classes = known?.classes ?? Array.from({ length: outputs }, (_, i) => String(i));
   return { plan, training, classes, decoding: known?.decoding, weights };

@@ -1,12 +1,17 @@
+import type { Border } from '@crossfold/shared/border';
 import { timelineSubject } from '@crossfold/shared/broker/subjects';
+import { decodeJson } from '@crossfold/shared/decode';
 import type { JobRecord } from '@crossfold/shared/jobs/records';
-import { placeName } from '@crossfold/shared/jobs/records';
+import { placeName, Token } from '@crossfold/shared/jobs/records';
 import type { TimelineBatch, TimelineClock, TimelineEvent } from '@crossfold/shared/timeline';
 import { maxBatchEvents, TimelineWanted, wantedForMs } from '@crossfold/shared/timeline';
 import type { NatsConnection } from 'nats';
 import type { ChangeReason, GroupPlace, JobObserver, SteppedFacts, Stretch } from './observer.ts';
 
 const flushEveryMs = 500;
+const maxWantedBytes = 256;
+/** Experiments whose timelines are recorded at a time. */
+const maxRecorded = 256;
 /** Some seconds of the quickest steps. */
 const maxKept = 8 * maxBatchEvents;
 
@@ -29,20 +34,31 @@ export class TimelineReporter implements JobObserver {
   #dropped = 0;
   #experiment = '';
 
-  constructor(nats: NatsConnection, worker: string, now: () => number, signal: AbortSignal) {
+  constructor(
+    { nats, border }: { readonly nats: NatsConnection; readonly border: Border },
+    worker: string,
+    now: () => number,
+    signal: AbortSignal,
+  ) {
     this.#nats = nats;
     this.#worker = worker;
     this.#now = now;
     const subscription = nats.subscribe(timelineSubject('*', 'wanted'), {
       callback: (error, message) => {
-        if (error !== null || message.data.length > 256) return;
+        if (error !== null) return;
         const at = now();
-        const wanted = TimelineWanted.safeParse(parse(message.string()));
-        const experiment = message.subject.split('.')[2];
-        if (!wanted.success || experiment === undefined) return;
-        this.#wanted.set(experiment, at + wantedForMs);
-        const clock: TimelineClock = { worker, asked: wanted.data.asked, at };
-        if (!nats.isClosed()) nats.publish(timelineSubject(experiment, 'clock'), JSON.stringify(clock));
+        const wanted = decodeJson(TimelineWanted, message.data, maxWantedBytes);
+        const experiment = Token.safeParse(message.subject.split('.')[2]);
+        if ('why' in wanted) {
+          border.dropped('timeline', message.subject, wanted.why);
+          return;
+        }
+        if (!experiment.success) return;
+        this.#forgetUnwanted(at);
+        if (this.#wanted.size >= maxRecorded && !this.#wanted.has(experiment.data)) return;
+        this.#wanted.set(experiment.data, at + wantedForMs);
+        const clock: TimelineClock = { worker, asked: wanted.value.asked, at };
+        if (!nats.isClosed()) nats.publish(timelineSubject(experiment.data, 'clock'), JSON.stringify(clock));
       },
     });
     const timer = setInterval(() => this.#flush(), flushEveryMs).unref();
@@ -124,6 +140,10 @@ export class TimelineReporter implements JobObserver {
     this.#flush();
   }
 
+  #forgetUnwanted(now: number): void {
+    for (const [experiment, until] of this.#wanted) if (until < now) this.#wanted.delete(experiment);
+  }
+
   #isWanted(): boolean {
     return this.#job !== undefined && (this.#wanted.get(this.#job.experiment) ?? 0) > this.#now();
   }
@@ -147,13 +167,5 @@ export class TimelineReporter implements JobObserver {
       if (!this.#nats.isClosed())
         this.#nats.publish(timelineSubject(this.#experiment, 'events'), JSON.stringify(batch));
     }
-  }
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

@@ -1,0 +1,107 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { readIdxFile } from '@crossfold/coordinator/data/idx-file';
+import { scanImageFolder } from '@crossfold/coordinator/data/image-folder';
+import { readModelFile } from '@crossfold/coordinator/models/find-model';
+import { ConfigError } from '@crossfold/shared/errors';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { fuzzRuns, fuzzSeed, mutated } from '../support/hostile.ts';
+import { idxBytes } from '../support/idx.ts';
+
+const fixtures = resolve(import.meta.dirname, '../fixtures/keras-h5');
+/** A library that is slow to start is tried with fewer. */
+const damages = Math.min(10_000, Math.max(100, Math.floor(fuzzRuns / 4)));
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'crossfold-hostile-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** Reads what a file has been damaged to: its content, or one message for the user. */
+async function read(file: string, bytes: Uint8Array, reads: (file: string) => Promise<unknown>): Promise<boolean> {
+  await writeFile(file, bytes);
+  try {
+    await reads(file);
+    return true;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    expect(error.message).toContain(file);
+    expect(error.message.length).toBeLessThan(2000);
+    return false;
+  }
+}
+
+const openHandles = async (): Promise<number> => (await readdir('/proc/self/fd')).length;
+
+describe('a file that is damaged anywhere is read, or refused in words', () => {
+  it.each(['keras-sequential.h5', 'tf_keras-functional.h5'])('%s', { timeout: 3_600_000 }, async (name) => {
+    const whole = await readFile(join(fixtures, name));
+    const file = join(folder, name);
+    expect(await read(file, whole, readModelFile)).toBe(true);
+    const before = await openHandles();
+    let refused = 0;
+    for (const bytes of fc.sample(mutated([whole]), { numRuns: damages, seed: fuzzSeed }))
+      if (!(await read(file, bytes, readModelFile))) refused++;
+    expect(refused).toBeGreaterThan(damages / 10);
+    expect(await openHandles()).toBeLessThan(before + 5);
+  });
+
+  it('IDX, packed or not', { timeout: 3_600_000 }, async () => {
+    const images = idxBytes(
+      [6, 4, 4],
+      Uint8Array.from({ length: 96 }, (_, i) => i),
+    );
+    const reads = (file: string): Promise<unknown> => readIdxFile(file, [3]);
+    for (const [name, whole] of [
+      ['images', images],
+      ['images.gz', new Uint8Array(gzipSync(images))],
+    ] as const) {
+      const file = join(folder, name);
+      expect(await read(file, whole, reads)).toBe(true);
+      let refused = 0;
+      for (const bytes of fc.sample(mutated([whole]), { numRuns: damages, seed: fuzzSeed }))
+        if (!(await read(file, bytes, reads))) refused++;
+      expect(refused).toBeGreaterThan(damages / 4);
+    }
+  });
+
+  it('what is no file is not waited for', async () => {
+    const reads = (file: string): Promise<unknown> => readIdxFile(file, [3]);
+    await mkdir(join(folder, 'a-folder.h5'));
+    for (const path of [join(folder, 'a-folder.h5'), '/dev/zero', join(folder, 'none')]) {
+      await expect(reads(path)).rejects.toBeInstanceOf(ConfigError);
+      await expect(readModelFile(path)).rejects.toBeInstanceOf(ConfigError);
+    }
+  });
+});
+
+it('names of pictures and classes may be of any script, and lead nowhere', async () => {
+  const names = [
+    'кошка',
+    '猫',
+    'القط',
+    'बिल्ली',
+    'e\u0301',
+    'a b',
+    "quote'",
+    'percent%2e',
+    '-rf',
+    '\u202egpj',
+    'emoji😺',
+    '__proto__',
+    'constructor',
+  ];
+  const set = join(folder, 'scripts');
+  for (const name of names) {
+    await mkdir(join(set, name), { recursive: true });
+    await writeFile(join(set, name, `${name}.jpg`), 'x');
+  }
+  const scanned = await scanImageFolder(set, 'set');
+  expect([...scanned.classes].sort()).toEqual(names.map((name) => name.normalize('NFC')).sort());
+  expect(scanned.train.length).toBe(names.length);
+  await symlink('/etc', join(set, 'elsewhere'));
+  await expect(scanImageFolder(set, 'set')).rejects.toThrow(/holds links that are not followed/);
+});
