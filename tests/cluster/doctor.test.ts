@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { clock } from '../../coordinator/bin/doctor/broker.mjs';
 import type { Patient } from '../../coordinator/bin/doctor/doctor.mjs';
 import { gpu } from '../../coordinator/bin/doctor/engine.mjs';
 import { startBroker, type TestBroker } from '../support/broker.ts';
@@ -225,7 +226,34 @@ describe('a broker that is named', () => {
     expect(code).toBe(1);
   });
 
-  it('without JetStream, or with small messages, is not good enough', async () => {
+  it('without JetStream is not good enough', async () => {
+    const bare = await startBroker({ jetStream: false });
+    try {
+      const { code, of } = await examine({ PATH: pathWith() }, ['--nats', bare.url]);
+      expect(of('broker')).toMatchObject({
+        status: 'fail',
+        found: expect.stringContaining('JetStream off'),
+        remedy: [expect.stringContaining('nats-server -js')],
+      });
+      expect(code).toBe(1);
+    } finally {
+      await bare.stop();
+    }
+  });
+
+  it.each([
+    [9000, 'warn', '9.0 s behind'],
+    [-9000, 'warn', '9.0 s ahead of'],
+    [400, 'ok', '0.4 s behind'],
+  ])("whose clock is %i ms ahead of this machine's", async (skewMs, status, found) => {
+    const answer = { version: '2.15.1', maxPayload: 1 << 20, jetstream: undefined, roundTripMs: 1, skewMs };
+    const patient = { root, env: {}, nats: broker.url, asked: async () => answer };
+    const finding = await clock(patient as Parameters<typeof clock>[0]);
+    expect(finding).toMatchObject({ status, found: expect.stringContaining(`${found} the broker's`) });
+    expect(finding.remedy?.join() ?? '').toContain(status === 'warn' ? 'timedatectl set-ntp true' : '');
+  });
+
+  it('with small messages is not good enough', async () => {
     const config = join(folder, 'small.conf');
     writeFileSync(config, 'max_payload: 8KB\n');
     const small = await startBroker({ config });

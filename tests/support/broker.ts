@@ -19,8 +19,10 @@ export interface TestBroker {
   stop(): Promise<void>;
 }
 
-/** A real nats-server with JetStream on a free loopback port, its files in a folder of its own. */
-export async function startBroker(options: { readonly config?: string } = {}): Promise<TestBroker> {
+/** A real nats-server, with JetStream where not said otherwise, on a free loopback port, its files in a folder of its own. */
+export async function startBroker(
+  options: { readonly config?: string; readonly jetStream?: boolean } = {},
+): Promise<TestBroker> {
   const folder = await mkdtemp(join(tmpdir(), 'crossfold-broker-'));
   const binary = await findBroker(process.env);
   let port = -1;
@@ -28,9 +30,10 @@ export async function startBroker(options: { readonly config?: string } = {}): P
   const start = async (): Promise<ReturnType<typeof spawn>> => {
     await rm(join(folder, 'ports'), { recursive: true, force: true });
     const extra = options.config === undefined ? [] : ['-c', options.config];
+    const storage = options.jetStream === false ? [] : ['-js', '-sd', folder];
     const child = spawn(
       binary,
-      ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', folder, '--ports_file_dir', folder, ...extra],
+      ['-a', '127.0.0.1', '-p', String(port), ...storage, '--ports_file_dir', folder, ...extra],
       { stdio: ['ignore', 'ignore', 'pipe'] },
     );
     let log = '';
