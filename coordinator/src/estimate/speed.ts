@@ -25,7 +25,7 @@ const longEnoughMs = 1500;
  */
 export async function measureSpeed(experiment: Experiment, plan: ModelPlan, now: () => number): Promise<Speed> {
   const { training, threadsPerWorker: threads, seed } = experiment;
-  const loaded = await loadEngine({ threads });
+  const loaded = await loadEngine({ threads, quiet: true });
   const { epochs: _, ...rest } = training;
   const engine = new Engine(loaded, {
     model: plan,
