@@ -44,6 +44,7 @@ it('comes to the same bits whatever is said on its subjects, counts that, and na
   const after = await cluster.run(experiment);
   expect(bitsOf(after.results)).toEqual(bitsOf(undisturbed.results));
   expect(cluster.cluster.pids()).toEqual(pids);
+  await vandal.tidy();
 
   const kinds = {
     coordinator: ['presence', 'progress', 'record', 'headers'],

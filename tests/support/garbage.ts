@@ -1,4 +1,5 @@
 import { connect as dial } from 'node:net';
+import { openBroker } from '@crossfold/shared/broker/broker';
 import { connectBroker } from '@crossfold/shared/broker/connection';
 import { seatSubject, timelineSubject } from '@crossfold/shared/broker/subjects';
 import { keyedRandom } from '@crossfold/shared/rng';
@@ -13,12 +14,15 @@ const rawData = Buffer.from('vandal!');
 export class Vandal {
   /** Messages said so far. */
   said = 0;
+  readonly #url: string;
+  readonly #jobs = new Set<string>();
   readonly #nats: NatsConnection;
   readonly #raw: (subject: string) => void;
   readonly #random = keyedRandom(9, 'vandal');
   readonly #identities = new Set<string>();
 
-  private constructor(nats: NatsConnection, raw: (subject: string) => void) {
+  private constructor(url: string, nats: NatsConnection, raw: (subject: string) => void) {
+    this.#url = url;
     this.#nats = nats;
     this.#raw = raw;
     // It goes by what it hears: real messages, damaged, where they are expected, as soon as they are.
@@ -32,12 +36,13 @@ export class Vandal {
 
   static async connect(url: string): Promise<Vandal> {
     const nats = await connectBroker(url, 'vandal');
-    return new Vandal(nats, await rawPublisher(url));
+    return new Vandal(url, nats, await rawPublisher(url));
   }
 
   /** What nobody has said before, once: in the queue of seats, among the records, in the object store. */
   litter(experiment: string): void {
     const job = `${experiment}.train.7.0.0`;
+    this.#jobs.add(job);
     for (const identity of this.#identities)
       for (const text of ['', '{"job":', '{"job":"../../etc"}', '{"job":7}', '{"job":"x.y"}'])
         this.#say(seatSubject(identity), Buffer.from(text));
@@ -50,6 +55,13 @@ export class Vandal {
     for (const what of ['wanted', 'clock', 'events'] as const)
       for (let n = 0; n < 300; n++) this.#say(timelineSubject(`litter-${n}`, what), this.#noise(100));
     this.#raw(`$KV.crossfold_experiments.litter2`);
+  }
+
+  /** Takes what it has left among the records away again. */
+  async tidy(): Promise<void> {
+    const broker = await openBroker(this.#url, 'vandal');
+    for (const job of this.#jobs) await broker.jobs.delete(job);
+    await broker.close();
   }
 
   async close(): Promise<void> {

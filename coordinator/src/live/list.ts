@@ -75,7 +75,7 @@ export class ExperimentList {
 
   async #underWay(record: ExperimentRecord): Promise<ListedExperiment> {
     const { broker, now } = this.#context;
-    const jobs = await broker.jobs.list(`${record.id}.>`);
+    const jobs = await broker.jobs.list(`${record.id}.>`, () => undefined);
     const { progress, trials } = standingOf(record, jobs, new Map(), now());
     // Scores of inner folds are what a search chose by: they are no estimate.
     if (await this.#isNested(record)) return { record, progress, accuracy: undefined };

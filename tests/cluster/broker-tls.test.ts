@@ -1,0 +1,117 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connectBroker } from '@crossfold/shared/broker/connection';
+import { UnreachableError } from '@crossfold/shared/errors';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { TestBroker } from '../support/broker.ts';
+import { startBroker } from '../support/broker.ts';
+
+let folder: string;
+let server: TestBroker;
+
+const openssl = (...parameters: readonly string[]): void =>
+  void execFileSync('openssl', parameters, { cwd: folder, stdio: 'pipe' });
+
+/** An authority of its own, and certificates that it has signed. */
+function authority(name: string, subjects: readonly string[]): void {
+  const fresh = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+  openssl(
+    'req',
+    '-x509',
+    ...fresh,
+    '-keyout',
+    `${name}.key`,
+    '-out',
+    `${name}.pem`,
+    '-days',
+    '2',
+    '-subj',
+    `/CN=${name}`,
+  );
+  for (const subject of subjects) {
+    const own = `${name}-${subject}`;
+    openssl(
+      'req',
+      ...fresh,
+      '-keyout',
+      `${own}.key`,
+      '-out',
+      `${own}.csr`,
+      '-subj',
+      `/CN=${subject}`,
+      '-addext',
+      'subjectAltName=DNS:localhost',
+    );
+    openssl(
+      'x509',
+      '-req',
+      '-in',
+      `${own}.csr`,
+      '-CA',
+      `${name}.pem`,
+      '-CAkey',
+      `${name}.key`,
+      '-CAcreateserial',
+      '-copy_extensions',
+      'copy',
+      '-out',
+      `${own}.pem`,
+      '-days',
+      '2',
+    );
+  }
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'crossfold-tls-'));
+  authority('ours', ['server', 'client']);
+  authority('theirs', ['client']);
+  const file = (name: string): string => JSON.stringify(join(folder, name));
+  const config = join(folder, 'nats.conf');
+  await writeFile(
+    config,
+    `tls { cert_file: ${file('ours-server.pem')}, key_file: ${file('ours-server.key')}, ca_file: ${file('ours.pem')}, verify: true }\n`,
+  );
+  server = await startBroker({ config });
+});
+afterAll(async () => {
+  await server.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const connect = (files: Readonly<Record<string, string>>) => {
+  const query = new URLSearchParams(
+    Object.entries(files).map(([what, name]): [string, string] => [what, join(folder, name)]),
+  );
+  return connectBroker(`tls://localhost:${server.port}?${query}`, 'test');
+};
+const ours = { ca: 'ours.pem', cert: 'ours-client.pem', key: 'ours-client.key' };
+
+it('a broker that asks for certificates takes those of its authority', async () => {
+  const nats = await connect(ours);
+  await nats.flush();
+  expect(nats.info?.tls_required).toBe(true);
+  await nats.close();
+});
+
+it.each([
+  ['a client without a certificate', { ca: 'ours.pem' }],
+  [
+    'a client with the certificate of another authority',
+    { ...ours, cert: 'theirs-client.pem', key: 'theirs-client.key' },
+  ],
+  ['a broker that the authority of the client does not vouch for', { ...ours, ca: 'theirs.pem' }],
+])('refuses %s, in words', async (_who, files) => {
+  const refused = connect(files).then(async (nats) => {
+    // With TLS 1.3 the broker may say so a moment later.
+    const ended = await nats.flush().then(
+      () => 'taken',
+      () => 'refused',
+    );
+    await nats.close();
+    if (ended === 'refused') throw new UnreachableError('refused');
+  });
+  await expect(refused).rejects.toBeInstanceOf(UnreachableError);
+});
