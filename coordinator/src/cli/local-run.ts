@@ -2,9 +2,11 @@ import { join } from 'node:path';
 import type { Experiment } from '@crossfold/shared/config/experiment';
 import type { CrossfoldError } from '@crossfold/shared/errors';
 import { ConfigError, ExitCode, ExperimentFailedError, InterruptedError } from '@crossfold/shared/errors';
+import { usableGpus } from '@crossfold/shared/gpus';
 import type { Selection } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import { createLogger } from '@crossfold/shared/logger';
+import { deviceNotice } from '@crossfold/worker/engine/cuda';
 import { chosenEngine, engineNotice } from '@crossfold/worker/engine/load';
 import type { Outcome } from '../client/types.ts';
 import type { EmbeddedCluster } from '../cluster/embedded.ts';
@@ -41,7 +43,8 @@ export async function runLocally(context: CommandContext, run: LocalRun): Promis
   const { signal } = controller;
   const display = createDisplay(context.err, context.now);
   try {
-    const slow = engineNotice(chosenEngine(context.env));
+    const missed = usableGpus(context.env).length > 0 ? undefined : deviceNotice('cpu', context.env);
+    const slow = engineNotice(chosenEngine(context.env)) ?? missed;
     if (slow !== undefined) display.say(slow);
     display.say(
       `starting ${workers} ${workers === 1 ? 'worker' : 'workers'} and a broker; the run's folder is ${folder}`,
