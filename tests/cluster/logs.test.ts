@@ -51,34 +51,30 @@ describe('crossfold logs', () => {
     await broker.close();
   }, 120_000);
 
-  /** Everything that is served about the experiment, again and again until the signal aborts. */
+  /** Everything that is served about the experiment, again and again until the signal aborts, and once more then. */
   async function look(base: string, signal: AbortSignal): Promise<string[]> {
     const seen: string[] = [];
-    const get = async (path: string): Promise<string> => {
-      const response = await fetch(`${base}${path}`, {
-        signal: AbortSignal.any([signal, AbortSignal.timeout(10_000)]),
-      });
+    const get = async (path: string, ...ending: AbortSignal[]): Promise<string> => {
+      const bounded = AbortSignal.any([...ending, AbortSignal.timeout(10_000)]);
       let text = '';
       try {
+        const response = await fetch(`${base}${path}`, { signal: bounded });
         for await (const chunk of response.body ?? []) text += Buffer.from(chunk).toString('utf8');
-      } catch {
+      } catch (error) {
         // A stream of events goes on for longer than is waited for.
+        if (!bounded.aborted) throw error;
       }
       seen.push(text);
       return text;
     };
-    while (!signal.aborted) {
-      try {
-        const page = await get(`/experiments/${id}`);
-        const events = /data-events="([^"]+)"/.exec(page)?.[1];
-        if (events !== undefined) await get(events.replaceAll('&amp;', '&'));
-        await get('/metrics');
-        await pause(100, signal);
-      } catch (error) {
-        if (!signal.aborted) throw error;
-      }
+    for (;;) {
+      const last = signal.aborted;
+      const events = /data-events="([^"]+)"/.exec(await get(`/experiments/${id}`))?.[1];
+      if (events !== undefined) await get(events.replaceAll('&amp;', '&'), signal);
+      await get('/metrics');
+      if (last) return seen;
+      await pause(100, signal);
     }
-    return seen;
   }
   afterAll(() => cluster?.stop());
 
