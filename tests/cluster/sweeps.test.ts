@@ -18,6 +18,7 @@ import { startFakeWorkers } from '../../bench/support/fake-workers.ts';
 import type { TestBroker } from '../support/broker.ts';
 import { startBroker } from '../support/broker.ts';
 import { idxBytes } from '../support/idx.ts';
+import { unsettledJobs } from '../support/record-check.ts';
 
 /**
  * The real leader, broker, records, plans and results; only workers compute nothing. Leaders are stopped and replaced on
@@ -51,10 +52,12 @@ beforeAll(async () => {
   }
 });
 afterAll(async () => {
+  const unsettled = await unsettledJobs(server.url);
   await client.close();
   await broker.close();
   await server.stop();
   await rm(folder, { recursive: true, force: true });
+  expect(unsettled).toEqual([]);
 });
 
 let running: { stop(): Promise<void> }[] = [];
