@@ -5,11 +5,12 @@ import { join, resolve } from 'node:path';
 import { connectClient } from '@crossfold/coordinator/client/client';
 import { stateFolder, targetsFile } from '@crossfold/coordinator/cluster/embedded';
 import { Experiment, newExperimentId } from '@crossfold/shared/config/experiment';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { parse, stringify } from 'yaml';
 import type { FinishedRun, TrainingCluster } from '../support/cluster.ts';
 import { smallExperiment, startTrainingCluster } from '../support/cluster.ts';
 import type { AnyBoard } from '../support/grafana-schema.ts';
+import { Holds } from '../support/holds.ts';
 import type { TestPrometheus } from '../support/prometheus.ts';
 import { startPrometheus, withoutPrometheus } from '../support/prometheus.ts';
 import type { Asked } from '../support/queries.ts';
@@ -46,118 +47,117 @@ const elsewhere: Readonly<Record<string, string>> = {
 
 const boards = Object.values(committedBoards()).map((json) => JSON.parse(json) as AnyBoard);
 
-// What is sampled depends on when: again where a scrape has missed it.
-describe.skipIf(withoutPrometheus)('Prometheus beside a cluster that trains', { retry: 3 }, () => {
-  let cluster: TrainingCluster;
-  let prometheus: TestPrometheus;
+/** What holds for every test here: workers wait at these steps until they are let go, so that nothing ends unseen. */
+interface Watched {
+  readonly cluster: TrainingCluster;
+  readonly prometheus: TestPrometheus;
+  readonly holds: Holds;
+}
+
+describe.skipIf(withoutPrometheus)('Prometheus beside a cluster that trains', () => {
   let exporters: Server;
+  const open: { stop(): Promise<void> }[] = [];
 
   beforeAll(async () => {
-    cluster = await startTrainingCluster({ workers: 2 });
     exporters = createServer((request, response) => {
       response.setHeader('content-type', 'text/plain; version=0.0.4');
       response.end(readFileSync(join(fixtures, request.url === '/dcgm' ? 'dcgm.prom' : 'kubelet.prom')));
     }).listen(0, '127.0.0.1');
     await once(exporters, 'listening');
-    prometheus = await startPrometheus(...configuration(cluster.folder, exporters));
-  }, 120_000);
-  afterAll(async () => {
-    await prometheus?.stop();
-    exporters?.close();
-    await cluster?.stop();
   });
+  afterEach(async () => {
+    for (const one of open.splice(0).reverse()) await one.stop();
+  });
+  afterAll(() => void exporters?.close());
+
+  async function watched(...positions: readonly number[]): Promise<Watched> {
+    const env = { CROSSFOLD_FAULTS: Holds.at(...positions) };
+    const cluster = await startTrainingCluster({ workers: 2, env });
+    open.push(cluster);
+    const prometheus = await startPrometheus(...configuration(cluster.folder, exporters));
+    open.push(prometheus);
+    return { cluster, prometheus, holds: new Holds(cluster.folder) };
+  }
 
   it('has data for every query of every board and rule, or it is on the list of those that need a failure', async () => {
-    // Long enough for a few scrapes, whatever else the machine does.
-    const dataset = { name: 'mnist', limit: 5000 } as const;
+    // 202 samples a fold are 7 steps: a wait in the first epoch of the first job, and one in its second.
+    const [early, late] = [3, 11];
+    const { cluster, prometheus, holds } = await watched(early, late);
     const search = { method: 'grid', parameters: { [parameter]: [0.001, 0.0001] } } as const;
-    const model = { preset: 'mnist-convnet' } as const;
-    const experiment = { ...smallExperiment, name: 'watched', dataset, model, search, workersPerJob: 2 } as const;
-    const training = { ...smallExperiment.training, epochs: 3 };
     const sampled = new Sampled(prometheus, 'watched');
-    let over = false;
-    const run = cluster.run({ ...experiment, training }).finally(() => {
-      over = true;
-    });
-    await sampled.until(() => over);
-    const finished = await run;
+    const run = cluster.run({ ...smallExperiment, name: 'watched', search, workersPerJob: 2 });
+    run.catch(() => undefined);
+    for (const position of [early, late]) {
+      const waiting = await holds.reached(position, 2);
+      await sampled.now();
+      holds.release(waiting);
+    }
+    const finished = await holds.passedBy(run);
     expect(finished.record.state).toBe('completed');
-    await sampled.settle();
-    const missing = sampled.unanswered.filter(({ by }) => !(by in elsewhere)).map(({ by }) => by);
-    // On a busy machine a member waits for another long enough to be shown without anything being wrong.
-    const wanted = Object.keys(needsFailure).filter((by) => !by.includes('ExchangeStalled') || missing.includes(by));
-    expect(missing.sort()).toEqual(wanted.sort());
-    await sameAsResults(finished, prometheus);
-  }, 120_000);
+    const expected = (by: string): boolean => by in elsewhere || by in needsFailure;
+    await sampled.until('what needs no failure', (unanswered) => unanswered.every(({ by }) => expected(by)));
+    await vi.waitFor(() => sameAsResults(finished, prometheus), { timeout: 30_000, interval: scrapeMs });
+  }, 240_000);
 
   it('answers those that need a failure once a test has caused it', async () => {
-    const sampled = new Sampled(prometheus, 'broken');
-    let over = false;
-    let killed = 0;
-    // The broker, its guard and the coordinator come first.
-    const workers = (): number[] => cluster.cluster.pids().slice(3);
-    // The first time one member of the group is lost, the second time both.
-    const run = cluster
-      .run(
-        {
-          ...smallExperiment,
-          name: 'broken',
-          dataset: { name: 'mnist', limit: 2000 },
-          evaluation: { method: 'holdout', validation: 0.2 },
-          workersPerJob: 2,
-          training: { ...smallExperiment.training, epochs: 8 },
-        },
-        (event) => {
-          if (event.type !== 'job' || event.state !== 'running') return;
-          if (killed === 0 && event.epoch >= 2 && event.workers.length === 2) {
-            killed = 1;
-            process.kill(workers()[0] ?? 0, 'SIGKILL');
-          } else if (killed === 1 && event.epoch >= 5) {
-            killed = 2;
-            for (const pid of workers()) process.kill(pid, 'SIGKILL');
-          }
-        },
-      )
-      .finally(() => {
-        over = true;
-      });
-    await sampled.until(() => over);
-    expect((await run).record.state).toBe('completed');
-    expect(killed).toBe(2);
+    const position = 20;
+    const { cluster, prometheus, holds } = await watched(position);
+    const needed = everything().filter(({ by }) => by in needsFailure);
+    expect(new Set(needed.map(({ by }) => by))).toEqual(new Set(Object.keys(needsFailure)));
+    const count = async (expr: string): Promise<number> => (await prometheus.query(expr))[0]?.value ?? 0;
+    const answered = (...names: string[]) => {
+      return (unanswered: readonly Asked[]): boolean => !unanswered.some(({ by }) => names.some((n) => by.includes(n)));
+    };
+    const sampled = new Sampled(prometheus, 'broken', needed);
+    const run = cluster.run({
+      ...smallExperiment,
+      name: 'broken',
+      evaluation: { method: 'holdout', validation: 0.2 },
+      workersPerJob: 2,
+      training: { ...smallExperiment.training, epochs: 3 },
+    });
+    run.catch(() => undefined);
+    const [held = 0, other = 0] = await holds.reached(position, 2);
+    await sampled.now();
+    // One goes on, and waits for the other.
+    holds.release([held]);
+    await sampled.until('a member that waits for another', answered('CrossfoldExchangeStalled'));
+    process.kill(other, 'SIGKILL');
+    await sampled.until('the loss of a member', answered('Generation changes'));
+    const lost = 'sum(max_over_time(crossfold_generation_changes_total{reason="lost"}[5m]))';
+    await expect.poll(() => count(lost)).toBeGreaterThanOrEqual(1);
+    // Whoever is left does the step again, and waits at it: the job is under way until all its workers are lost.
+    for (const pid of cluster.cluster.pids().slice(3)) process.kill(pid, 'SIGKILL');
+    await sampled.until('the loss of all members', answered('Attempts lost'));
+    await expect.poll(() => count(lost)).toBeGreaterThanOrEqual(2);
+    expect((await holds.passedBy(run)).record.state).toBe('completed');
 
-    over = false;
-    const diverging = cluster
-      .run({
-        ...smallExperiment,
-        name: 'diverged',
-        model: { layers: [{ type: 'flatten' }, { type: 'dense', units: 16 }, { type: 'dense', units: 10 }] },
-        training: {
-          ...smallExperiment.training,
-          loss: 'meanSquaredError',
-          optimizer: { name: 'sgd', learningRate: 1000 },
-        },
-      })
-      .finally(() => {
-        over = true;
-      });
+    const diverging = await cluster.run({
+      ...smallExperiment,
+      name: 'diverged',
+      model: { layers: [{ type: 'flatten' }, { type: 'dense', units: 16 }, { type: 'dense', units: 10 }] },
+      training: {
+        ...smallExperiment.training,
+        loss: 'meanSquaredError',
+        optimizer: { name: 'sgd', learningRate: 1000 },
+      },
+    });
+    expect(diverging.record.state).toBe('failed');
     const failing = new Sampled(prometheus, 'diverged', sampled.unanswered);
-    await failing.until(() => over);
-    expect((await diverging).record.state).toBe('failed');
+    await failing.until('a failure', answered('Failures', 'annotation Alerts'));
     const client = await connectClient(cluster.url);
     const id = newExperimentId('diverged-unserved', new Date(), 7);
     await client.submit(Experiment.parse({ ...smallExperiment, threadsPerWorker: 2 }), cluster.folder, id);
-    await failing.settle();
+    await failing.until('everything', (unanswered) => unanswered.length === 0);
     await client.cancel(id);
     await client.close();
-    const still = failing.unanswered.map(({ by }) => by);
-    expect(Object.keys(needsFailure).filter((by) => still.includes(by))).toEqual([]);
 
-    const firing = await prometheus.query('ALERTS{alertstate="firing"}');
-    const alerts = new Set(firing.map(({ metric }) => metric.alertname));
-    expect([...alerts]).toEqual(expect.arrayContaining(['CrossfoldJobFailed', 'CrossfoldDiverged']));
-    const lost = await prometheus.query('sum(max_over_time(crossfold_generation_changes_total{reason="lost"}[5m]))');
-    expect(lost[0]?.value).toBeGreaterThanOrEqual(2);
-  }, 180_000);
+    const firing = async (): Promise<unknown[]> => {
+      const alerts = await prometheus.query('ALERTS{alertstate="firing"}');
+      return alerts.map(({ metric }) => metric.alertname);
+    };
+    await expect.poll(firing).toEqual(expect.arrayContaining(['CrossfoldJobFailed', 'CrossfoldDiverged']));
+  }, 300_000);
 });
 
 /** Asks again and again for what has not been answered yet. */
@@ -172,13 +172,21 @@ class Sampled {
     this.unanswered = [...asked];
   }
 
-  async until(over: () => boolean): Promise<void> {
-    while (!over()) await this.#round();
+  /** How things are now: scraped twice, for rates, and recorded. */
+  async now(): Promise<void> {
+    for (let times = 0; times < 2; times++) await this.#prometheus.scraped();
+    await this.#round();
   }
 
-  /** What is known at the end: scraped, and recorded, a few times more. */
-  async settle(): Promise<void> {
-    for (let times = 0; times < 8; times++) await this.#round();
+  /** Until what is not answered yet is as it should be. */
+  async until(what: string, holds: (unanswered: readonly Asked[]) => boolean, seconds = 60): Promise<void> {
+    for (const end = performance.now() + 1000 * seconds; ; ) {
+      await this.#round();
+      if (holds(this.unanswered)) return;
+      const left = this.unanswered.map(({ by }) => by).join('\n');
+      if (performance.now() > end) throw new Error(`gave up waiting for ${what}; there is no answer to\n${left}`);
+      await new Promise((done) => setTimeout(done, scrapeMs));
+    }
   }
 
   async #round(): Promise<void> {
@@ -200,7 +208,6 @@ class Sampled {
       if (samples.length === 0) left.push(asked);
     }
     this.unanswered = left;
-    await new Promise((done) => setTimeout(done, scrapeMs));
   }
 }
 

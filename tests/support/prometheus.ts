@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { z } from 'zod';
 
 const root = resolve(import.meta.dirname, '../..');
 /** Where setup/prometheus.mjs leaves a link to what it fetched. */
@@ -46,8 +47,22 @@ export interface TestPrometheus {
     seconds: number,
     step: number,
   ): Promise<{ metric: Sample['metric']; values: [number, number][] }[]>;
+  /**
+   * Resolves once every target has been scraped, and every rule worked out, after this moment: what is shown then is how
+   * things are now.
+   *
+   * @throws Error naming the targets that were not within `seconds`
+   */
+  scraped(seconds?: number): Promise<void>;
   stop(): Promise<void>;
 }
+
+const Targets = z.object({
+  activeTargets: z.array(
+    z.object({ labels: z.record(z.string(), z.string()), lastScrape: z.string(), health: z.string() }),
+  ),
+});
+const Rules = z.object({ groups: z.array(z.object({ name: z.string(), lastEvaluation: z.string() })) });
 
 /** A real Prometheus with a configuration of the test's; it ends with the test. */
 export async function startPrometheus(
@@ -98,23 +113,53 @@ export async function startPrometheus(
   }
   const ask = async (path: string, parameters: Readonly<Record<string, string>>): Promise<unknown> => {
     const response = await fetch(`${url}/api/v1/${path}?${new URLSearchParams(parameters)}`);
-    const answer = (await response.json()) as { status: string; error?: string; data: { result: unknown } };
-    if (answer.status !== 'success') throw new Error(`${parameters.query}: ${answer.error}`);
-    return answer.data.result;
+    const answer = (await response.json()) as { status: string; error?: string; data: unknown };
+    if (answer.status !== 'success') throw new Error(`${parameters.query ?? path}: ${answer.error}`);
+    return answer.data;
+  };
+  const askFor = async (path: string, parameters: Readonly<Record<string, string>>): Promise<unknown> =>
+    ((await ask(path, parameters)) as { result: unknown }).result;
+  /** What is still as it was before `since`, epoch milliseconds; where targets are not, their time is when all were. */
+  const stale = async (since: number): Promise<{ targets: string[]; at: number }> => {
+    const { activeTargets } = Targets.parse(await ask('targets', { state: 'active' }));
+    const targets = activeTargets.filter(
+      ({ lastScrape, health }) => health !== 'up' || Date.parse(lastScrape) <= since,
+    );
+    const at = Math.max(...activeTargets.map(({ lastScrape }) => Date.parse(lastScrape)));
+    return { targets: targets.map(({ labels }) => labels.instance ?? ''), at };
   };
   return {
     url,
     async query(expr) {
-      const result = (await ask('query', { query: expr })) as { metric: Sample['metric']; value: [number, string] }[];
+      const result = (await askFor('query', { query: expr })) as {
+        metric: Sample['metric'];
+        value: [number, string];
+      }[];
       return result.map(({ metric, value }) => ({ metric, value: Number(value[1]) }));
     },
     async range(query, seconds, step) {
       const end = Date.now() / 1000;
-      const result = await ask('query_range', { query, start: `${end - seconds}`, end: `${end}`, step: `${step}` });
+      const result = await askFor('query_range', { query, start: `${end - seconds}`, end: `${end}`, step: `${step}` });
       return (result as { metric: Sample['metric']; values: [number, string][] }[]).map(({ metric, values }) => ({
         metric,
         values: values.map(([at, value]) => [at, Number(value)]),
       }));
+    },
+    async scraped(seconds = 60) {
+      const since = Date.now();
+      const until = since + 1000 * seconds;
+      const again = (): Promise<void> => new Promise((done) => setTimeout(done, 50));
+      let last = await stale(since);
+      for (; last.targets.length > 0; last = await stale(since)) {
+        if (Date.now() > until) throw new Error(`gave up waiting for ${last.targets.join(', ')} to be scraped`);
+        await again();
+      }
+      for (;;) {
+        const { groups } = Rules.parse(await ask('rules', {}));
+        if (groups.every(({ lastEvaluation }) => Date.parse(lastEvaluation) > last.at)) return;
+        if (Date.now() > until) throw new Error('gave up waiting for the rules to be worked out');
+        await again();
+      }
     },
     stop,
   };
