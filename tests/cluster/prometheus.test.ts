@@ -54,7 +54,8 @@ interface Watched {
   readonly holds: Holds;
 }
 
-describe.skipIf(withoutPrometheus)('Prometheus beside a cluster that trains', () => {
+// Every wait is bounded: a machine that is too busy for one of them is asked once more, with everything begun anew.
+describe.skipIf(withoutPrometheus)('Prometheus beside a cluster that trains', { retry: 1 }, () => {
   let exporters: Server;
   const open: { stop(): Promise<void> }[] = [];
 
@@ -76,6 +77,9 @@ describe.skipIf(withoutPrometheus)('Prometheus beside a cluster that trains', ()
     open.push(cluster);
     const prometheus = await startPrometheus(...configuration(cluster.folder, exporters));
     open.push(prometheus);
+    // It looks for targets every few seconds: the coordinator and both workers are known before anything is run.
+    const up = async (): Promise<number> => (await prometheus.query('up{job=~"crossfold-.*"} == 1')).length;
+    await expect.poll(up).toBe(3);
     return { cluster, prometheus, holds: new Holds(cluster.folder) };
   }
 
