@@ -72,6 +72,11 @@ export const commandsElsewhere: readonly Elsewhere[] = [
     in: ['tests/e2e/kubernetes.test.ts', /'kubectl', \['kustomize'/],
   },
   {
+    commands: /^npx crossfold (run examples\/cats-dogs-(baseline|tuned)\.yaml|evaluate runs\/tuned )/,
+    because: 'it takes an hour, of photographs that are not part of the project',
+    in: ['tests/unit/examples.test.ts', /yaml/],
+  },
+  {
     commands: /^chromium /,
     because: 'it draws a picture that is committed, in a browser that is not everywhere',
     in: ['tests/cluster/report-page.test.ts', /launchChromium/],
