@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { connectClient } from '@crossfold/coordinator/client/client';
@@ -13,8 +13,8 @@ import { isFinal } from '@crossfold/shared/jobs/records';
 import type { StartedNetwork, StartedTestContainer } from 'testcontainers';
 import { GenericContainer, Network, Wait } from 'testcontainers';
 import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest';
-import { parse } from 'yaml';
-import { docker, eventually } from './support/docker.ts';
+import { parse, parseAllDocuments } from 'yaml';
+import { docker, eventually, run } from './support/docker.ts';
 
 // Three nats-servers with the configuration that k8s/base gives them, and services with the image's own users.
 const root = resolve(import.meta.dirname, '../..');
@@ -23,6 +23,8 @@ const keys = new Map(brokerUsers.map((user) => [user, createUserKey()]));
 const password = 'r0123456789abcdef';
 
 let folder: string;
+/** As the brokers' pods are given it. */
+let config: string;
 let network: StartedNetwork;
 let servers: StartedTestContainer[];
 const services: StartedTestContainer[] = [];
@@ -34,15 +36,19 @@ const urlOf = (user: string): string => {
   return [`nats://${first}?credentials=${file}`, ...others.map((other) => `nats://${other}`)].join(',');
 };
 
-async function startServer(name: string): Promise<StartedTestContainer> {
+/** Starts one of the servers, with `data` in its folder for its volume. */
+async function startServer(name: string, data: string): Promise<StartedTestContainer> {
+  await mkdir(join(data, name), { recursive: true });
   const routes = names.map((other, n) => [`ROUTE_${n}`, `nats://route:${password}@${other}:6222`]);
   const publicKeys = [...keys].map(([user, { publicKey }]) => [keyVariable(user), publicKey]);
   return await new GenericContainer('nats:2')
     .withNetwork(network)
     .withNetworkAliases(name, 'nats')
     .withEnvironment({ POD_NAME: name, ROUTE_PASSWORD: password, ...Object.fromEntries([...routes, ...publicKeys]) })
-    .withCopyFilesToContainer([{ source: join(root, 'k8s/base/nats.conf'), target: '/etc/crossfold/nats.conf' }])
-    .withTmpFs({ '/data': '', '/run/nats': '' })
+    .withCopyContentToContainer([{ content: config, target: '/etc/crossfold/nats.conf' }])
+    .withBindMounts([{ source: join(data, name), target: '/data' }])
+    .withTmpFs({ '/run/nats': 'mode=1777' })
+    .withUser(`${process.getuid?.() ?? 0}:${process.getgid?.() ?? 0}`)
     .withCommand(['nats-server', '--config', '/etc/crossfold/nats.conf'])
     .withExposedPorts(4222, 8222)
     .withWaitStrategy(Wait.forLogMessage(/Server is ready/))
@@ -72,8 +78,13 @@ async function startService(role: 'coordinator' | 'worker', port: number): Promi
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'crossfold-nats-cluster-'));
   for (const [user, { seed }] of keys) await writeFile(join(folder, `${user}.nk`), seed, { mode: 0o600 });
+  const { stdout } = await run('kubectl', ['kustomize', join(root, 'k8s/overlays/cpu')]);
+  config = parseAllDocuments(stdout)
+    .map((document) => document.toJS() as { kind: string; data?: Record<string, string> })
+    .flatMap(({ kind, data }) => (kind === 'ConfigMap' && data?.['nats.conf'] !== undefined ? [data['nats.conf']] : []))
+    .join();
   network = await new Network().start();
-  servers = await Promise.all(names.map(startServer));
+  servers = await Promise.all(names.map((name) => startServer(name, join(folder, 'data'))));
   await Promise.all([startService('coordinator', 9470), startService('worker', 9471), startService('worker', 9471)]);
   client = await connectClient(urlOf('client'));
 });
@@ -135,7 +146,7 @@ describe('three nats-servers', () => {
     });
     const text = await readFile(join(root, 'examples/mnist-kfold.yaml'), 'utf8');
     const experiment = Experiment.parse({ ...(parse(text) as object), dataset: { name: 'mnist', limit: 6400 } });
-    const run = async (id: string, meanwhile: () => Promise<void>): Promise<unknown> => {
+    const train = async (id: string, meanwhile: () => Promise<void>): Promise<unknown> => {
       await client.submit(experiment, root, id, { fresh: true });
       await eventually('a fold in training', 120_000, async () =>
         (await client.jobs(id)).some((job) => job.state === 'running') ? true : undefined,
@@ -149,18 +160,50 @@ describe('three nats-servers', () => {
       expect(results?.status).toBe('completed');
       return results?.trials[0]?.folds.map((fold) => ('weightsSha256' in fold ? fold.weightsSha256 : fold.status));
     };
-    const undisturbed = await run('undisturbed', async () => undefined);
+    const undisturbed = await train('undisturbed', async () => undefined);
     // Whoever leads the records of jobs, at once and for good.
     const leader = (await copies()).get(recordStream(Buckets.jobs))?.leader;
     const victim = servers[names.indexOf(leader ?? '')];
     if (victim === undefined) throw new Error(`${leader} leads the jobs' records, which is none of the servers`);
-    const disturbed = await run('disturbed', async () => {
+    const disturbed = await train('disturbed', async () => {
       await docker('kill', victim.getId());
     });
     expect(disturbed).toEqual(undisturbed);
     await eventually('the two that are left to have everything', 60_000, async () => {
       const left = [...(await copies()).values()];
       return left.every(({ current }) => current === 2) ? true : undefined;
+    });
+  });
+
+  it('are put back, with every experiment, from copies of their volumes', async () => {
+    const text = await readFile(join(root, 'examples/mnist-kfold.yaml'), 'utf8');
+    const small = { ...(parse(text) as object), dataset: { name: 'mnist', limit: 640 } };
+    await client.submit(Experiment.parse(small), root, 'small', { fresh: true });
+    const outcome = () => client.outcome('small');
+    await eventually('the end of an experiment', 240_000, async () =>
+      isFinal((await outcome()).record.state) ? true : undefined,
+    );
+    const shown = async () => {
+      const { results, models } = await outcome();
+      return { list: (await client.list()).map(({ id, state }) => [id, state]), results, models };
+    };
+    const before = await shown();
+    expect(before.results?.status).toBe('completed');
+    expect(before.models.length).toBeGreaterThan(0);
+    await client.close();
+    // One of the servers may have been killed before.
+    for (const container of [...services, ...servers]) {
+      await docker('stop', '--time=20', container.getId());
+      await docker('rm', container.getId());
+    }
+    services.length = 0;
+    await cp(join(folder, 'data'), join(folder, 'copy'), { recursive: true });
+    await rm(join(folder, 'data'), { recursive: true });
+    servers = await Promise.all(names.map((name) => startServer(name, join(folder, 'copy'))));
+    client = await eventually('the servers to answer', 60_000, () => connectClient(urlOf('client')));
+    await eventually('all that was there', 60_000, async () => {
+      expect(await shown()).toEqual(before);
+      return true;
     });
   });
 });
