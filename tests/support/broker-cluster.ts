@@ -39,10 +39,15 @@ export class BrokerCluster {
       }),
     );
     const url = servers.map((server) => server.url).join(',');
-    const broker = await openBroker(url, 'test', { replicas: 'auto', patienceMs });
-    const cluster = new BrokerCluster(servers, broker, folder);
-    await cluster.healthy();
-    return cluster;
+    try {
+      const broker = await openBroker(url, 'test', { replicas: 'auto', patienceMs });
+      const cluster = new BrokerCluster(servers, broker, folder);
+      await cluster.healthy();
+      return cluster;
+    } catch (error) {
+      await Promise.all(servers.map((server) => server.stop()));
+      throw error;
+    }
   }
 
   /**
