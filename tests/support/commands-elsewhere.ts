@@ -77,6 +77,11 @@ export const commandsElsewhere: readonly Elsewhere[] = [
     in: ['tests/unit/examples.test.ts', /yaml/],
   },
   {
+    commands: /^npm run sbom$/,
+    because: 'it is npm itself, over the lock file',
+    in: ['package.json', /"sbom": /],
+  },
+  {
     commands: /^chromium /,
     because: 'it draws a picture that is committed, in a browser that is not everywhere',
     in: ['tests/cluster/report-page.test.ts', /launchChromium/],
