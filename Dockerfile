@@ -22,7 +22,7 @@ RUN apt-get update \
 WORKDIR /src
 COPY --from=pins /pins/ ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
-COPY setup/context.mjs setup/download.mjs setup/image.mjs setup/index.mjs setup/lock.mjs setup/say.mjs \
+COPY setup/context.mjs setup/download.mjs setup/image.mjs setup/index.mjs setup/lock.mjs setup/prebuilt.mjs setup/say.mjs \
      setup/steps.mjs setup/tensorflow.mjs setup/wheels.mjs setup/wheels.json setup/zip.mjs setup/
 ARG TENSORFLOW=cpu
 # Without its symbol tables (a quarter of it) the library does the same.
