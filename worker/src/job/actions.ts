@@ -120,10 +120,12 @@ export async function validate(
 
   // A refit trains on all samples, and has none to validate on.
   const scored = engine.validationLabels.length === 0 ? undefined : scoreOutputs(outputs, engine.validationLabels);
-  if (scored !== undefined && !Number.isFinite(scored.loss))
+  if (scored !== undefined && !Number.isFinite(scored.loss)) {
+    observer.diverged();
     throw new HopelessError(
       `the validation loss became ${scored.loss} after epoch ${epoch + 1}; a smaller training.optimizer.learningRate or gradient clipping (training.clip) may help`,
     );
+  }
   const history = {
     loss: [...state.history.loss, state.running.loss / state.running.samples],
     accuracy: [...state.history.accuracy, state.running.correct / state.running.samples],
