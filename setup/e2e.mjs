@@ -51,7 +51,7 @@ function testAll() {
     return;
   }
   count(run('build', tool('tsc'), ['-b']));
-  const built = run('images', 'docker', ['compose', '--progress', 'plain', 'build', '--quiet', 'secrets']);
+  const built = run('images', 'docker', ['compose', '--progress', 'plain', 'build', 'secrets']);
   count(built);
   if (!built) return;
   // The container that testcontainers cleans up with cannot be pulled everywhere; these tests clean up themselves.
