@@ -119,7 +119,7 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
     identity,
     threads: options.threads,
     engine: JSON.stringify(engine.identity).slice(0, 400),
-    ...(engine.identity.device === 'cpu' ? sharedCores(options.threads) : {}),
+    ...(device === 'cpu' ? sharedCores(options.threads) : { gpu: device.slice(0, 200) }),
   };
   const presence = announce(broker.nats, () => ({ ...about, ...doing, waitsFor: waitsFor({ waits }) }), ended.signal);
   const shards = new ShardCache({

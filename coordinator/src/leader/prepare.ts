@@ -131,12 +131,16 @@ export async function endWithError(context: LeaderContext, id: string, error: Cr
   );
 }
 
-/** The engine identity that most live workers with so many threads have; ties go to the first by name. */
+/**
+ * The engine identity that most live workers with so many threads have; ties go to the first by name. Where some of them
+ * compute on GPUs only these count: one GPU does more than many processors.
+ */
 export function chooseIdentity(workers: readonly Presence[], threads: number | undefined): string | undefined {
+  const fitting = workers.filter((worker) => threads === undefined || worker.threads === threads);
+  const onGpus = fitting.filter(({ gpu }) => gpu !== undefined);
   const counts = new Map<string, number>();
-  for (const worker of workers)
-    if (threads === undefined || worker.threads === threads)
-      counts.set(worker.identity, (counts.get(worker.identity) ?? 0) + 1);
+  for (const { identity } of onGpus.length > 0 ? onGpus : fitting)
+    counts.set(identity, (counts.get(identity) ?? 0) + 1);
   return [...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1))[0]?.[0];
 }
 

@@ -254,6 +254,8 @@ export const Presence = z
     identity: z.string().max(64),
     threads: z.int().min(1),
     engine: z.string().max(400),
+    /** The GPU that it computes on; not where that is the processor. */
+    gpu: z.string().max(200).exactOptional(),
     /** `aside`: has failed job after job that others might not, and takes no more for a while. */
     state: z.enum(['idle', 'busy', 'draining', 'aside']),
     job: z.string().max(200).nullable(),
