@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments, stringify } from 'yaml';
 import { run } from './support/docker.ts';
 
 // Manifests as kubectl renders them, against the schemas of the versions of Kubernetes that are supported.
@@ -69,6 +69,9 @@ const rendered = new Map<string, { file: string; resources: Resource[] }>();
 /** What an overlay is used as with all of its components. */
 const complete = 'complete';
 
+/** The overlay for GPUs, of whose images somebody has named others. */
+const registry = 'registry';
+
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'crossfold-k8s-'));
   await mkdir(join(folder, complete));
@@ -82,8 +85,20 @@ resources: [${path('overlays/cpu')}]
 components: [${path('components/monitoring')}, ${path('components/keda')}]
 `,
   );
+  await cp(join(root, 'k8s'), join(folder, registry), { recursive: true });
+  const edited = join(folder, registry, 'overlays/gpu/kustomization.yaml');
+  const kustomization = parse(await readFile(edited, 'utf8')) as object;
+  const images = [
+    { name: 'crossfold', newName: 'registry.example/c', newTag: '1' },
+    { name: 'crossfold-gpu', newName: 'registry.example/c', newTag: '1-gpu' },
+  ];
+  await writeFile(edited, stringify({ ...kustomization, images }));
   const places = ['overlays/cpu', 'overlays/gpu', 'job'].map((part) => [part, join(root, 'k8s', part)] as const);
-  for (const [name, place] of [...places, [complete, join(folder, complete)] as const]) {
+  const changed = [
+    [complete, join(folder, complete)],
+    [registry, join(folder, registry, 'overlays/gpu')],
+  ] as const;
+  for (const [name, place] of [...places, ...changed]) {
     const { code, stdout, stderr } = await run('kubectl', ['kustomize', place]);
     if (code !== 0) throw new Error(`kubectl kustomize ${place}: ${stderr}`);
     const file = join(folder, `${name.replaceAll('/', '-')}.yaml`);
@@ -274,11 +289,13 @@ describe('the network', () => {
       ({ spec }) => JSON.stringify(spec?.podSelector) === '{}' && spec?.egress === undefined,
     );
     expect(closed?.spec?.policyTypes).toEqual(['Ingress', 'Egress']);
-    const ports = (component: string, way: 'ingress' | 'egress'): number[] => {
+    const ports = (component: string, way: 'ingress' | 'egress'): (number | 'all')[] => {
       const rules = policies
         .filter((policy) => selects(policy, { 'app.kubernetes.io/component': component }))
-        .flatMap(({ spec }) => (spec?.[way] ?? []) as { ports: { port: number }[] }[]);
-      return [...new Set(rules.flatMap((rule) => rule.ports.map(({ port }) => port)))].sort((a, b) => a - b);
+        .flatMap(({ spec }) => (spec?.[way] ?? []) as { ports?: { port: number }[] }[]);
+      const every = rules.some((rule) => rule.ports === undefined) ? ['all' as const] : [];
+      const named = new Set(rules.flatMap((rule) => (rule.ports ?? []).map(({ port }) => port)));
+      return [...[...named].sort((a, b) => a - b), ...every];
     };
     expect(ports('worker', 'egress')).toEqual([53, 4222, 9472]);
     expect(ports('worker', 'ingress')).toEqual([9472]);
@@ -287,7 +304,7 @@ describe('the network', () => {
     expect(ports('client', 'egress')).toEqual([53, 4222]);
     expect(ports('broker', 'ingress')).toEqual([4222, 6222]);
     expect(ports('broker', 'egress')).toEqual([53, 6222]);
-    expect(ports('secrets', 'egress')).toEqual([53, 443, 6443]);
+    expect(ports('secrets', 'egress')).toEqual([53, 'all']);
   });
 });
 
@@ -319,12 +336,26 @@ describe('services', () => {
   it('tell their peers the address that the pod has', () => {
     const [, worker] = pods('overlays/cpu').find(([pod]) => pod === 'Deployment crossfold-worker') ?? [];
     const [container] = worker?.spec.containers ?? [];
-    expect(container?.args?.join(' ')).toContain('--advertise $(POD_IP):9472');
+    expect(container?.args?.join(' ')).toContain('--advertise [$(POD_IP)]:9472');
     expect(container?.env).toContainEqual({ name: 'POD_IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } });
   });
 });
 
 describe('the overlay for GPUs', () => {
+  it('has images of a registry put in by name, the one for GPUs apart from the others', () => {
+    const images = (name: string): Record<string, string | undefined> =>
+      Object.fromEntries(pods(name).map(([pod, { spec }]) => [pod.split(' ')[1], spec.containers[0]?.image]));
+    const nats = images('overlays/gpu')['crossfold-broker'];
+    const parts = (cpu: string, gpu: string) => ({
+      'crossfold-broker': nats,
+      'crossfold-coordinator': cpu,
+      'crossfold-secrets': cpu,
+      'crossfold-worker': gpu,
+    });
+    expect(images('overlays/gpu')).toEqual(parts('crossfold:latest', 'crossfold:gpu'));
+    expect(images(registry)).toEqual(parts('registry.example/c:1', 'registry.example/c:1-gpu'));
+  });
+
   it('gives each worker one GPU, on nodes that have some, with shared memory', () => {
     const [, worker] = pods('overlays/gpu').find(([pod]) => pod === 'Deployment crossfold-worker') ?? [];
     const [container] = worker?.spec.containers ?? [];
@@ -353,6 +384,9 @@ describe('components', () => {
     const scaled = find(complete, 'ScaledObject', 'crossfold-worker');
     expect(scaled.spec).toMatchObject({ minReplicaCount: 0, scaleTargetRef: { name: 'crossfold-worker' } });
     expect(JSON.stringify(scaled.spec?.triggers)).toContain('crossfold_jobs');
+    // Applying the manifests again does not set their number back.
+    expect(find(complete, 'Deployment', 'crossfold-worker').spec).not.toHaveProperty('replicas');
+    expect(find('overlays/cpu', 'Deployment', 'crossfold-worker').spec?.replicas).toBe(2);
   });
 
   it('read metrics where services have them', () => {

@@ -6,6 +6,9 @@ describe('an address to listen on', () => {
   it.each([
     ['127.0.0.1:4300', { host: '127.0.0.1', port: 4300 }],
     ['[::1]:4300', { host: '::1', port: 4300 }],
+    // As the manifests write a pod's address, of whichever kind it is.
+    ['[10.1.2.3]:4300', { host: '10.1.2.3', port: 4300 }],
+    ['[fd00::a]:4300', { host: 'fd00::a', port: 4300 }],
     ['[::]', { host: '::', port: 0 }],
     [':4300', { host: '::', port: 4300 }],
     ['0.0.0.0', { host: '0.0.0.0', port: 0 }],
