@@ -180,7 +180,10 @@ export const Summary = z
     std: z.number().min(0),
     min: z.number(),
     max: z.number(),
-    /** 95 % confidence interval of the mean, corrected for overlapping training sets; [] for a single fold. */
+    /**
+     * 95 % confidence interval of the mean, corrected for overlapping training sets; [] for a single fold, and where all
+     * folds came out equal.
+     */
     ci95: z.array(z.number()).readonly(),
   })
   .readonly();
@@ -193,8 +196,8 @@ export const Comparison = z
     folds: z.int().min(2),
     /** How much higher the best trial's mean accuracy is on these. */
     difference: z.number(),
-    /** 95 % confidence interval of the difference. */
-    ci95: z.tuple([z.number(), z.number()]).readonly(),
+    /** 95 % confidence interval of the difference; [] where it is the same on every fold. */
+    ci95: z.array(z.number()).readonly(),
     /** Of the hypothesis that there is no difference; two-sided. */
     p: ratio,
     /** The same, adjusted for the number of trials that the best is compared with (Benjamini and Hochberg). */

@@ -135,6 +135,11 @@ describe('a summary over folds', () => {
     expect(summarize(folds(0.9))).toEqual({ mean: 0.9, std: 0, min: 0.9, max: 0.9, ci95: [] });
   });
 
+  it('of folds that came out equal has no interval: equal scores are no certainty', () => {
+    expect(summarize(folds(0.9, 0.9, 0.9))).toMatchObject({ mean: expect.closeTo(0.9, 12), ci95: [] });
+    expect(summarize(folds(0.9, 0.9, 0.9001))?.ci95).toHaveLength(2);
+  });
+
   it('of no fold is none', () => {
     expect(summarize([])).toBeUndefined();
   });

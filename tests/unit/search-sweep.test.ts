@@ -128,6 +128,27 @@ describe('racing', () => {
     expect(statesOf(world)).toEqual({ completed: 25 });
   });
 
+  it('takes a lead that is the same on every fold for no more than its signs tell', () => {
+    const world = new SweepWorld(aPlan(racing, 2, 1, 10), ranked(0.02));
+    const [plan] = world.run();
+    // Six signs: 2 / 64 is below 0.05, 2 / 32 is not.
+    expect(plan?.rounds.map(({ folds, dropped }) => [folds, dropped.map(({ pValue }) => pValue)])).toEqual([
+      ...[2, 3, 4, 5].map((folds) => [folds, []]),
+      [6, [1 / 32]],
+      [10, []],
+    ]);
+  });
+
+  it('decides seldom where there are many folds, and on all of them in the end', () => {
+    const world = new SweepWorld(aPlan(racing, 2, 1, 200), () => 0.9);
+    const [plan] = world.run(() => 0, 1000);
+    const counted = plan?.rounds.map(({ folds }) => folds) ?? [];
+    expect(counted.slice(0, 9)).toEqual([2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    expect(counted.at(-1)).toBe(200);
+    expect(counted.length).toBeLessThan(45);
+    expect(world.trained).toBe(400);
+  });
+
   it('is a plain comparison on a single fold', () => {
     const world = new SweepWorld(aPlan(racing, 3, 1, 1), ranked(0.01));
     expect(winnersOf(world.run())).toEqual([0]);

@@ -1,3 +1,4 @@
+import { findings } from '@crossfold/coordinator/results/findings';
 import { rankingText } from '@crossfold/coordinator/results/ranking';
 import { completedFolds } from '@crossfold/coordinator/results/select';
 import { judge } from '@crossfold/coordinator/results/verdict';
@@ -33,9 +34,13 @@ describe('a paired comparison', () => {
     expect(compareTrials(placed(0.9, 0.9), placed(0.8))).toBeUndefined();
   });
 
-  it('of equals finds nothing, of a constant difference no doubt', () => {
+  it('of equals finds nothing, of a constant difference what its signs tell', () => {
     expect(compareTrials(placed(0.5, 0.75), placed(0.5, 0.75))?.p).toBe(1);
-    expect(compareTrials(placed(0.5, 0.75), placed(0.25, 0.5))?.p).toBe(0);
+    expect(compareTrials(placed(0.5, 0.75), placed(0.25, 0.5))).toMatchObject({ p: 0.5, ci95: [] });
+    // Differences that are equal but for rounding.
+    const [high, low] = [placed(0.9, 0.8, 0.7, 0.6, 0.5), placed(0.8, 0.7, 0.6, 0.5, 0.4)];
+    expect(compareTrials(high, low)).toMatchObject({ p: 1 / 16, ci95: [], difference: expect.closeTo(0.1, 12) });
+    expect(compareTrials(low, high)?.p).toBe(1 / 16);
   });
 });
 
@@ -129,6 +134,18 @@ describe('the verdict', () => {
 describe('in words', () => {
   const words = (story: Story): string => rankingText(storyResults(story)).join('\n');
   const trials = (...accuracies: number[]) => accuracies.map((accuracy) => ({ accuracy, parameters: {} }));
+
+  it('folds that came out equal are no certainty', () => {
+    const results = storyResults({ trials: trials(0.9) });
+    const [trial] = results.trials;
+    const accuracy = summarize(placed(0.9, 0.9, 0.9, 0.9, 0.9));
+    if (trial?.summary == null || accuracy === undefined) throw new Error('a story has a trial');
+    const equal = { ...results, trials: [{ ...trial, summary: { ...trial.summary, accuracy } }] };
+    expect(findings(equal).verdict).toMatch(
+      /came out the same in each of 5 folds.*no confidence interval can be given/,
+    );
+    expect(findings(results).verdict).toContain('with 95 % confidence');
+  });
 
   it('nothing is said of a single trial', () => {
     expect(words({ trials: trials(0.9) })).toBe('');

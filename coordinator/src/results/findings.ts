@@ -42,13 +42,16 @@ function verdict(results: Results, trial: TrialResult | undefined, folds: readon
   const accuracy = trial?.summary?.accuracy;
   if (trial === undefined || accuracy === undefined)
     return `No fold was trained to its end, so that nothing can be said about the net (${results.status} after ${seconds(results.wallSeconds)}).`;
-  const spread = `from fold to fold that differs by ${points(accuracy.std)} (standard deviation). The mean lies ${between(accuracy)} with 95 % confidence.`;
+  const spread =
+    accuracy.ci95.length === 0
+      ? `that came out the same in each of ${folds.length} folds, as it may with few samples: how far it would differ with others cannot be told from them, and no confidence interval can be given.`
+      : `from fold to fold that differs by ${points(accuracy.std)} (standard deviation). The mean lies ${between(accuracy)} with 95 % confidence.`;
   if (results.nested !== undefined)
     return `In ${splitText(split)} of the ${whole(dataset.samples)} samples of ${dataset.name}, nets that were searched for within each fold's training samples classify correctly ${percent(accuracy.mean)} of the samples that neither they nor the search had seen; ${spread}`;
   const which = trials.length > 1 ? `the net of trial ${trial.trial}` : 'the net';
   const share = folds[0] === undefined ? 0 : folds[0].trainSamples / dataset.samples;
   const trainedOn = `trained on ${Math.round(100 * share)} % of the ${whole(dataset.samples)} samples of ${dataset.name}`;
-  if (accuracy.ci95.length === 0)
+  if (folds.length === 1)
     return `In ${splitText(split)}, ${which}, ${trainedOn}, classifies correctly ${percent(accuracy.mean)} of the samples that it was not trained on. A single split does not tell how much that would differ with another.`;
   return `In ${splitText(split)}, ${which}, ${trainedOn}, classifies correctly ${percent(accuracy.mean)} of the samples that it was not trained on; ${spread}`;
 }

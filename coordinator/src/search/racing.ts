@@ -1,5 +1,6 @@
 import type { RacingSpec } from '@crossfold/shared/config/search';
 import { studentTTwoSided } from '@crossfold/shared/metrics/student-t';
+import { isNoSpread, signTestOfEquals } from '@crossfold/shared/metrics/summary';
 import type { Contest, Decision, Dropped, Evidence, Round, Standing, Want } from './decide.ts';
 import { conclude, contestants, gather } from './decide.ts';
 
@@ -18,7 +19,11 @@ export function racing(contest: Contest, spec: RacingSpec, evidence: Evidence): 
     );
   let left: readonly number[] = [...folds.keys()];
   let standing: readonly Standing[] = [];
-  for (let round = Math.min(spec.minFolds, contest.folds); round <= contest.folds; round++) {
+  for (
+    let round = Math.min(spec.minFolds, contest.folds);
+    round <= contest.folds;
+    round = after(round, contest.folds)
+  ) {
     // Whoever is alone has won, and is trained on all folds for its own estimate.
     if (left.length === 1) round = contest.folds;
     for (const trial of left) folds.set(trial, round);
@@ -41,6 +46,13 @@ export function racing(contest: Contest, spec: RacingSpec, evidence: Evidence): 
   return conclude({ wants: wants(), dropped, rounds, over: true }, standing);
 }
 
+/**
+ * Folds that the next round is about. With many folds one more tells little, and every round is decided anew whenever
+ * the search is asked: so that they are few, later rounds are an eighth longer each.
+ */
+const after = (round: number, folds: number): number =>
+  round === folds ? folds + 1 : Math.min(folds, round + Math.max(1, round >> 3));
+
 /** Weight, in degrees of freedom, of what all pairs say about the noise against what one pair says itself. */
 const priorFreedom = 4;
 
@@ -51,6 +63,7 @@ const priorFreedom = 4;
  * drawn towards that of all pairs (their median), weighted as in a moderated t test (G. Smyth, "Linear Models and
  * Empirical Bayes Methods for Assessing Differential Expression", 2004); and the variance of the mean is Nadeau and
  * Bengio's, since the folds' training sets overlap. The test is two-sided: it is chance, too, which of two leads.
+ * Where there is no spread at all, as there often is with few samples, only the signs count.
  *
  * @param standing best first
  */
@@ -70,7 +83,8 @@ export function compare(standing: readonly Standing[], validationShare: number, 
     const freedom = prior + n - 1;
     const moderated = (prior * common + (n - 1) * variance) / freedom;
     const error = Math.sqrt(moderated * (1 / n + validationShare));
-    const pValue = mean <= 0 ? 1 : error === 0 ? 0 : studentTTwoSided(mean / error, freedom);
+    const isConstant = isNoSpread(error);
+    const pValue = mean <= 0 ? 1 : isConstant ? signTestOfEquals(n) : studentTTwoSided(mean / error, freedom);
     if (pValue >= level) return [];
     return [{ trial, versus: leader.trial, behind: mean, pValue, reason: 'behind' as const }];
   });

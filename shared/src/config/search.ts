@@ -92,7 +92,7 @@ export const RacingSpec = z
     parameters,
     /** Folds that everyone is trained on before anyone is stopped. */
     minFolds: z.int().min(2).max(10_000).default(2),
-    /** How sure the test has to be before it stops a configuration. */
+    /** How sure each comparison has to be, in every round anew, before it stops a configuration. */
     confidence: z.number().gt(0.5).lt(1).default(0.95),
   })
   .readonly();

@@ -1,6 +1,6 @@
 import { studentTQuantile, studentTTwoSided } from './student-t.ts';
 import type { FoldScore } from './summary.ts';
-import { correctedError, meanOf, sampleStd } from './summary.ts';
+import { correctedError, isNoSpread, meanOf, sampleStd, signTestOfEquals } from './summary.ts';
 
 /** A score of one fold, and which fold of which repeat it is. */
 export interface PlacedScore extends FoldScore {
@@ -14,8 +14,8 @@ export interface PairedComparison {
   readonly folds: number;
   /** Mean difference. */
   readonly difference: number;
-  /** Its 95 % confidence interval. */
-  readonly ci95: readonly [number, number];
+  /** Its 95 % confidence interval; [] where the difference is the same on every fold, and no spread is known. */
+  readonly ci95: readonly number[];
   /** Of the hypothesis that in truth there is no difference; two-sided. */
   readonly p: number;
 }
@@ -23,7 +23,8 @@ export interface PairedComparison {
 /**
  * Compares two trials fold by fold: the corrected resampled t-test (C. Nadeau and Y. Bengio, "Inference for the
  * Generalization Error", Machine Learning 52, 2003; for repeated cross-validation R. Bouckaert and E. Frank, PAKDD
- * 2004). What makes a fold easy or hard is the same for both and falls out of the difference.
+ * 2004). What makes a fold easy or hard is the same for both and falls out of the difference. Where that is the same on
+ * every fold, as it often is with few samples, its spread of zero is no certainty: the sign test takes the t-test's place.
  *
  * @returns undefined where they share fewer than two folds
  */
@@ -40,11 +41,14 @@ export function compareTrials(
   if (shared.length < 2) return undefined;
   const differences = shared.map(({ value }) => value);
   const difference = meanOf(differences);
-  const error = correctedError(sampleStd(differences), shared);
-  const freedom = shared.length - 1;
-  const half = studentTQuantile(0.975, freedom) * error;
-  const p = error > 0 ? studentTTwoSided(difference / error, freedom) : difference === 0 ? 1 : 0;
-  return { folds: shared.length, difference, ci95: [difference - half, difference + half], p };
+  const folds = shared.length;
+  const std = sampleStd(differences);
+  if (isNoSpread(std))
+    return { folds, difference, ci95: [], p: Math.abs(difference) < 1e-12 ? 1 : signTestOfEquals(folds) };
+  const error = correctedError(std, shared);
+  const half = studentTQuantile(0.975, folds - 1) * error;
+  const p = studentTTwoSided(difference / error, folds - 1);
+  return { folds, difference, ci95: [difference - half, difference + half], p };
 }
 
 /**

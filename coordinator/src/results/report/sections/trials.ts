@@ -72,12 +72,18 @@ function trialRow(trial: TrialResult, columns: readonly ParameterColumn[], best:
   const compared =
     comparison === undefined
       ? html`<td></td><td></td>`
-      : html`<td data-value="${comparison.difference}" data-tip="${`95 % interval ${points(comparison.ci95[0])} to ${points(comparison.ci95[1])}\non ${comparison.folds} folds that both have`}">${points(comparison.difference)}</td><td data-value="${comparison.pAdjusted}">${pText(comparison.pAdjusted)}</td>`;
+      : html`<td data-value="${comparison.difference}" data-tip="${comparedTip(comparison)}">${points(comparison.difference)}</td><td data-value="${comparison.pAdjusted}">${pText(comparison.pAdjusted)}</td>`;
   const done = completedFolds(trial).length;
   const ofParameters = columns.map(({ path }) =>
     path in parameters ? parameterCell(parameters[path]) : html`<td></td>`,
   );
   return html`<tr data-key="trial-${trial.trial}" class="${kind}"><th scope="row">${trial.trial}</th>${scores}${compared}<td class="text">${verdictOf(trial, best)}</td>${ofParameters}<td data-value="${done}">${done} of ${folds.length}</td>${summary === null ? html`<td></td>` : html`<td data-value="${summary.loss.mean}">${decimal(summary.loss.mean)}</td>`}${weights === undefined ? html`<td></td>` : html`<td data-value="${weights}">${whole(weights)}</td>`}</tr>`;
+}
+
+function comparedTip({ ci95: [low, high], folds }: NonNullable<TrialResult['comparison']>): string {
+  const known = low !== undefined && high !== undefined;
+  const interval = known ? `95 % interval ${points(low)} to ${points(high)}` : 'the same on every fold: no interval';
+  return `${interval}\non ${folds} folds that both have`;
 }
 
 /** A value that is a whole mapping is shown in part; pointing at it shows all. */
