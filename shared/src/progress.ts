@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { progressSubject } from './broker/subjects.ts';
 import type { Decoded } from './decode.ts';
 import { decodeJson } from './decode.ts';
-import { ExperimentState, JobKind, JobState, maxReasonLength, Token } from './jobs/records.ts';
+import { ExperimentState, ExperimentWork, JobKind, JobState, maxReasonLength, Token } from './jobs/records.ts';
 import { printable } from './printable.ts';
 
 /** How one job stands, as rank 0 of its group tells whoever watches (about twice a second, and after every epoch). */
@@ -30,6 +30,8 @@ export const JobProgress = z
     valLoss: z.number().exactOptional(),
     valAccuracy: z.number().exactOptional(),
     imagesPerSecond: z.number().min(0),
+    /** Epochs that its record says are done; see `epochsDone`. */
+    done: z.int().min(0).exactOptional(),
     error: z.string().max(4000).exactOptional(),
   })
   .readonly();
@@ -42,6 +44,8 @@ export const ExperimentProgress = z
     state: ExperimentState,
     /** Number of `train` jobs, once they are known. */
     jobs: z.int().min(0).exactOptional(),
+    /** As in its record. */
+    work: ExperimentWork.exactOptional(),
     message: z.string().max(maxReasonLength).exactOptional(),
   })
   .readonly();

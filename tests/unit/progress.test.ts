@@ -51,6 +51,19 @@ describe('how an experiment stands', () => {
     expect(overall(state, 1000)).toMatchObject({ done: 1, running: 1, total: 4, fraction: (0.75 + 1) / 4 });
   });
 
+  it('counts epochs over all folds where a search trains some longer than others', () => {
+    const state = play(
+      { ms: 0, event: { type: 'experiment', state: 'running', jobs: 2, work: { foldEpochs: 8, atMost: true } } },
+      { ms: 0, event: at(0, 2, 100) },
+      { ms: 0, event: job(0, { state: 'paused', done: 2, workers: [] }) },
+      { ms: 0, event: job(1, { state: 'queued', done: 0 }) },
+      { ms: 0, event: at(1, 2, 50) },
+    );
+    expect(overall(state, 0)).toMatchObject({ done: 0, fraction: (2 + 1.5) / 8, atMost: true });
+    const given = advance(state, job(0, { state: 'pruned', done: 2, workers: [] }), 1);
+    expect(overall(given, 1)).toMatchObject({ done: 1, fraction: (2 + 1.5) / 8 });
+  });
+
   it('tells the rest from the speed since work was first seen, not since before', () => {
     const state = play({ ms: 5000, event: at(0, 1, 50) }, { ms: 7000, event: at(0, 2, 0) });
     // A quarter of the job in 2 s, half of it is left.

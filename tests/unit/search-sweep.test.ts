@@ -1,3 +1,4 @@
+import { standingOf } from '@crossfold/coordinator/metrics/standing';
 import type { SeriesPlan } from '@crossfold/coordinator/search/sweep';
 import { SearchSpec } from '@crossfold/shared/config/search';
 import type { JobRecord } from '@crossfold/shared/jobs/records';
@@ -162,6 +163,36 @@ describe('racing', () => {
     const [plan] = world.run();
     expect(plan?.winner).not.toBe(0);
     expect(jobsOf(world, 0).map(({ state }) => state)).toEqual(['completed', 'failed', 'completed', 'pruned']);
+  });
+});
+
+describe('how much of a sweep is done', () => {
+  it.each([
+    ['grid', search('grid')],
+    ['halving', halving],
+    ['racing', racing],
+  ])('%s: the share never falls, is that of the epochs, and all in the end', (_, method) => {
+    const world = new SweepWorld(aPlan(method, 8, 8, 5), ranked(0.02, 0.002));
+    let plans = world.lead();
+    const total = (): number => plans.reduce((sum, { foldEpochs }) => sum + foldEpochs, 0);
+    const first = total();
+    const done: number[] = [];
+    for (let job = world.queued[0]; job !== undefined; job = world.queued[0]) {
+      const work = { foldEpochs: total(), atMost: true };
+      const record = { ...world.record, work, startedAt: 0, finishedAt: null };
+      const standing = standingOf(record, [...world.jobs.values()], new Map(), 1000);
+      expect(standing.progress).toBeCloseTo(world.trained / total(), 12);
+      expect(standing.atMost).toBe(true);
+      done.push(standing.progress);
+      world.work(job);
+      plans = world.lead();
+    }
+    expect(plans.every(({ over }) => over)).toBe(true);
+    expect(done).toEqual(done.toSorted((a, b) => a - b));
+    expect(total()).toBe(world.trained);
+    // All there is to do is known beforehand, but for racing.
+    if (method.method === 'racing') expect(first).toBeGreaterThan(world.trained);
+    else expect(first).toBe(world.trained);
   });
 });
 

@@ -45,6 +45,7 @@ describe('how an experiment stands', () => {
       progress: 0,
       elapsedSeconds: undefined,
       remainingSeconds: undefined,
+      atMost: false,
     });
   });
 

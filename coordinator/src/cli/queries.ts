@@ -48,7 +48,9 @@ export function experimentTable(
       record.jobs === 0 ? '' : String(record.jobs),
       new Date(record.createdAt).toISOString().slice(0, 19).replace('T', ' '),
       record.startedAt === null ? '' : duration((record.finishedAt ?? now) - record.startedAt),
-      ...(standing === undefined ? [] : [shareText(standing.progress), leftText(standing.remainingSeconds)]),
+      ...(standing === undefined
+        ? []
+        : [shareText(standing.progress), leftText(standing.remainingSeconds, standing.atMost)]),
       oneLine(record.error),
     ];
   });
@@ -57,8 +59,8 @@ export function experimentTable(
 }
 
 const shareText = (share: number): string => `${Math.floor(100 * share)} %`;
-const leftText = (seconds: number | undefined): string =>
-  seconds === undefined ? '' : `about ${duration(1000 * seconds)}`;
+const leftText = (seconds: number | undefined, atMost = false): string =>
+  seconds === undefined ? '' : `${atMost ? 'at most ' : ''}about ${duration(1000 * seconds)}`;
 
 export function jobTable(jobs: readonly PublicJob[], now: number, standing: ExperimentStanding): string {
   const folds = new Map(standing.folds.map((fold) => [fold.job, fold]));

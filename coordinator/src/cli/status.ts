@@ -17,6 +17,7 @@ const standingDocument = (standing: ExperimentStanding | undefined) =>
         progress: standing.progress,
         elapsedSeconds: standing.elapsedSeconds,
         remainingSeconds: standing.remainingSeconds,
+        atMost: standing.atMost,
         folds: standing.folds.map(({ job, epoch, progress, remainingSeconds }) => ({
           job,
           epoch,

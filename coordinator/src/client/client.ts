@@ -9,7 +9,7 @@ import { FoldsDocument } from '@crossfold/shared/folds/folds';
 import { RefitJobResult, TrainJobResult } from '@crossfold/shared/jobs/job-result';
 import { SweepPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord, Selection } from '@crossfold/shared/jobs/records';
-import { covers, isFinal, publicJob } from '@crossfold/shared/jobs/records';
+import { covers, epochsDone, isFinal, publicJob } from '@crossfold/shared/jobs/records';
 import type { JobProgress, ProgressEvent } from '@crossfold/shared/progress';
 import { decodeProgress } from '@crossfold/shared/progress';
 import { Results } from '@crossfold/shared/results';
@@ -220,6 +220,7 @@ async function* followExperiment(broker: Broker, id: string, signal: AbortSignal
           type: 'experiment',
           state: value.state,
           ...(value.jobs > 0 ? { jobs: value.jobs } : {}),
+          ...(value.work === undefined ? {} : { work: value.work }),
           ...(value.error === null ? {} : { message: value.error }),
         }),
       damaged,
@@ -256,5 +257,6 @@ const jobEvent = (job: JobRecord): JobProgress => ({
   step: 0,
   steps: 0,
   imagesPerSecond: 0,
+  done: epochsDone(job),
   ...(job.error === null ? {} : { error: job.error }),
 });

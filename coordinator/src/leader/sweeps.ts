@@ -148,10 +148,16 @@ export class Sweep {
     }
   }
 
-  /** The number of jobs, for whoever follows. */
+  /** The number of jobs, and how much training they come to, for whoever follows. */
   async #count({ broker }: LeaderContext, { id }: ExperimentRecord): Promise<void> {
     const jobs = this.#followed.reduce((sum, { plan }) => sum + plan.jobs, 0);
-    await broker.experiments.transition(id, (current) => (current.jobs === jobs ? undefined : { ...current, jobs }));
+    const foldEpochs = this.#followed.reduce((sum, { plan }) => sum + plan.foldEpochs, 0);
+    const work = { foldEpochs, atMost: this.#plan.search?.method === 'racing' && !this.over };
+    await broker.experiments.transition(id, (current) =>
+      current.jobs === jobs && current.work?.foldEpochs === foldEpochs && current.work.atMost === work.atMost
+        ? undefined
+        : { ...current, jobs, work },
+    );
   }
 }
 

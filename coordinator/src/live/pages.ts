@@ -67,7 +67,11 @@ export function liveHtml(
   const left = standing.remainingSeconds;
   const counted =
     total === 0 ? 'the data set is cut and the folds are made' : `${over} of ${count(total, 'fold')} over`;
-  const text = [counted, ...others, ...(left === undefined ? [] : [`about ${duration(1000 * left)} left`])].join(', ');
+  const text = [
+    counted,
+    ...others,
+    ...(left === undefined ? [] : [`${standing.atMost ? 'at most ' : ''}about ${duration(1000 * left)} left`]),
+  ].join(', ');
   const active = jobs.filter(({ members, state }) => members.length > 0 && !isFinal(state));
   return html`<p class="kind"><a href="/">All experiments</a></p>
 <p class="lead"><span class="badge ${record.state}">${record.state}</span> ${text}. <progress max="100" value="${Math.round(100 * standing.progress)}" aria-label="Progress"></progress> ${Math.round(100 * standing.progress)} %</p>

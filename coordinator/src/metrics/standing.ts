@@ -1,8 +1,8 @@
 import type { ExperimentRecord, JobRecord, PublicJob } from '@crossfold/shared/jobs/records';
-import { foldName, isFinal } from '@crossfold/shared/jobs/records';
+import { epochsDone, foldName, isFinal } from '@crossfold/shared/jobs/records';
 import { meanOf, sampleStd } from '@crossfold/shared/metrics/summary';
 import type { JobProgress } from '@crossfold/shared/progress';
-import { fraction } from '../cli/progress/state.ts';
+import { epochsOf, fraction } from '../cli/progress/state.ts';
 
 /** What is known of a job beyond its record. */
 export interface JobNews {
@@ -35,6 +35,8 @@ export interface FoldStanding {
   readonly epoch: number;
   /** Share of its epochs that is done. */
   readonly progress: number;
+  /** Epochs of the experiment's work that it has done. */
+  readonly epochsDone: number;
   /** While it runs, and goes on as it went. */
   readonly remainingSeconds: number | undefined;
   /** Undefined where it does not run. */
@@ -60,6 +62,8 @@ export interface ExperimentStanding {
   readonly progress: number;
   readonly elapsedSeconds: number | undefined;
   readonly remainingSeconds: number | undefined;
+  /** It may take less: a search may stop earlier. */
+  readonly atMost: boolean;
 }
 
 /**
@@ -82,9 +86,8 @@ export function standingOf(
     if (own === undefined) trials.set(fold.trial, [fold]);
     else own.push(fold);
   }
-  const total = Math.max(record.jobs, folds.length);
   const over = isFinal(record.state);
-  const progress = over ? 1 : total === 0 ? 0 : folds.reduce((sum, fold) => sum + fold.progress, 0) / total;
+  const progress = over ? 1 : shareDone(record, folds);
   const elapsedSeconds =
     record.startedAt === null ? undefined : Math.max(0, ((record.finishedAt ?? now) - record.startedAt) / 1000);
   return {
@@ -95,7 +98,16 @@ export function standingOf(
     elapsedSeconds,
     remainingSeconds:
       over || elapsedSeconds === undefined || progress === 0 ? undefined : (elapsedSeconds * (1 - progress)) / progress,
+    atMost: record.work?.atMost === true && !over,
   };
+}
+
+/** In epochs over all folds, since a search trains some jobs longer than others, and many not to their end. */
+function shareDone({ work, jobs }: ExperimentRecord, folds: readonly FoldStanding[]): number {
+  const sum = (of: (fold: FoldStanding) => number): number => folds.reduce((all, fold) => all + of(fold), 0);
+  if (work !== undefined && work.foldEpochs > 0) return Math.min(1, sum((fold) => fold.epochsDone) / work.foldEpochs);
+  const total = Math.max(jobs, folds.length);
+  return total === 0 ? 0 : sum((fold) => fold.progress) / total;
 }
 
 function trialStanding(trial: number, folds: readonly FoldStanding[]): TrialStanding {
@@ -122,6 +134,7 @@ function foldStanding(job: PublicJob, news: JobNews | undefined, now: number): F
     state: job.state,
     epoch: result?.epochs ?? progress?.epoch ?? 0,
     progress: isFinal(job.state) ? 1 : done,
+    epochsDone: Math.max(epochsDone(job), job.state === 'running' && progress !== undefined ? epochsOf(progress) : 0),
     remainingSeconds: began === null || done === 0 ? undefined : ((now - began) / 1000) * (1 / done - 1),
     imagesPerSecond: job.state === 'running' ? (progress?.imagesPerSecond ?? 0) : undefined,
     generation: job.generation,

@@ -2,8 +2,9 @@ import type { PlannedFold, SweepPlan } from '@crossfold/shared/jobs/plan';
 import type { JobRecord, Selection } from '@crossfold/shared/jobs/records';
 import { covers, isFinal } from '@crossfold/shared/jobs/records';
 import { usableResults } from '@crossfold/shared/jobs/transitions';
+import { searchShare } from '../estimate/search.ts';
 import type { Contest, Decision, Round, Score } from './decide.ts';
-import { decide } from './decide.ts';
+import { contestants, decide } from './decide.ts';
 
 /**
  * A contest between a sweep's trials over folds that belong together. Without nesting there is one; nested there is one
@@ -53,6 +54,8 @@ export interface SeriesPlan {
   readonly open: readonly JobWant[];
   /** Jobs that there are once the moves are made. */
   readonly jobs: number;
+  /** Epochs over all folds that it comes to; with racing, by what is known, at most. */
+  readonly foldEpochs: number;
   readonly rounds: readonly Round[];
   /** Nothing is open, and nothing more will be wanted. */
   readonly over: boolean;
@@ -65,7 +68,8 @@ export function planSeries(plan: SweepPlan, series: Series, state: SweepState): 
   const out = (trial: number): boolean => state.cancelled.some((one) => isOf(one, trial, undefined));
   const known = (trial: number, fold: PlannedFold, epochs: number): Score | 'lost' | undefined =>
     scoreOf(state.jobOf(trial, fold), epochs, isCancelled(state, trial, fold), state.resumed);
-  const decision = decide(contestOf(plan, folds, out), (trial, fold, epochs) => {
+  const contest = contestOf(plan, folds, out);
+  const decision = decide(contest, (trial, fold, epochs) => {
     const at = folds[fold];
     return at === undefined ? 'lost' : known(trial, at, epochs);
   });
@@ -76,10 +80,33 @@ export function planSeries(plan: SweepPlan, series: Series, state: SweepState): 
     moves,
     open,
     jobs: moves.filter(({ kind }) => kind === 'create').length + countJobs(plan, series, state),
+    foldEpochs: workOf(
+      contest,
+      decision,
+      wants.filter(({ trial, fold }) => !isCancelled(state, trial, fold)),
+      series,
+    ),
     rounds: decision.rounds,
     over: decision.over && open.length === 0,
     winner: decision.winner,
   };
+}
+
+/** Epochs over all folds that a series comes to, or will at most. */
+function workOf(contest: Contest, decision: Decision, wants: readonly JobWant[], { outer }: Series): number {
+  const wanted = wants.reduce((sum, { epochs }) => sum + epochs, 0);
+  if (decision.over) return wanted;
+  const all = contestants(contest);
+  const longest = Math.max(0, ...contest.epochs);
+  const after = outer === undefined ? 0 : longest;
+  if (contest.search?.method === 'halving') {
+    const { most } = searchShare(contest.search, all.length, contest.folds, longest);
+    return Math.round(most * all.length * contest.folds * longest) + after;
+  }
+  if (contest.search?.method !== 'racing') return wanted + after;
+  const left = all.filter((trial) => !decision.dropped.has(trial));
+  const given = wants.reduce((sum, { trial, epochs }) => sum + (decision.dropped.has(trial) ? epochs : 0), 0);
+  return left.reduce((sum, trial) => sum + contest.folds * (contest.epochs[trial] ?? 0), given) + after;
 }
 
 function contestOf(plan: SweepPlan, folds: readonly PlannedFold[], out: (trial: number) => boolean): Contest {

@@ -148,6 +148,15 @@ export type JobRecord = z.infer<typeof JobRecord>;
 export type PublicJob = Omit<JobRecord, 'secret'>;
 export const publicJob = ({ secret: _, ...shown }: JobRecord): PublicJob => shown;
 
+/**
+ * Epochs of an experiment's work that a job's record says are done. Of a job that was to be trained no further, all that
+ * it was to be trained for; of one that a search has set aside or given up, what it was trained. Cancelled work is none.
+ */
+export function epochsDone({ state, until, result }: Pick<JobRecord, 'state' | 'until' | 'result'>): number {
+  if (state === 'cancelled') return 0;
+  return state === 'completed' || state === 'failed' ? until : (result?.epochs ?? 0);
+}
+
 export const ExperimentState = z.enum(['submitted', 'running', 'completed', 'failed', 'cancelled']);
 export type ExperimentState = z.infer<typeof ExperimentState>;
 
@@ -164,6 +173,17 @@ export type Selection = z.infer<typeof Selection>;
 export const covers = (selection: Selection, { trial, fold }: Selection): boolean =>
   (selection.trial === undefined || selection.trial === trial) &&
   (selection.fold === undefined || selection.fold === fold);
+
+/** What training all that is planned comes to. */
+export const ExperimentWork = z
+  .strictObject({
+    /** Epochs over all folds of all trials. */
+    foldEpochs: z.int().min(0),
+    /** A search may stop earlier. */
+    atMost: z.boolean(),
+  })
+  .readonly();
+export type ExperimentWork = z.infer<typeof ExperimentWork>;
 
 /** The truth about one experiment. */
 export const ExperimentRecord = z
@@ -183,6 +203,8 @@ export const ExperimentRecord = z
     results: BlobRef.nullable(),
     /** Number of `train` jobs so far, known once prepared; a search may add to it. */
     jobs: z.int().min(0),
+    /** Not there before it is known. */
+    work: ExperimentWork.exactOptional(),
     /** Experiments of higher priority are served first. */
     priority: z.int().min(-1000).max(1000),
     /** Most jobs that may run at a time; null: any number. */

@@ -1,4 +1,4 @@
-import type { ExperimentState } from '@crossfold/shared/jobs/records';
+import type { ExperimentState, ExperimentWork } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import type { JobProgress, ProgressEvent } from '@crossfold/shared/progress';
 import { Versions } from './versions.ts';
@@ -17,6 +17,8 @@ export interface ProgressState {
   readonly state: ExperimentState | undefined;
   /** Number of jobs, once known. */
   readonly total: number | undefined;
+  /** What its training comes to, once known. */
+  readonly work: ExperimentWork | undefined;
   /** By the jobs' ids. */
   readonly jobs: Versions<string, JobView>;
   /** Whether any of them is of a second trial, or of a second repeat. */
@@ -30,6 +32,7 @@ export interface ProgressState {
 export const initialProgress: ProgressState = {
   state: undefined,
   total: undefined,
+  work: undefined,
   get jobs() {
     return new Versions<string, JobView>();
   },
@@ -47,6 +50,7 @@ export function advance(state: ProgressState, event: ProgressEvent, now: number)
       ...state,
       state: event.state,
       total: event.jobs ?? state.total,
+      work: event.work ?? state.work,
       message: event.message ?? state.message,
     };
   const before = state.jobs.get(event.job);
@@ -70,6 +74,7 @@ function merge(before: JobView | undefined, event: JobProgress, now: number): Jo
   const view = {
     ...position,
     ...(waits ? { imagesPerSecond: 0 } : {}),
+    ...(event.done === undefined && before?.done !== undefined ? { done: before.done } : {}),
     lastValAccuracy: event.valAccuracy ?? before?.lastValAccuracy,
     lastValLoss: event.valLoss ?? before?.lastValLoss,
   };
@@ -79,11 +84,17 @@ function merge(before: JobView | undefined, event: JobProgress, now: number): Jo
   return { ...view, seenFrom };
 }
 
-const pick = ({ state, workers, error }: JobProgress): Partial<JobProgress> => ({
+const pick = ({ state, workers, done, error }: JobProgress): Partial<JobProgress> => ({
   state,
   workers,
+  ...(done === undefined ? {} : { done }),
   ...(error === undefined ? {} : { error }),
 });
+
+/** Epochs that a job has been trained by now. */
+export function epochsOf(job: Pick<JobProgress, 'epoch' | 'step' | 'steps'>): number {
+  return job.steps === 0 || job.epoch === 0 ? 0 : job.epoch - 1 + Math.min(1, job.step / job.steps);
+}
 
 /** How much of a job is done, from 0 to 1. */
 export function fraction(job: Pick<JobProgress, 'state' | 'epoch' | 'epochs' | 'step' | 'steps'>): number {
@@ -99,6 +110,8 @@ export interface Overall {
   /** How much of all jobs is done, from 0 to 1. */
   readonly fraction: number;
   readonly etaMs: number | undefined;
+  /** A search may stop earlier. */
+  readonly atMost: boolean;
 }
 
 /** How all `train` jobs together stand. */
@@ -106,15 +119,25 @@ export function overall(state: ProgressState, now: number): Overall {
   const jobs = [...state.jobs.values()].filter((job) => job.kind === 'train');
   const total = state.total;
   const count = Math.max(total ?? 0, jobs.length);
-  const part = count === 0 ? 0 : jobs.reduce((sum, job) => sum + fraction(job), 0) / count;
+  const { work } = state;
+  const part =
+    work === undefined || work.foldEpochs === 0
+      ? count === 0
+        ? 0
+        : jobs.reduce((sum, job) => sum + fraction(job), 0) / count
+      : Math.min(1, jobs.reduce((sum, job) => sum + workDone(job), 0) / work.foldEpochs);
   return {
     done: jobs.filter((job) => isFinal(job.state)).length,
     running: jobs.filter((job) => job.state === 'running').length,
     total,
     fraction: part,
     etaMs: eta(state.seenFrom, part, now),
+    atMost: work?.atMost === true,
   };
 }
+
+/** Epochs of an experiment's work that a job has done. */
+const workDone = (job: JobView): number => Math.max(job.done ?? 0, job.state === 'running' ? epochsOf(job) : 0);
 
 /** Time that a job still takes, if it goes on as it went; undefined while that cannot be told. */
 export const jobEtaMs = (job: JobView, now: number): number | undefined => eta(job.seenFrom, fraction(job), now);

@@ -15,7 +15,8 @@ export function duration(ms: number): string {
 }
 
 export const rate = (perSecond: number): string => `${Math.round(perSecond).toLocaleString('en-US')} images/s`;
-const left = (ms: number | undefined): string[] => (ms === undefined ? [] : [`${duration(ms)} left`]);
+const left = (ms: number | undefined, atMost = false): string[] =>
+  ms === undefined ? [] : [`${atMost ? 'at most about ' : ''}${duration(ms)} left`];
 const join = (...parts: readonly (string | readonly string[])[]): string => parts.flat().join(', ');
 
 /** The lines that an event is worth, for those who cannot watch bars: changes of state, and the end of every epoch. */
@@ -89,8 +90,8 @@ export function finalLine(job: JobView): string {
 
 /** One line about all jobs: how many are done, and how long the rest takes. */
 export function overallLine(state: ProgressState, now: number): string {
-  const { done, total, running, etaMs } = overall(state, now);
+  const { done, total, running, etaMs, atMost } = overall(state, now);
   if (total === undefined) return state.state === undefined ? 'not submitted yet' : 'the data set is prepared';
   const waiting = running === 0 && done < total ? ['waiting for workers'] : [`${running} running`];
-  return join(`${done}/${total} jobs done`, done < total ? waiting : [], left(etaMs));
+  return join(`${done}/${total} jobs done`, done < total ? waiting : [], left(etaMs, atMost));
 }
