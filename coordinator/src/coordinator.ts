@@ -19,6 +19,8 @@ export interface CoordinatorOptions {
   /** Address of the broker, credentials included. */
   readonly nats: string;
   readonly metrics: ServiceMetrics<'coordinator'>;
+  /** Monitoring port of a server of the broker, `http://host:port`. */
+  readonly monitor?: string | undefined;
   readonly border: Border;
   /** Takes the log's lines along to the broker. */
   readonly logs?: LogShipper;
@@ -53,7 +55,15 @@ export async function runCoordinator(options: CoordinatorOptions, handles: Servi
   options.logs?.attach(broker.nats);
   exposeConnection(broker, options.metrics.instruments, waits, logger, health);
   const roster = new Roster(broker.nats, signal, now, broker.border);
-  const exporter = new Exporter({ metrics: options.metrics, broker, roster, waits, logger, now });
+  const exporter = new Exporter({
+    metrics: options.metrics,
+    broker,
+    monitor: options.monitor,
+    roster,
+    waits,
+    logger,
+    now,
+  });
   options.site?.attach({ broker, logger, now, signal });
   const lease = new LeaseKeeper(broker.leases, name, now);
   let leading: AbortController | undefined;

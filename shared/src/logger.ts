@@ -63,6 +63,6 @@ function readable(to: DestinationStream): DestinationStream {
   return { write: (line) => to.write(pretty(line)) };
 }
 
-/** Replaces user, password or token in every address in a text. */
+/** Replaces user, password or token in every address in a text; a password after a colon may have anything but @ in it. */
 export const redactCredentials = (text: string): string =>
-  text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/@"',]+@/gi, '$1***@');
+  text.replace(/([a-z][a-z0-9+.-]*:\/\/)(?:[^\s/@"',]+|[^\s/@":,]*:[^\s"@]+)@/gi, '$1***@');

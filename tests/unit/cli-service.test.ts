@@ -132,6 +132,7 @@ describe('the log', () => {
 
   it.each([
     ['nats://a:b@h:1,nats://c@i', 'nats://***@h:1,nats://***@i'],
+    ["at nats://u:it's,a/secret@h:4222", 'at nats://***@h:4222'],
     ['mail me@example.org', 'mail me@example.org'],
     ['http://host/path@2x', 'http://host/path@2x'],
   ])('%s', (text, shown) => expect(redactCredentials(text)).toBe(shown));

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
+import { source } from '../../dashboards/src/panels.ts';
 import { rules } from '../support/queries.ts';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -13,6 +14,14 @@ interface StatefulSet {
     readonly replicas: number;
     readonly volumeClaimTemplates: readonly { readonly metadata: { readonly name: string } }[];
   };
+}
+
+interface ConfigMap {
+  readonly metadata: { readonly labels: Readonly<Record<string, string>> };
+  readonly data: Readonly<Record<string, string>>;
+}
+interface Provisioned {
+  readonly datasources: readonly { readonly uid: string; readonly type: string }[];
 }
 
 const documents = (file: string): unknown[] =>
@@ -35,5 +44,15 @@ describe('what is watched in Kubernetes', () => {
       expect(claims.filter((claim) => !whole.test(claim))).toEqual([]);
       expect(whole.test('data-postgres-0')).toBe(false);
     }
+  });
+
+  it('is drawn from the data source that the boards name', () => {
+    const component = documents('k8s/components/monitoring/kustomization.yaml')[0] as { resources: string[] };
+    expect(component.resources).toContain('grafana-datasource.yaml');
+    const [map] = documents('k8s/components/monitoring/grafana-datasource.yaml') as [ConfigMap];
+    expect(map.metadata.labels).toEqual({ grafana_datasource: '1' });
+    const [provisioned] = Object.values(map.data).map((text) => parse(text) as Provisioned);
+    expect(provisioned?.datasources.map(({ uid, type }) => ({ uid, type }))).toEqual([source]);
+    expect(provisioned?.datasources).toMatchObject([{ isDefault: false, jsonData: { timeInterval: '10s' } }]);
   });
 });

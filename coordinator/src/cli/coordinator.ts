@@ -6,7 +6,16 @@ import { keepHeapSmall } from '../heap.ts';
 import { version } from '../version.ts';
 import type { CommandContext } from './context.ts';
 import type { Register } from './options.ts';
-import { brokerUrl, defaultHttp, examples, httpEndpoint, httpOption, natsOption, wholeNumber } from './options.ts';
+import {
+  brokerMonitor,
+  brokerUrl,
+  defaultHttp,
+  examples,
+  httpEndpoint,
+  httpOption,
+  natsOption,
+  wholeNumber,
+} from './options.ts';
 import { serviceLogger } from './service-logger.ts';
 import { waitForBroker } from './wait-for-broker.ts';
 
@@ -57,6 +66,7 @@ export const registerCoordinator: Register = (program, context) => {
         border,
         ...(options.name === undefined ? {} : { name: options.name }),
         replicas: options.replicas ?? replicasFromEnv(context),
+        monitor: brokerMonitor(context),
       };
       const site = new LiveSite();
       const http = listen === undefined ? {} : { http: { listen, metrics, site, border } };

@@ -128,6 +128,19 @@ export function remoteUrl(given: string | undefined, { env }: Pick<CommandContex
   return url === undefined || url === '' ? undefined : withAccess(url, env);
 }
 
+/**
+ * Monitoring port of one of the broker's servers, if the environment names it.
+ *
+ * @throws ConfigError naming the variable.
+ */
+export function brokerMonitor({ env }: Pick<CommandContext, 'env'>): string | undefined {
+  const text = env.CROSSFOLD_BROKER_MONITOR ?? '';
+  if (text === '') return undefined;
+  if (/^https?:$/.test(URL.parse(text)?.protocol ?? '')) return text;
+  const allowed = 'must be an address as in http://nats:8222';
+  throw new ConfigError({ field: 'CROSSFOLD_BROKER_MONITOR', value: JSON.stringify(text), allowed });
+}
+
 /** Help's last part: examples, one a line. */
 export const examples = (...lines: readonly string[]): string =>
   `\nExamples:\n${lines.map((line) => `  $ crossfold ${line}`).join('\n')}`;

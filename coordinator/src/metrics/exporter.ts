@@ -14,6 +14,7 @@ import type { Waits } from '@crossfold/shared/waits';
 import type { LeaderObserver, View } from '../leader/leader.ts';
 import { parametersText } from '../results/text.ts';
 import type { Parameters } from '../search/space.ts';
+import { serverStorageLimit } from './broker-monitor.ts';
 import type { JobNews } from './standing.ts';
 import { newsAfter, standingOf } from './standing.ts';
 
@@ -51,6 +52,8 @@ const remade = [
 export interface ExporterParts {
   readonly metrics: ServiceMetrics<'coordinator'>;
   readonly broker: Broker;
+  /** Monitoring port of a server of the broker, `http://host:port`: asked for the limit that an account has not. */
+  readonly monitor?: string | undefined;
   readonly roster: Roster;
   readonly waits: Waits;
   readonly logger: Logger;
@@ -138,8 +141,11 @@ export class Exporter implements LeaderObserver {
   async #readStorage(): Promise<void> {
     const { storage, limits } = await (await this.#parts.broker.nats.jetstreamManager()).getAccountInfo();
     this.#set.brokerStorage.set({ kind: 'used' }, storage);
+    const { monitor } = this.#parts;
     // -1 stands for none.
-    if (limits.max_storage >= 0) this.#set.brokerStorage.set({ kind: 'limit' }, limits.max_storage);
+    const own = limits.max_storage >= 0 ? limits.max_storage : undefined;
+    const limit = own ?? (monitor === undefined ? undefined : await serverStorageLimit(monitor));
+    if (limit !== undefined) this.#set.brokerStorage.set({ kind: 'limit' }, limit);
   }
 
   #shownExperiments(view: View): Set<string> {

@@ -286,7 +286,7 @@ export const catalog = {
   brokerStorage: {
     kind: 'gauge',
     name: 'crossfold_broker_storage_bytes',
-    help: "The broker's JetStream storage of this account. used: taken now; limit: the most that it may take, absent where the account has none.",
+    help: "The broker's JetStream storage of this account. used: taken now; limit: the most that it may take, the server's where the account has none and CROSSFOLD_BROKER_MONITOR names the server's monitoring port, else absent.",
     unit: 'bytes',
     labels: { kind: ['used', 'limit'] },
     services: coordinator,
