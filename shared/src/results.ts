@@ -323,7 +323,14 @@ export const Results = z
       .readonly(),
     /** How the samples were split; the digest is that of `folds.json`. */
     split: z
-      .strictObject({ digest: Digest, method: z.string(), folds: z.int().min(1), repeats: z.int().min(1) })
+      .strictObject({
+        digest: Digest,
+        method: z.string(),
+        folds: z.int().min(1),
+        repeats: z.int().min(1),
+        /** There where all repeats have the same split. */
+        resplit: z.literal(false).exactOptional(),
+      })
       .readonly(),
     /** Null where nothing was computed. */
     engine: EngineIdentity.nullable(),

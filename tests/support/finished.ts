@@ -21,6 +21,8 @@ export interface Story {
   readonly samples?: number;
   readonly testSamples?: number;
   readonly folds?: number;
+  /** More than one: of one and the same split. */
+  readonly repeats?: number;
   readonly method?: 'kfold' | 'holdout';
   readonly epochs?: number;
   /** Accuracy at the end, and parameters, of each trial. */
@@ -44,12 +46,13 @@ const engine: EngineIdentity = {
 
 /** What the jobs of an experiment leave, as the leader finds it: no training, but scores of real predictions. */
 export function finishedExperiment(story: Story = {}): Finished & { readonly experiment: Experiment } {
-  const { samples = 1280, testSamples = 400, folds = 5, epochs = 6, method = 'kfold' } = story;
+  const { samples = 1280, testSamples = 400, folds = 5, repeats = 1, epochs = 6, method = 'kfold' } = story;
+  const kfold = repeats > 1 ? { method: 'repeated-kfold', folds, repeats, resplit: false } : { method, folds };
   const classes = story.classes ?? Array.from({ length: 10 }, (_, digit) => String(digit));
   const experiment = Experiment.parse({
     name: story.name ?? 'mnist-kfold',
     dataset: { name: 'mnist', limit: samples },
-    evaluation: method === 'kfold' ? { method, folds } : { method },
+    evaluation: method === 'kfold' ? kfold : { method },
     model: { preset: 'mnist-convnet' },
     training: { epochs, batchSize: 64, optimizer: { name: 'rmsprop' } },
   });

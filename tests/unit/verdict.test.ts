@@ -3,6 +3,7 @@ import { rankingText } from '@crossfold/coordinator/results/ranking';
 import { completedFolds } from '@crossfold/coordinator/results/select';
 import { judge } from '@crossfold/coordinator/results/verdict';
 import { compareTrials, falseDiscovery, type PlacedScore } from '@crossfold/shared/metrics/comparison';
+import { averagedOverRepeats, spreadOfRepeats } from '@crossfold/shared/metrics/repeats';
 import { studentTQuantile } from '@crossfold/shared/metrics/student-t';
 import { meanOf, sampleStd, summarize } from '@crossfold/shared/metrics/summary';
 import type { TrialResult } from '@crossfold/shared/results';
@@ -25,6 +26,24 @@ describe('a paired comparison', () => {
     expect(found?.folds).toBe(5);
     // From SciPy 1.17: 2 * stats.t.sf(0.018 / (np.std(d, ddof=1) * 0.45 ** 0.5), 4)
     expect(found?.p).toBeCloseTo(0.1087009513, 9);
+  });
+
+  it('counts folds once where all repeats have the same split', () => {
+    const again = (scores: PlacedScore[]) => scores.map((score) => ({ ...score, repeat: 1 }));
+    const [a, b] = [placed(0.9, 0.92, 0.91), placed(0.88, 0.91, 0.88)];
+    const once = compareTrials(a, b);
+    const twice = compareTrials([...a, ...again(a)], [...b, ...again(b)], true);
+    expect(twice).toEqual(once);
+    expect(compareTrials([...a, ...again(a)], [...b, ...again(b)])?.p).toBeLessThan(once?.p ?? 0);
+  });
+
+  it('tells the spread of initialisation from that of the split', () => {
+    const at = (repeat: number, ...values: number[]) => placed(...values).map((score) => ({ ...score, repeat }));
+    const spread = spreadOfRepeats([...at(0, 0.9, 0.8), ...at(1, 0.92, 0.82)]);
+    // Two repeats that are 0.02 apart, twice; folds whose means are 0.1 apart.
+    expect(spread?.initialisation).toBeCloseTo(0.02 / Math.SQRT2, 12);
+    expect(spread?.split).toBeCloseTo(0.1 / Math.SQRT2, 12);
+    expect(spreadOfRepeats(at(0, 0.9, 0.8))).toBeUndefined();
   });
 
   it('takes only the folds that both have, by repeat and fold', () => {
@@ -145,6 +164,22 @@ describe('in words', () => {
       /came out the same in each of 5 folds.*no confidence interval can be given/,
     );
     expect(findings(results).verdict).toContain('with 95 % confidence');
+  });
+
+  it('repeats of the same split count once for each fold, and tell their own spread', () => {
+    const results = storyResults({ repeats: 3, trials: trials(0.9, 0.8) });
+    const [trial, other] = results.trials;
+    expect(results.split).toMatchObject({ folds: 5, repeats: 3, resplit: false });
+    if (trial === undefined) throw new Error('a story has trials');
+    const own = completedFolds(trial);
+    const means = [0, 1, 2, 3, 4].map((k) =>
+      meanOf(own.filter(({ fold }) => fold === k).map(({ validation }) => validation.accuracy)),
+    );
+    expect(own).toHaveLength(15);
+    expect(trial.summary?.accuracy.std).toBeCloseTo(sampleStd(means), 12);
+    expect(other?.comparison?.folds).toBe(5);
+    expect(findings(results).remarks.join()).toContain('Repeats have the same split');
+    expect(findings(storyResults({ trials: trials(0.9) })).remarks.join()).not.toContain('Repeats');
   });
 
   it('nothing is said of a single trial', () => {
@@ -288,6 +323,47 @@ describe('in simulation', () => {
     expect(covered).toBeGreaterThan(0.935);
     expect(covered).toBeLessThan(0.98);
     expect(share(([ours = []]) => uncorrected(ours.slice(0, scored)))).toBeLessThan(most);
+  });
+
+  it('repeats that share one split tell nothing of other splits: the interval of the folds covers as it says', () => {
+    // What initialisation does to a net: weights are off by chance, anew in each repeat.
+    const shaken = ({ weights, bias }: Model, random: KeyedRandom): Model => ({
+      weights: weights.map((w) => w + 0.1 * random.normal()),
+      bias,
+    });
+    const [view = []] = views;
+    const random = keyedRandom(8, 'truth');
+    const expected = meanOf(
+      Array.from({ length: 4000 }, () => truth(shaken(learn(draw(random, trainSamples), view), random))),
+    );
+    let [once, each] = [0, 0];
+    for (let run = 0; run < runs; run++) {
+      const random = keyedRandom(8, 'run', run);
+      const data = draw(random, samples);
+      const places = [0, 1].map(() => random.shuffle(Array.from({ length: samples / 2 }, (_, i) => i % folds)));
+      const foldOf = (i: number): number => places[i % 2]?.[i >> 1] ?? 0;
+      const scores = Array.from({ length: folds }, (_, fold) => {
+        const validation = data.filter((_, i) => foldOf(i) === fold);
+        const model = learn(
+          data.filter((_, i) => foldOf(i) !== fold),
+          view,
+        );
+        return Array.from({ length: 10 }, (_, repeat): PlacedScore => {
+          const net = shaken(model, random);
+          const right = validation.filter((sample) => predict(net, sample, view) === sample.label).length;
+          return { fold, repeat, value: right / validation.length, trainSamples, validationSamples: validation.length };
+        });
+      }).flat();
+      const covers = (all: readonly PlacedScore[]): number => {
+        const [low = 0, high = 0] = summarize(all)?.ci95 ?? [];
+        return low <= expected && expected <= high ? 1 / runs : 0;
+      };
+      once += covers(averagedOverRepeats(scores));
+      each += covers(scores);
+    }
+    console.log(`shared split: covered ${once.toFixed(3)} by folds, ${each.toFixed(3)} by all scores`);
+    expect(once).toBeGreaterThan(0.935);
+    expect(each).toBeLessThan(0.93);
   });
 
   it.each([folds, folds * repeats])('equals are told apart as seldom as chance may, over %d scores', (scored) => {

@@ -37,7 +37,10 @@ export const setOption = (): Option =>
 export const jsonOption = (): Option => new Option('--json', 'print one JSON document on stdout, and nothing else');
 
 export const freshOption = (): Option =>
-  new Option('--fresh', 'compute everything, whatever results the cluster has of equal jobs');
+  new Option(
+    '--fresh',
+    'compute everything, whatever results the cluster has of equal jobs (embedded clusters share none with earlier runs)',
+  );
 
 export const onlyTrialOption = (): Option => new Option('--trial <t>', 'only this trial').argParser(wholeNumber(0));
 

@@ -58,7 +58,8 @@ export function crossValidated(all: Omit<Finished, 'final' | 'test'>): Results {
     .map((plan) => trialResult(plan, ofTrial.get(plan.trial) ?? [], splits, manifest))
     .sort((a, b) => a.trial - b.trial);
   const nested = nestedResult(found, folds);
-  const { trials, best } = judge(found, nested);
+  const sharedSplit = [...plans.values()].some(hasSharedSplit);
+  const { trials, best } = judge(found, nested, sharedSplit);
   const engine = trials.flatMap((trial) => completedFolds(trial))[0]?.engine ?? null;
   const [experiment] = [...plans.values()].map((plan) => plan.experiment);
   const outer = outerFolds(folds);
@@ -84,6 +85,7 @@ export function crossValidated(all: Omit<Finished, 'final' | 'test'>): Results {
       method: experiment?.evaluation.method ?? '',
       folds: outer.length / repeats,
       repeats,
+      ...(sharedSplit ? { resplit: false as const } : {}),
     },
     engine,
     trials,
@@ -120,6 +122,10 @@ export function withEnd(results: Results, { final, test }: Pick<Finished, 'final
 const endOf = (job: JobRecord | undefined): 'failed' | 'cancelled' | undefined =>
   job?.state === 'failed' || job?.state === 'cancelled' ? job.state : undefined;
 
+/** Whether all repeats have the same split. */
+const hasSharedSplit = ({ experiment: { evaluation } }: TrialPlan): boolean =>
+  evaluation.method === 'repeated-kfold' && !evaluation.resplit;
+
 /** Inner folds of a nested evaluation are the search's, not the results'. */
 const outerFolds = ({ folds }: FoldsDocument) => folds.filter(({ within }) => within === undefined);
 
@@ -155,8 +161,8 @@ function trialResult(
     })
     .sort((a, b) => a.repeat - b.repeat || a.fold - b.fold);
   const chosen = results.filter(({ within }) => (within !== undefined) === isNested);
-  const accuracy = summaryOf(chosen, ({ accuracy: score }) => score);
-  const loss = summaryOf(chosen, ({ loss: score }) => score);
+  const accuracy = summaryOf(chosen, ({ accuracy: score }) => score, hasSharedSplit(plan));
+  const loss = summaryOf(chosen, ({ loss: score }) => score, hasSharedSplit(plan));
   const weights = weightsOf(plan, manifest);
   return {
     trial: plan.trial,

@@ -1,3 +1,4 @@
+import { spreadOfRepeats } from '@crossfold/shared/metrics/repeats';
 import { meanOf } from '@crossfold/shared/metrics/summary';
 import type { CompletedFold, Results, Summary, TrialResult } from '@crossfold/shared/results';
 import { subjectOf } from './nested.ts';
@@ -5,6 +6,7 @@ import { mistakes, pooledScores, supportOf } from './pooled.ts';
 import { rankingText } from './ranking.ts';
 import { completedFolds } from './select.ts';
 import { count, looksText, percent, points, seconds, splitText, testedText, whole } from './text.ts';
+import { placedScores } from './verdict.ts';
 
 /** What results say, in words; plain text, for the page and for Markdown. */
 export interface Findings {
@@ -31,6 +33,7 @@ export function findings(results: Results): Findings {
       ...finalRemark(results.final),
       ...testRemark(results, trial?.summary?.accuracy),
       ...(folds.length === 0 ? [] : [...baselineRemark(folds, results), ...courseRemark(folds), ...gapRemark(folds)]),
+      ...(results.split.resplit === false && trial !== undefined ? repeatsRemark(trial) : []),
       ...(folds.length === 0 ? [] : mistakeRemark(folds, results.dataset.classes)),
     ],
     problems: problems(results),
@@ -123,6 +126,15 @@ function courseRemark(folds: readonly CompletedFold[]): string[] {
     return [`The validation loss has levelled off: it was lowest after ${when}, and is hardly higher in the end.`];
   return [
     `The validation loss was lowest after ${when}, and in the end ${Math.round(100 * rise)} % higher: fewer epochs, or early stopping, would do.`,
+  ];
+}
+
+/** Where all repeats have the same split: what of the spread is the nets' own. */
+function repeatsRemark(trial: TrialResult): string[] {
+  const spread = spreadOfRepeats(placedScores(trial));
+  if (spread === undefined) return [];
+  return [
+    `Repeats have the same split: nets that differ in their initial weights and in the order of samples alone differ by ${points(spread.initialisation)} on the same fold, and the folds' means by ${points(spread.split)} (standard deviations). Each fold's mean counts once in the interval.`,
   ];
 }
 

@@ -1,4 +1,5 @@
 import type { FoldsDocument } from '@crossfold/shared/folds/folds';
+import { averagedOverRepeats } from '@crossfold/shared/metrics/repeats';
 import { summarize } from '@crossfold/shared/metrics/summary';
 import type {
   CompletedFold,
@@ -11,13 +12,20 @@ import type {
 } from '@crossfold/shared/results';
 import { bestFold, completedFolds } from './select.ts';
 
-/** Of a score over the folds that have one. */
-export const summaryOf = (folds: readonly FoldResult[], score: (scores: Scores) => number): Summary | undefined =>
-  summarize(
-    folds.flatMap(({ validation, trainSamples, validationSamples }) =>
-      validation === undefined ? [] : [{ value: score(validation), trainSamples, validationSamples }],
-    ),
+/**
+ * Of a score over the folds that have one.
+ * @param sharedSplit all repeats have the same split
+ */
+export function summaryOf(
+  folds: readonly FoldResult[],
+  score: (scores: Scores) => number,
+  sharedSplit = false,
+): Summary | undefined {
+  const scores = folds.flatMap(({ repeat, fold, validation, trainSamples, validationSamples }) =>
+    validation === undefined ? [] : [{ repeat, fold, value: score(validation), trainSamples, validationSamples }],
   );
+  return summarize(sharedSplit ? averagedOverRepeats(scores) : scores);
+}
 
 /** What was found within each outer fold, on that fold; undefined where the folds are not nested. */
 export function nestedResult(trials: readonly TrialResult[], folds: FoldsDocument): NestedResult | undefined {

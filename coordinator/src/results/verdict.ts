@@ -1,4 +1,5 @@
 import { compareTrials, falseDiscovery, type PlacedScore } from '@crossfold/shared/metrics/comparison';
+import { averagedOverRepeats } from '@crossfold/shared/metrics/repeats';
 import { correctedError } from '@crossfold/shared/metrics/summary';
 import type { CompletedFold, NestedResult, Results, TrialResult } from '@crossfold/shared/results';
 import { mostFound } from './nested.ts';
@@ -23,13 +24,13 @@ export interface Verdict {
  * trials whose mean is no further below the best than one standard error of the best's mean, the one with the fewest
  * weights; then the one with the fewest epochs, then the better one.
  */
-export function judge(trials: readonly TrialResult[], nested?: NestedResult): Verdict {
+export function judge(trials: readonly TrialResult[], nested?: NestedResult, sharedSplit = false): Verdict {
   if (nested !== undefined) return { best: found(trials, nested), trials };
   const best = bestTrial(trials);
   if (best === undefined) return { best: null, trials };
   const scores = placedScores(best);
   const comparisons = trials.map((trial) =>
-    trial.trial === best.trial ? undefined : compareTrials(scores, placedScores(trial)),
+    trial.trial === best.trial ? undefined : compareTrials(scores, placedScores(trial), sharedSplit),
   );
   const adjusted = falseDiscovery(
     comparisons.flatMap((comparison) => (comparison === undefined ? [] : [comparison.p])),
@@ -49,7 +50,7 @@ export function judge(trials: readonly TrialResult[], nested?: NestedResult): Ve
       trial: best.trial,
       by: 'accuracy',
       undecided: undecided.map(({ trial }) => trial),
-      oneStandardError: smallestWithin(trials, best).trial,
+      oneStandardError: smallestWithin(trials, best, sharedSplit).trial,
     },
     trials: compared,
   };
@@ -61,7 +62,7 @@ function found(trials: readonly TrialResult[], nested: NestedResult): Results['b
   return { trial: most.trial, by: 'accuracy', undecided: [], oneStandardError: most.trial };
 }
 
-const placedScores = (trial: TrialResult): PlacedScore[] =>
+export const placedScores = (trial: TrialResult): PlacedScore[] =>
   completedFolds(trial).map(({ repeat, fold, validation, trainSamples, validationSamples }) => ({
     repeat,
     fold,
@@ -70,8 +71,8 @@ const placedScores = (trial: TrialResult): PlacedScore[] =>
     validationSamples,
   }));
 
-function smallestWithin(trials: readonly TrialResult[], best: TrialResult): TrialResult {
-  const least = (best.summary?.accuracy.mean ?? 0) - standardError(best);
+function smallestWithin(trials: readonly TrialResult[], best: TrialResult, sharedSplit: boolean): TrialResult {
+  const least = (best.summary?.accuracy.mean ?? 0) - standardError(best, sharedSplit);
   const cost = (trial: TrialResult): number[] => [
     trial.weights ?? Number.POSITIVE_INFINITY,
     Math.max(0, ...completedFolds(trial).map(({ epochs }: CompletedFold) => epochs)),
@@ -84,8 +85,10 @@ function smallestWithin(trials: readonly TrialResult[], best: TrialResult): Tria
 }
 
 /** Standard error of a trial's mean accuracy, corrected as its interval is; 0 for a single fold. */
-const standardError = (trial: TrialResult): number =>
-  correctedError(trial.summary?.accuracy.std ?? 0, completedFolds(trial));
+function standardError(trial: TrialResult, sharedSplit: boolean): number {
+  const scores = placedScores(trial);
+  return correctedError(trial.summary?.accuracy.std ?? 0, sharedSplit ? averagedOverRepeats(scores) : scores);
+}
 
 function isLess(a: readonly number[], b: readonly number[]): boolean {
   const at = a.findIndex((value, i) => value !== b[i]);

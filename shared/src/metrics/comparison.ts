@@ -1,3 +1,4 @@
+import { averagedOverRepeats } from './repeats.ts';
 import { studentTQuantile, studentTTwoSided } from './student-t.ts';
 import type { FoldScore } from './summary.ts';
 import { correctedError, isNoSpread, meanOf, sampleStd, signTestOfEquals } from './summary.ts';
@@ -26,18 +27,21 @@ export interface PairedComparison {
  * 2004). What makes a fold easy or hard is the same for both and falls out of the difference. Where that is the same on
  * every fold, as it often is with few samples, its spread of zero is no certainty: the sign test takes the t-test's place.
  *
+ * @param sharedSplit all repeats have the same split: each fold counts once, see `averagedOverRepeats`
  * @returns undefined where they share fewer than two folds
  */
 export function compareTrials(
   ours: readonly PlacedScore[],
   theirs: readonly PlacedScore[],
+  sharedSplit = false,
 ): PairedComparison | undefined {
   const place = ({ repeat, fold }: PlacedScore): string => `${repeat}.${fold}`;
   const other = new Map(theirs.map((score) => [place(score), score.value]));
-  const shared = ours.flatMap((score) => {
+  const paired = ours.flatMap((score) => {
     const value = other.get(place(score));
     return value === undefined ? [] : [{ ...score, value: score.value - value }];
   });
+  const shared = sharedSplit ? averagedOverRepeats(paired) : paired;
   if (shared.length < 2) return undefined;
   const differences = shared.map(({ value }) => value);
   const difference = meanOf(differences);
