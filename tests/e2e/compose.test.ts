@@ -225,15 +225,25 @@ describe('an experiment whose cluster is not left alone', () => {
 
     const network = `${stack.project}_default`;
     await midway(id, 1);
-    await docker('network', 'disconnect', '--force', network, second);
-    await eventually('the group to go on without the worker that was cut off', 60_000, async () => {
-      const hostname = second.slice(0, 12);
+    /** Whether the second worker computes for one of the jobs that run; undefined where none does. */
+    const takesPart = async (): Promise<boolean | undefined> => {
       const jobs = running(await client.jobs(id));
-      return jobs.length > 0 && jobs.every((job) => job.members.every(({ worker }) => !worker.startsWith(hostname)))
-        ? true
-        : undefined;
-    });
+      const members = jobs.flatMap((job) => job.members);
+      return jobs.length === 0 ? undefined : members.some(({ worker }) => worker.startsWith(second.slice(0, 12)));
+    };
+    await eventually('the worker that is to be cut off to be at work', 60_000, async () =>
+      (await takesPart()) === true ? true : undefined,
+    );
+    await docker('network', 'disconnect', '--force', network, second);
+    await eventually('the group to go on without the worker that was cut off', 60_000, async () =>
+      (await takesPart()) === false ? true : undefined,
+    );
     await docker('network', 'connect', '--alias', 'worker', network, second);
+    await eventually('the worker that was cut off to be back', 60_000, async () => {
+      if ((await takesPart()) === true) return true;
+      const { code } = await run('docker', ['exec', second, 'node', '/app/coordinator/bin/healthy.cjs']);
+      return code === 0 ? true : undefined;
+    });
 
     await stack.compose('up', '-d', '--no-recreate', '--scale', 'worker=3', 'worker');
     expect(await stack.containers('worker')).toHaveLength(3);
@@ -302,10 +312,11 @@ describe('a backup', () => {
 });
 
 describe('profile gpu', () => {
+  const read = async (...args: readonly string[]): Promise<Record<string, unknown>> =>
+    (JSON.parse(await stack.compose(...args, 'config', '--format', 'json')) as { services: Record<string, unknown> })
+      .services;
+
   it('adds a worker on a GPU and its exporter, and needs neither without it', async () => {
-    const read = async (...args: readonly string[]): Promise<Record<string, unknown>> =>
-      (JSON.parse(await stack.compose(...args, 'config', '--format', 'json')) as { services: Record<string, unknown> })
-        .services;
     expect(Object.keys(await read())).not.toContain('worker-gpu');
     const services = await read('--profile', 'gpu');
     const device = { driver: 'nvidia', capabilities: ['gpu'] };
@@ -315,6 +326,22 @@ describe('profile gpu', () => {
     });
     expect(services['dcgm-exporter']).toMatchObject({
       deploy: { resources: { reservations: { devices: [{ ...device, count: -1 }] } } },
+    });
+  });
+
+  it('has a worker for each of several GPUs, where Prometheus finds it, with what the documents say', async () => {
+    const documents = await readFile(join(import.meta.dirname, '../../docs/operations.md'), 'utf8');
+    const snippet = /```yaml\n(services:\n {2}worker-gpu-1:[^`]*)```/.exec(documents)?.[1] ?? '';
+    await writeFile(join(stack.folder, 'gpus.yml'), snippet);
+    const services = await read('-f', 'docker-compose.yml', '-f', 'gpus.yml', '--profile', 'gpu');
+    const devices = (id: string) => [{ driver: 'nvidia', device_ids: [id], capabilities: ['gpu'] }];
+    expect(services['worker-gpu']).toMatchObject({
+      deploy: { resources: { reservations: { devices: devices('0') } } },
+    });
+    expect(services['worker-gpu-1']).toMatchObject({
+      deploy: { resources: { reservations: { devices: devices('1') } } },
+      networks: { default: { aliases: ['worker-gpu'] } },
+      image: 'crossfold:gpu',
     });
   });
 });
