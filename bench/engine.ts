@@ -61,6 +61,16 @@ function ours(
   };
 }
 
+/** Ways in which a peer is used: as it comes, and those that make it faster. */
+const variantsOf = (peer: Peer): readonly (readonly [how: string, options: object])[] =>
+  peer === 'keras'
+    ? [
+        ['', { stepsPerExecution: 1, autotune: true }],
+        [', 10 steps a call', { stepsPerExecution: 10, autotune: true }],
+        [', 10 steps a call, no autotuner', { stepsPerExecution: 10, autotune: false }],
+      ]
+    : [['', {}]];
+
 function theirs(
   place: string,
   net: Run['net'],
@@ -70,14 +80,12 @@ function theirs(
   threads: number,
 ): Way[] {
   return peers.flatMap((peer) => {
-    const variants = peer.name === 'keras' ? [{ stepsPerExecution: 1 }, { stepsPerExecution: 10 }] : [{}];
-    return variants.map((variant): Way => {
-      const steps = 'stepsPerExecution' in variant && variant.stepsPerExecution > 1 ? ', 10 steps a call' : '';
+    return variantsOf(peer.name).map(([how, variant]): Way => {
       const measure = async (seconds: number): Promise<Speed[]> => {
         const run = { net, batch, threads, seconds, digits: digitsFolder(), ...variant };
         return [(await runPeer(peer, `${peer.name}_train.py`, [JSON.stringify(run)], pin)) as Speed];
       };
-      return { place, net, batch, who: `${peer.name}${steps}`, measure };
+      return { place, net, batch, who: `${peer.name}${how}`, measure };
     });
   });
 }
@@ -181,7 +189,7 @@ function print(
   const line = (cells: readonly string[]): void =>
     console.log(
       cells
-        .map((cell, i) => (i < 2 ? cell.padEnd([36, 24][i] ?? 0) : cell.padStart([0, 0, 7, 6, 7, 6, 9][i] ?? 0)))
+        .map((cell, i) => (i < 2 ? cell.padEnd([36, 38][i] ?? 0) : cell.padStart([0, 0, 7, 6, 7, 6, 9][i] ?? 0)))
         .join(' '),
     );
   line(['', '', 'wall', '', 'cpu', '', 'peak MiB']);

@@ -39,9 +39,13 @@ async function ours(): Promise<Finished> {
   return { seconds, accuracy: results.trials[0]?.summary?.accuracy.mean ?? Number.NaN };
 }
 
-async function theirs(peer: InstalledPeer, stepsPerExecution: number): Promise<Finished> {
+async function theirs(peer: InstalledPeer, stepsPerExecution: number, input: 'arrays' | 'dataset'): Promise<Finished> {
   const started = performance.now();
-  const accuracies = (await runPeer(peer, 'keras_job.py', [digitsFolder(), String(stepsPerExecution)])) as number[];
+  const accuracies = (await runPeer(peer, 'keras_job.py', [
+    digitsFolder(),
+    String(stepsPerExecution),
+    input,
+  ])) as number[];
   const seconds = (performance.now() - started) / 1000;
   return { seconds, accuracy: accuracies.reduce((a, b) => a + b, 0) / accuracies.length };
 }
@@ -61,10 +65,13 @@ const who: readonly (readonly [name: string, run: () => Promise<Finished>])[] = 
   [`crossfold run --workers ${workers}`, ours],
   ...(keras === undefined
     ? []
-    : [1, 10].map(
-        (steps) =>
-          [`keras and scikit-learn${steps > 1 ? `, ${steps} steps a call` : ''}`, () => theirs(keras, steps)] as const,
-      )),
+    : (
+        [
+          ['', 1, 'arrays'],
+          [', 10 steps a call', 10, 'arrays'],
+          [', 10 steps a call, no autotuner', 10, 'dataset'],
+        ] as const
+      ).map(([how, steps, input]) => [`keras and scikit-learn${how}`, () => theirs(keras, steps, input)] as const)),
 ];
 const rounds: Finished[][] = [];
 for (let round = 0; round < Number(values.rounds); round++) {
@@ -80,7 +87,7 @@ who.forEach(([name], i) => {
   const seconds = median(rounds.map((round) => round[i]?.seconds ?? Number.NaN));
   const ratio = median(rounds.map((round) => (round[0]?.seconds ?? Number.NaN) / (round[i]?.seconds ?? Number.NaN)));
   const beside = i === 0 ? '' : `; ours takes ${ratio.toFixed(2)} of it`;
-  console.log(`${name.padEnd(40)} ${seconds.toFixed(1)} s, accuracy ${rounds[0]?.[i]?.accuracy.toFixed(4)}${beside}`);
+  console.log(`${name.padEnd(56)} ${seconds.toFixed(1)} s, accuracy ${rounds[0]?.[i]?.accuracy.toFixed(4)}${beside}`);
 });
 const json = `${JSON.stringify({ machine: machine(), peers: keras?.versions ?? null, load: loads, who: who.map(([name]) => name), rounds })}\n`;
 if (values.json === undefined) process.stdout.write(`\n${json}`);

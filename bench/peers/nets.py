@@ -1,6 +1,7 @@
 """The nets and data of the benchmarks, for Keras."""
 import keras
 import numpy as np
+import tensorflow as tf
 
 
 def layers(net):
@@ -21,3 +22,12 @@ def digits(folder, count):
 
 def noise(count):
     return np.random.default_rng(1).random((count, 150, 150, 3), np.float32), np.arange(count) % 2
+
+
+def dataset(images, labels, batch):
+    """Shuffled batches of arrays by tf.data, whose autotuner is off: `fit` waits for it at the end, up to seconds."""
+    x, y = tf.constant(images), tf.constant(labels)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    indices = tf.data.Dataset.range(len(images)).shuffle(len(images)).batch(batch)
+    return indices.map(lambda at: (tf.gather(x, at), tf.gather(y, at))).with_options(options)

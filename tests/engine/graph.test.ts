@@ -1,4 +1,5 @@
 import type { Preset } from '@crossfold/shared/config/model';
+import { ModelSpec } from '@crossfold/shared/config/model';
 import type { Loss } from '@crossfold/shared/config/training';
 import { TrainingSpec } from '@crossfold/shared/config/training';
 import type { ImageShape } from '@crossfold/shared/data/manifest';
@@ -18,16 +19,45 @@ const cases = [
   ...kerasLayers(),
   preset('mnist-convnet', { height: 28, width: 28, channels: 1 }, 10, 'categoricalCrossentropy'),
   preset('cats-dogs-augmented', { height: 150, width: 150, channels: 3 }, 2, 'binaryCrossentropy'),
+  // What TensorFlow's optimizer would join or move: a convolution without bias and what follows, a curve and a maximum.
+  preset('cats-dogs-tuned', { height: 64, width: 64, channels: 3 }, 2, 'binaryCrossentropy'),
+  digitsNet('separable convolution without bias, then batch normalization', [
+    { type: 'separableConv2d', filters: 8, kernelSize: 3, useBias: false },
+    { type: 'batchNormalization' },
+    { type: 'activation', activation: 'relu' },
+  ]),
+  digitsNet('sigmoid, then max pooling', [
+    { type: 'activation', activation: 'sigmoid' },
+    { type: 'maxPooling2d' },
+    { type: 'conv2d', filters: 8, kernelSize: 3, activation: 'relu' },
+  ]),
 ];
 
 /** A net of usual size, on noise. */
 function preset(name: Preset, image: ImageShape, classes: number, loss: Loss): KerasCase {
-  const model = planModel({ preset: name }, image, classes, loss);
+  return onNoise(name, { preset: name }, image, classes, loss, name === 'mnist-convnet' ? 16 : 3);
+}
+
+/** A net for digits that begins with the layers given. */
+function digitsNet(name: string, layers: readonly object[]): KerasCase {
+  const head = [{ type: 'flatten' }, { type: 'dense', units: 10, activation: 'softmax' }];
+  const model = ModelSpec.parse({ layers: [...layers, ...head] });
+  return onNoise(name, model, { height: 28, width: 28, channels: 1 }, 10, 'categoricalCrossentropy', 33);
+}
+
+function onNoise(
+  name: string,
+  spec: ModelSpec,
+  image: ImageShape,
+  classes: number,
+  loss: Loss,
+  samples: number,
+): KerasCase {
+  const model = planModel(spec, image, classes, loss);
   const training = TrainingSpec.parse({ epochs: 1, optimizer: { name: 'rmsprop' }, loss });
   const weights = new Float32Array(model.weightCount);
   initialWeights(model, { seed: 1, repeat: 0 }, weights);
   const random = keyedRandom(1, name);
-  const samples = name === 'mnist-convnet' ? 16 : 3;
   const x = Array.from({ length: samples * image.height * image.width * image.channels }, () => random.uniform());
   const labels = Array.from({ length: samples }, () => random.below(classes));
   return { ...unasked, layers: [], name, loss, classes, model, training, weights: [...weights], x, labels };

@@ -63,7 +63,7 @@ export interface WorkerOptions {
 }
 
 /** Pixels that a worker keeps in memory, for jobs on the same data; one data set may have more. */
-const datasetBytes = 2 * 2 ** 30;
+const datasetBytes = 512 * 2 ** 20;
 const seatWaitMs = 2000;
 /** How often a worker that was set aside looks whether it is needed after all. */
 const asideLookMs = 1000;

@@ -1,6 +1,9 @@
 import { z } from 'zod';
 
-/** Activations, by Keras' names. `gelu` is the exact one (erf), `swish` is x sigmoid(x), `leakyRelu` has slope 0.3 below 0. */
+/**
+ * Activations, by Keras' names. `gelu` is the exact one (erf), `swish` is x sigmoid(x); `leakyRelu` has the slope 0.3 below 0 of
+ * Keras' layer LeakyReLU (its activation of that name has 0.2).
+ */
 export const Activation = z.enum(['linear', 'relu', 'elu', 'leakyRelu', 'gelu', 'swish', 'tanh', 'sigmoid', 'softmax']);
 export type Activation = z.infer<typeof Activation>;
 

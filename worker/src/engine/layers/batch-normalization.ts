@@ -27,7 +27,8 @@ export function batchNormalization(plan: LayerPlan, spec: Extract<LayerSpec, { t
     ...plan,
     forward({ ops, samples, training }, x, parameters) {
       const statistics = training ? undefined : ([at(parameters, moving), at(parameters, moving + 1)] as const);
-      const image = asImage(ops, x, samples);
+      // In evaluation TensorFlow would join it to a convolution before, with other bits.
+      const image = asImage(ops, training ? x : ops.barrier(x), samples);
       const outputs = ops.batchNorm(image, gammaOf(ops, parameters), betaOf(ops, parameters), spec.epsilon, statistics);
       return { x, parameters, y: asGiven(ops, at(outputs, 0), samples), saved: [image, ...outputs.slice(1)] };
     },

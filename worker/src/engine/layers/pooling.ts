@@ -31,7 +31,8 @@ export function pooledStages(before: readonly Stage[], plan: LayerPlan, spec: Po
     inputShape: before[0]?.inputShape ?? plan.inputShape,
     forward(context, x, parameters) {
       const { ops, device } = context;
-      let input = x;
+      // Without it TensorFlow moves a curve that comes before behind the maximum.
+      let input = before.length === 0 ? ops.barrier(x) : x;
       for (const stage of before)
         input = stage.forward(context, input, stage.parameters.length > 0 ? parameters : []).y;
       if (!overlap || device === 'gpu') return { x, parameters, y: ops.maxPool(input, window), saved: [input] };
