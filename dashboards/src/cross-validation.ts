@@ -13,10 +13,15 @@ const accuracy = (split: 'train' | 'validation', by = 'fold'): string =>
 const loss = (split: 'train' | 'validation'): string =>
   `max by (fold) (crossfold_fold_loss{${ofTrial}, split="${split}"})`;
 const perFold = (metric: string): string => `max by (fold) (${metric}{${ofTrial}})`;
-const mean = `avg by (trial) (${accuracy('validation', 'trial, fold')})`;
+const validated = accuracy('validation', 'trial, fold');
+const inState = (states: string): string => `on (trial, fold) crossfold_fold_state{${ofTrial}, state=~"${states}"}`;
+// As the coordinator and the recording rules count: folds that were given up do not, but where a search gave up the trial.
+const kept = `(${validated} unless ${inState('pruned|failed|cancelled')})`;
+const counted = `${kept} or (${validated} and ${inState('pruned')} unless on (trial) ${kept})`;
+const mean = `avg by (trial) (${counted})`;
 // The spread of a sample of folds: PromQL divides by n.
-const folds = `count by (trial) (${accuracy('validation', 'trial, fold')})`;
-const std = `stddev by (trial) (${accuracy('validation', 'trial, fold')}) * sqrt(${folds} / (${folds} - 1 > 0))`;
+const folds = `count by (trial) (${counted})`;
+const std = `stddev by (trial) (${counted}) * sqrt(${folds} / (${folds} - 1 > 0))`;
 
 const gap = `${accuracy('train')} - ${accuracy('validation')}`;
 const gapSteps: Steps = ['green', [limits.gap.wide, 'orange'], [limits.gap.far, 'red']];
@@ -112,7 +117,7 @@ export const crossValidation = (): Dashboard =>
         {
           title: 'Validation accuracy per fold',
           description:
-            'On the samples of each fold that the model was not trained on, after each epoch. Folds that lie far apart say that the score depends on which samples are held out.',
+            'On the samples of each fold that the model was not trained on, after each epoch; drawn over time, in which folds begin apart. Folds that lie far apart say that the score depends on which samples are held out.',
           width: 12,
           height: 10,
           unit: Unit.ratio,
@@ -125,7 +130,8 @@ export const crossValidation = (): Dashboard =>
       lines(
         {
           title: 'Mean ± standard deviation over folds',
-          description: 'Sample standard deviation (n − 1) of the folds that have been validated at least once.',
+          description:
+            'Sample standard deviation (n − 1) of the folds that have been validated at least once, without those that failed or were given up.',
           width: 12,
           height: 10,
           unit: Unit.ratio,

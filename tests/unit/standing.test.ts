@@ -134,6 +134,21 @@ describe('how an experiment stands', () => {
     expect([...states.values()].reduce((a, b) => a + b)).toBe(4);
   });
 
+  it('has the accuracy that a trial was left with where its search gave it up', () => {
+    const pruned = (fold: number, accuracy: number): JobRecord =>
+      job(fold, { state: 'pruned', result: left({ loss: 1, accuracy }) });
+    const of = (...jobs: JobRecord[]) => standingOf(running, jobs, new Map(), 2000).trials[0]?.accuracy;
+    expect(of(pruned(0, 0.25), pruned(1, 0.75), job(2, { state: 'pruned' }))?.mean).toBe(0.5);
+    const [failed, cancelled] = (['failed', 'cancelled'] as const).map((state, fold) =>
+      job(fold, { state, result: left({ loss: 1, accuracy: 0.1 }) }),
+    ) as [JobRecord, JobRecord];
+    expect(of(failed, cancelled, pruned(2, 0.5))?.mean).toBe(0.5);
+    expect(of(failed, cancelled)).toBeUndefined();
+    // As long as one fold counts, those given up do not.
+    const completed = job(1, { state: 'completed', result: left({ loss: 0, accuracy: 0.9 }) });
+    expect(of(pruned(0, 0.25), completed)).toEqual({ mean: 0.9, std: 0 });
+  });
+
   it('names folds of later repeats apart', () => {
     expect([foldName(0, 3), foldName(1, 3)]).toEqual(['3', 'r1.3']);
   });

@@ -111,9 +111,12 @@ function shareDone({ work, jobs }: ExperimentRecord, folds: readonly FoldStandin
 }
 
 function trialStanding(trial: number, folds: readonly FoldStanding[]): TrialStanding {
-  // Folds that were given up would draw the mean to where they were left.
-  const counted = folds.filter(({ state }) => state === 'completed' || !isFinal(state));
-  const accuracies = counted.flatMap(({ validation }) => (validation === undefined ? [] : [validation.accuracy]));
+  const accuraciesOf = (some: readonly FoldStanding[]): number[] =>
+    some.flatMap(({ validation }) => (validation === undefined ? [] : [validation.accuracy]));
+  // Folds that were given up would draw the mean to where they were left; of a trial that its search gave up there are no
+  // others, and where it was left is what it is worth.
+  const kept = accuraciesOf(folds.filter(({ state }) => state === 'completed' || !isFinal(state)));
+  const accuracies = kept.length > 0 ? kept : accuraciesOf(folds.filter(({ state }) => state === 'pruned'));
   return {
     trial,
     states: countStates(folds),

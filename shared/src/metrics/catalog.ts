@@ -214,7 +214,7 @@ export const catalog = {
   trialMean: {
     kind: 'gauge',
     name: 'crossfold_trial_accuracy_mean_ratio',
-    help: 'Mean over the folds of a trial of their validation accuracy: the final one of finished folds, the latest of running ones.',
+    help: 'Mean over the folds of a trial of their validation accuracy: the final one of finished folds, the latest of running ones. Of a trial that has neither, of its pruned folds, as they were left.',
     unit: 'ratio',
     labels: ofTrial,
     services: coordinator,
