@@ -60,17 +60,21 @@ RUN npm prune --omit=dev --ignore-scripts --no-audit --no-fund \
  && ln -s /opt/tensorflow/lib/napi-v8 lib/napi-v8
 
 FROM packages AS build
-COPY tsconfig.json tsconfig.base.json ./
+COPY tsconfig.json tsconfig.base.json LICENSE ./
 COPY shared/ shared/
 COPY worker/ worker/
 COPY coordinator/ coordinator/
 COPY library/ library/
+COPY examples/ examples/
+# Files have the modes of the checkout, which may be for its owner alone.
 RUN node_modules/.bin/tsc -b \
  && for part in shared worker coordinator library; do \
       mkdir -p /out/${part} && cp -r ${part}/package.json ${part}/dist /out/${part}/; \
     done \
  && cp -r coordinator/bin coordinator/assets /out/coordinator/ \
- && find /out -name '*.d.ts' -type f -delete
+ && cp -r package.json LICENSE examples /out/ \
+ && find /out -name '*.d.ts' -type f -delete \
+ && chmod -R a+rX /out
 
 FROM ${NODE_IMAGE} AS crossfold
 ENV NODE_ENV=production \
@@ -86,8 +90,6 @@ RUN mkdir -p /work /var/lib/crossfold/broker /var/lib/crossfold/cache /var/lib/c
 COPY --from=broker /opt/broker/nats-server /usr/local/bin/
 COPY --from=tensorflow /opt/tensorflow/ /opt/tensorflow/
 COPY --from=modules /app/node_modules/ /app/node_modules/
-COPY package.json LICENSE* /app/
-COPY examples/ /app/examples/
 COPY --from=build /out/ /app/
 ARG VERSION=0.1.0
 ARG REVISION=unknown
