@@ -218,6 +218,18 @@ describe('nested', () => {
     );
   });
 
+  it('names the inner split where it parts what the outer one keeps together', () => {
+    const patient = cycling(72, 24).map((p) => `p${p}`);
+    const outer = { method: 'group-kfold', groupBy: { column: 'patient' } };
+    for (const inner of [{ method: 'kfold' }, { method: 'holdout' }])
+      expect(message(spec({ outer, inner }), grouped(labels, patient))).toMatch(
+        /^evaluation\.inner\.method is \w+: must keep together what evaluation\.outer does, and parts the group "p\d+"/,
+      );
+    // Groups of one sample each cannot be parted.
+    const alone = cycling(72, 72).map((p) => `p${p}`);
+    expect(makeFolds(spec({ outer, inner: { method: 'kfold' } }), grouped(labels, alone), 1)).toHaveLength(20);
+  });
+
   it('can hold out inside, and keep groups together at both levels', () => {
     const held = makeFolds(spec({ inner: { method: 'holdout' } }), { labels }, 5);
     expect(held.map(({ within }) => within)).toEqual([undefined, undefined, undefined, undefined, 0, 1, 2, 3]);

@@ -43,11 +43,25 @@ export function makeFolds(evaluation: EvaluationSpec, samples: SplitSamples, see
     }).flat();
   }
   const outer = evaluation.method === 'nested' ? evaluation.outer : evaluation;
-  checkFolds(folds, count, {
-    partial: evaluation.method === 'predefined',
-    groups: outer.method === 'group-kfold' ? groupsOf(samples, outer.groupBy, field) : undefined,
-  });
+  const groups = outer.method === 'group-kfold' ? groupsOf(samples, outer.groupBy, field) : undefined;
+  if (evaluation.method === 'nested' && groups !== undefined) checkInner(evaluation, folds, groups, `${field}.inner`);
+  checkFolds(folds, count, { partial: evaluation.method === 'predefined', groups });
   return folds;
+}
+
+/** What the outer split keeps together the inner one has to: not a fault of the split, but of what was asked for. */
+function checkInner({ inner }: NestedSpec, folds: readonly Fold[], groups: readonly string[], field: string): void {
+  for (const { within, train, validation } of folds) {
+    if (within === undefined) continue;
+    const trained = new Set(Array.from(train, (sample) => groups[sample]));
+    const parted = validation.find((sample) => trained.has(groups[sample]));
+    if (parted === undefined) continue;
+    throw new ConfigError({
+      field: `${field}.method`,
+      value: inner.method,
+      allowed: `must keep together what evaluation.outer does, and parts the group ${JSON.stringify(groups[parted])} (method: group-kfold, with the groupBy of evaluation.outer, does not)`,
+    });
+  }
 }
 
 /** Outer folds first, then those within the first of them, and so on. */
