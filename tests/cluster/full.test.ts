@@ -17,7 +17,7 @@ it('a broker that is full in the middle of a job is named, with the remedy; the 
   const run = cluster.run();
   await worker.says('failing on purpose');
   const manager = await cluster.broker.nats.jetstreamManager();
-  // Records, checkpoints and results alike: as where the disk is full.
+  // Records, checkpoints and results alike. A full disk is another matter: nats-server refuses to write until restarted.
   const streams = [recordStream(Buckets.jobs), blobStream(Stores.checkpoints), blobStream(Stores.artifacts)];
   const limit = async (bytes: (stored: number) => number): Promise<void> => {
     for (const stream of streams) {

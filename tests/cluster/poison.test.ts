@@ -14,7 +14,10 @@ beforeAll(async () => {
   cluster = await HandStarted.start();
 }, 60_000);
 afterAll(() => cluster?.close());
-afterEach(() => cluster.dismiss());
+afterEach(async () => {
+  await cluster.dismiss();
+  expect(await cluster.faults()).toEqual([]);
+});
 
 describe('a job that throws wherever it is tried', { timeout: 120_000 }, () => {
   it('fails with its reason after bounded attempts, beside others that complete; only it is tried again', async () => {

@@ -14,6 +14,7 @@ import type { ReadyMessage } from '@crossfold/shared/service';
 import { findBroker } from './find-broker.ts';
 import type { GuardReady } from './guard.ts';
 import { lockFolder } from './lock.ts';
+import { roomFromBytes, watchRoom } from './room.ts';
 import { Supervised } from './supervised.ts';
 import { writeTargets } from './targets.ts';
 
@@ -112,6 +113,7 @@ class Embedded implements EmbeddedCluster {
   readonly #http = new Map<string, string>();
   #targets: Promise<void> = Promise.resolve();
   #unlock: () => Promise<void> = async () => undefined;
+  #unwatch: () => void = () => undefined;
   #started = false;
 
   constructor(options: EmbeddedOptions) {
@@ -142,6 +144,7 @@ class Embedded implements EmbeddedCluster {
     const end = AbortSignal.any([signal, this.#failed.signal]);
     const ready = await this.#startBroker(binary, end);
     await lock.heldBy(ready.pid);
+    this.#unwatch = this.#watchRoom();
     const { workers, threads, exchange } = this.#options;
     const services = [
       this.#startService('coordinator', ['coordinator', ...this.#httpOf(0)], end, (child) => {
@@ -162,6 +165,7 @@ class Embedded implements EmbeddedCluster {
   }
 
   async stop(how: 'drain' | 'kill'): Promise<void> {
+    this.#unwatch();
     const services = [...this.#workers, ...(this.#coordinator === undefined ? [] : [this.#coordinator])];
     if (how === 'kill') for (const child of services) child.kill();
     // Workers first: handing over takes a broker, and goes quicker with someone who leads.
@@ -209,6 +213,22 @@ class Embedded implements EmbeddedCluster {
       },
     );
     return within(ready, brokerReadyMs, `the broker to be ready (see ${join(this.#logs, 'nats.log')})`, signal);
+  }
+
+  #watchRoom(): () => void {
+    const say = (message: string): void => {
+      this.#options.logger.warn(message);
+      this.#options.onNotice?.(message);
+    };
+    const least = `${roomFromBytes / 2 ** 20} MiB or more`;
+    return watchRoom(this.#state, {
+      full: () => say(`the disk of ${this.#state} is full: free space (${least}), and the run goes on`),
+      room: () => {
+        say(`the disk of ${this.#state} has room again: the broker is restarted to make use of it`);
+        // Its guard sees it end and is started again, and another server with it.
+        this.#endBroker();
+      },
+    });
   }
 
   #endBroker(): void {

@@ -30,7 +30,10 @@ const unsettledCodes: ReadonlySet<number> = new Set([
 
 const awayReasons: ReadonlyMap<string, string> = new Map<string, string>([
   // What a server cannot write for want of space it does not answer at all.
-  [ErrorCode.Timeout, 'it does not answer; if it runs, its log says why (a full disk?)'],
+  [
+    ErrorCode.Timeout,
+    'it does not answer; if it runs, its log says why (a full disk: free space, then restart nats-server)',
+  ],
   [ErrorCode.NoResponders, 'its JetStream is not there (yet)'],
   [ErrorCode.JetStreamNotEnabled, 'its JetStream is not there (yet)'],
   [ErrorCode.Disconnect, 'the connection was lost'],
