@@ -14,9 +14,11 @@ beforeAll(async () => {
   cluster = await HandStarted.start();
 }, 60_000);
 afterAll(() => cluster?.close());
+/** Steps back from a final state that the tests themselves have asked for, which the check cannot know. */
+const asked: string[] = [];
 afterEach(async () => {
   await cluster.dismiss();
-  expect(await cluster.faults()).toEqual([]);
+  expect(await cluster.faults()).toEqual(asked);
 });
 
 describe('a job that throws wherever it is tried', { timeout: 120_000 }, () => {
@@ -41,6 +43,7 @@ describe('a job that throws wherever it is tried', { timeout: 120_000 }, () => {
     await mended.says('ready');
     const client = await connectClient(cluster.server.url);
     await client.resume(record.id);
+    asked.push(`${record.id}.train.0.0.1 was failed and became queued`);
     for await (const _ of client.follow(record.id, AbortSignal.timeout(60_000)));
     const outcome = await client.outcome(record.id);
     const after = await client.jobs(record.id);
