@@ -102,6 +102,18 @@ describe('crossfold logs', () => {
     const inside = lines.filter((line) => line.rank !== undefined);
     expect(inside.length).toBeGreaterThan(0);
     for (const line of inside) expect(line.generation).toEqual(expect.any(Number));
+    // Of each epoch there is one with all that says where it was.
+    const validated = lines.filter(({ msg }) => msg === 'epoch validated');
+    expect(validated.length).toBeGreaterThanOrEqual(2);
+    const numbers = ['generation', 'rank', 'epoch', 'step', 'loss', 'valAccuracy'];
+    expect(validated).toContainEqual(
+      expect.objectContaining({
+        experiment: id,
+        job: expect.stringContaining(`${id}.train.`),
+        fold: expect.any(String),
+        ...Object.fromEntries(numbers.map((field) => [field, expect.any(Number)])),
+      }),
+    );
   });
 
   it('of a job are its own', async () => {

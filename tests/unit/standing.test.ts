@@ -1,5 +1,5 @@
 import type { JobNews } from '@crossfold/coordinator/metrics/standing';
-import { standingOf } from '@crossfold/coordinator/metrics/standing';
+import { bestShown, shownOf, standingOf } from '@crossfold/coordinator/metrics/standing';
 import type { JobRecord, ResultRef } from '@crossfold/shared/jobs/records';
 import { foldName } from '@crossfold/shared/jobs/records';
 import type { JobProgress } from '@crossfold/shared/progress';
@@ -147,6 +147,25 @@ describe('how an experiment stands', () => {
     // As long as one fold counts, those given up do not.
     const completed = job(1, { state: 'completed', result: left({ loss: 0, accuracy: 0.9 }) });
     expect(of(pruned(0, 0.25), completed)).toEqual({ mean: 0.9, std: 0 });
+  });
+
+  it('is shown in full up to a bound, and of ten thousand trials the best and what runs', () => {
+    const of = (trials: number) =>
+      Array.from({ length: trials * 5 }, (_, i): JobRecord => {
+        const [trial, fold] = [Math.floor(i / 5), i % 5];
+        const id = `exp.train.${trial}.0.${fold}`;
+        if (trial === 3) return aJob({ id, trial, fold, state: 'running' });
+        // The later, the better.
+        return aJob({ id, trial, fold, state: 'completed', result: left({ loss: 1, accuracy: trial / trials }) });
+      });
+    const few = standingOf(running, of(200), new Map(), 2000);
+    expect(shownOf(few)).toEqual({ folds: few.folds, trials: few.trials });
+    const { folds, trials } = shownOf(standingOf(running, of(10_000), new Map(), 2000));
+    expect(trials.map(({ trial }) => trial)).toEqual(Array.from({ length: bestShown.trials }, (_, i) => 9999 - i));
+    expect(folds).toHaveLength(5 * bestShown.withFolds + 5);
+    expect(folds.filter(({ trial }) => trial < 10_000 - bestShown.withFolds).map(({ trial }) => trial)).toEqual([
+      3, 3, 3, 3, 3,
+    ]);
   });
 
   it('names folds of later repeats apart', () => {

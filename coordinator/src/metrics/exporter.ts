@@ -16,7 +16,7 @@ import { parametersText } from '../results/text.ts';
 import type { Parameters } from '../search/space.ts';
 import { serverStorageLimit } from './broker-monitor.ts';
 import type { JobNews } from './standing.ts';
-import { newsAfter, standingOf } from './standing.ts';
+import { newsAfter, shownOf, standingOf } from './standing.ts';
 
 /** How long the series of an experiment stay after it is over; its history lives in the run's folder. */
 export const seriesKeptMs = 15 * 60_000;
@@ -218,7 +218,8 @@ export class Exporter implements LeaderObserver {
     if (standing.elapsedSeconds !== undefined) set.experimentElapsed.set({ experiment }, standing.elapsedSeconds);
     if (standing.remainingSeconds !== undefined) set.experimentRemaining.set({ experiment }, standing.remainingSeconds);
     for (const state of JobState.options) set.jobs.set({ experiment, state }, standing.states.get(state) ?? 0);
-    for (const { trial: number, states, accuracy } of standing.trials) {
+    const shown = shownOf(standing);
+    for (const { trial: number, states, accuracy } of shown.trials) {
       const trial = `${number}`;
       for (const state of JobState.options) set.trialFolds.set({ experiment, trial, state }, states.get(state) ?? 0);
       if (accuracy !== undefined) {
@@ -227,7 +228,7 @@ export class Exporter implements LeaderObserver {
       }
       this.#showParameters(experiment, trial, this.#trials.get(experiment)?.[number]?.parameters);
     }
-    for (const { fold, trial: number, ...at } of standing.folds) {
+    for (const { fold, trial: number, ...at } of shown.folds) {
       const of = { experiment, trial: `${number}`, fold };
       set.foldState.set({ ...of, state: at.state }, 1);
       set.foldEpoch.set(of, at.epoch);

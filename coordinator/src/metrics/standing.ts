@@ -110,6 +110,27 @@ function shareDone({ work, jobs }: ExperimentRecord, folds: readonly FoldStandin
   return total === 0 ? 0 : sum((fold) => fold.progress) / total;
 }
 
+/** Up to so many folds an experiment is shown in full. */
+export const foldsShownInFull = 1000;
+/** Of a larger one: trials that are shown, and those of them whose folds are. */
+export const bestShown = { trials: 500, withFolds: 50 } as const;
+
+/**
+ * The folds and trials that metrics show, so that an experiment has a bounded number of series however many trials it
+ * searches: of one with more than `foldsShownInFull` folds the best trials, the folds of the very best, and those folds
+ * that workers have now. Trials without an accuracy come last, in their order.
+ */
+export function shownOf({ folds, trials }: ExperimentStanding): Pick<ExperimentStanding, 'folds' | 'trials'> {
+  if (folds.length <= foldsShownInFull) return { folds, trials };
+  const worth = ({ accuracy }: TrialStanding): number => accuracy?.mean ?? -1;
+  const ranked = [...trials].sort((a, b) => worth(b) - worth(a) || a.trial - b.trial);
+  const best = new Set(ranked.slice(0, bestShown.withFolds).map(({ trial }) => trial));
+  return {
+    trials: ranked.slice(0, bestShown.trials),
+    folds: folds.filter(({ trial, state }) => best.has(trial) || state === 'running' || state === 'forming'),
+  };
+}
+
 function trialStanding(trial: number, folds: readonly FoldStanding[]): TrialStanding {
   const accuraciesOf = (some: readonly FoldStanding[]): number[] =>
     some.flatMap(({ validation }) => (validation === undefined ? [] : [validation.accuracy]));

@@ -28,8 +28,9 @@ const both = ['coordinator', 'worker'] as const;
 
 /** Experiments go from the metrics a while after they are over, and with them all that is labelled with them. */
 const experiment = { oneFor: 'experiment that runs or has lately been over' } as const;
+/** Of an experiment with more than 1000 folds: of the 500 best trials. */
 const trial = { oneFor: 'trial of such an experiment' } as const;
-/** `3`, or from the second repeat on `r1.3`. */
+/** Of an experiment with more than 1000 folds: of the 50 best trials, and what runs. `3`, or from the second repeat on `r1.3`. */
 const fold = { oneFor: 'fold of such a trial' } as const;
 const jobStates = ['queued', 'forming', 'running', 'paused', 'completed', 'failed', 'cancelled', 'pruned'] as const;
 const ofExperiment = { experiment } as const;

@@ -104,7 +104,8 @@ export async function runJob(context: JobContext, record: JobRecord, runner: Job
       // Before any of those that wait hears of it, and waits no more.
       generation.signal.addEventListener('abort', look, { once: true });
       const { generation: number, members } = generation.record;
-      context.logger.info({ generation: number, members: members.map((m) => m.worker) }, 'generation opened');
+      const { rank } = generation;
+      context.logger.info({ generation: number, rank, members: members.map((m) => m.worker) }, 'generation opened');
       try {
         await take(context, generation, runner);
         return { how: 'over' };

@@ -91,6 +91,7 @@ export function trainRunner(parts: TrainParts): JobRunner {
             const seconds = state.running.seconds + sinceCounted();
             state = await validate(state, action.epoch, parts.engine, training, place, seconds);
             countedTo = parts.now();
+            if (rank === 0) logger.info({ epoch: action.epoch + 1, ...lastOf(state) }, 'epoch validated');
           }
           logger.trace({ position: state.position, rank }, 'stepped');
           if (rank !== 0) continue;
@@ -109,7 +110,9 @@ export function trainRunner(parts: TrainParts): JobRunner {
             await checkpoint(record, state);
             await parts.checkpoints.settled();
           }
-          return await parts.store(record, state);
+          const stored = await parts.store(record, state);
+          logger.info({ epochs: state.history.loss.length, ...lastOf(state) }, 'result stored');
+          return stored;
         }
         // A peer may still lack a block of the last sum: the exchange stays open until the result is on record.
         await waits.during(logger, 'the result to be stored', aborted(signal), nameOf(record, 0));
@@ -158,4 +161,10 @@ function throughput(now: () => number): { add(samples: number): void; perSecond(
       return (samples * 1000) / (last.at - first.at);
     },
   };
+}
+
+/** What the epoch that was validated last came to, as fields of a line of the log. */
+function lastOf({ history }: JobState): Record<string, number | undefined> {
+  const { loss, accuracy, valLoss, valAccuracy } = history;
+  return { loss: loss.at(-1), accuracy: accuracy.at(-1), valLoss: valLoss.at(-1), valAccuracy: valAccuracy.at(-1) };
 }
