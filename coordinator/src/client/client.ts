@@ -1,6 +1,6 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker } from '@crossfold/shared/broker/broker';
-import { connectTimeoutMs } from '@crossfold/shared/broker/connection';
+import { connectTimeoutMs, followConnection } from '@crossfold/shared/broker/connection';
 import { getJson, putJson } from '@crossfold/shared/broker/json-blobs';
 import { allProgress, experimentProgress } from '@crossfold/shared/broker/subjects';
 import { Experiment, plateauNeedsValidation } from '@crossfold/shared/config/experiment';
@@ -202,6 +202,10 @@ async function* followExperiment(broker: Broker, id: string, signal: AbortSignal
     wake();
   };
   signal.addEventListener('abort', () => wake(), { once: true });
+  followConnection(broker.nats, (connected) => {
+    const message = connected ? 'the broker is back' : 'the broker is away: waiting for it';
+    if (!over.signal.aborted) push({ type: 'log', level: connected ? 'info' : 'warn', message });
+  });
   const damaged = (error: Error): void => push({ type: 'log', level: 'error', message: error.message });
   const subscription = broker.nats.subscribe(experimentProgress(id), {
     callback: (error, message) => {

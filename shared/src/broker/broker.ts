@@ -6,6 +6,7 @@ import { ConfigError } from '../errors.ts';
 import { ExperimentRecord, JobRecord } from '../jobs/records.ts';
 import { blobStore } from './blobs.ts';
 import { connectBroker, connectTimeoutMs } from './connection.ts';
+import { leastPayload } from './harden.ts';
 import { Lease } from './lease.ts';
 import { Link } from './link.ts';
 import type { Role } from './permissions.ts';
@@ -61,8 +62,6 @@ export interface BrokerOptions {
 const defaultSettleMs = 30_000;
 /** The patience of services: they outlive a broker's restart, and what takes longer is tried again from above. */
 export const servicePatienceMs = 30_000;
-/** Records must fit into a message. */
-const leastPayload = 64 * 1024;
 
 /**
  * Connects and makes sure that streams, buckets and stores are there. Whoever comes first makes them; a role that may

@@ -1,6 +1,9 @@
 import type { NatsConnection } from 'nats';
-import { headers } from 'nats';
+import { ErrorCode, headers, NatsError } from 'nats';
 import { z } from 'zod';
+
+/** Records must fit into a message. */
+export const leastPayload = 64 * 1024;
 
 /** Told of messages that no handler could take, with the reason. */
 export type OnUnreadable = (why: string) => void;
@@ -35,7 +38,7 @@ export function harden(nats: NatsConnection, onUnreadable: OnUnreadable): void {
     try {
       process.apply(this, message);
     } catch (error) {
-      onUnreadable(`it could not be taken: ${reasonOf(error)}`);
+      onUnreadable(isTooLarge(error) ? tooLarge(nats) : `it could not be taken: ${reasonOf(error)}`);
     }
   };
 }
@@ -54,5 +57,11 @@ function hardenHeaders(): void {
     }
   };
 }
+
+/** An answer that the broker, as it is now, would not take: the message that asked for it is none to blame. */
+const isTooLarge = (error: unknown): boolean =>
+  error instanceof NatsError && error.code === ErrorCode.MaxPayloadExceeded;
+const tooLarge = ({ info }: NatsConnection): string =>
+  `the answer is too large: the broker now takes messages of at most ${info?.max_payload} bytes (max_payload); set it to at least ${leastPayload}`;
 
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
