@@ -56,6 +56,10 @@ describe('workersPerJob: auto', () => {
     expect((await second)?.record.state).toBe('completed');
     expect(bitsOf(first.results)).toEqual(bitsOf(alone.results));
     expect(sizes.slice(0, 3)).toEqual([1, 2, 1]);
-    expect(completedFolds(first.results)[0]).toMatchObject({ exchange: 'direct', attempts: 0 });
+    // Over either transport: where a peer is not reached in time, `auto` goes over the broker.
+    expect(completedFolds(first.results)[0]).toMatchObject({
+      exchange: expect.stringMatching(/^(direct|nats)$/),
+      attempts: 0,
+    });
   }, 240_000);
 });

@@ -14,6 +14,11 @@ export const commandsElsewhere: readonly Elsewhere[] = [
     in: ['.ci/run', /^npm test/m],
   },
   {
+    commands: /^npm run test:e2e$/,
+    because: 'it needs Docker',
+    in: ['.ci/run', /^npm run test:e2e/m],
+  },
+  {
     commands: /^npm run (lint|build)$/,
     because: 'npm test begins with it',
     in: ['setup/test.mjs', /'build', tool\('tsc'\), \['-b'\][\s\S]*'lint', tool\('biome'\)/],
