@@ -9,6 +9,7 @@ import { connectBroker, connectTimeoutMs } from './connection.ts';
 import { leastPayload } from './harden.ts';
 import { Lease } from './lease.ts';
 import { Link } from './link.ts';
+import { useNativeDigest } from './native-digest.ts';
 import type { Role } from './permissions.ts';
 import { RecordStore } from './record-store.ts';
 import type { SeatQueue } from './seats.ts';
@@ -85,6 +86,7 @@ export async function openBroker(url: string, name: string, options: BrokerOptio
     // Read by way of the stream's leader: what has been written is seen, whichever server is asked.
     const bucket = { allow_direct: false };
     const kv = (name: string): Promise<KV> => settled(name, settleMs, () => jetstream.views.kv(name, bucket));
+    useNativeDigest();
     const os = (name: string): Promise<ObjectStore> => settled(name, settleMs, () => jetstream.views.os(name));
     const [experiments, jobs, leases, data, artifacts, checkpoints] = await Promise.all([
       kv(Buckets.experiments),
