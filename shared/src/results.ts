@@ -211,7 +211,8 @@ export const TrialResult = z
     trial: count,
     /** What distinguishes the trial, by dotted path. */
     parameters: z.record(z.string(), z.unknown()).readonly(),
-    status: z.enum(['completed', 'failed', 'pruned', 'cancelled']),
+    /** `running` is seen on the page of an experiment that is under way alone: results.json is written when all is over. */
+    status: z.enum(['completed', 'failed', 'pruned', 'cancelled', 'running']),
     folds: z.array(FoldResult).readonly(),
     /** Numbers in the net, moving statistics included; left out where there could be no such net. */
     weights: count.exactOptional(),

@@ -2,6 +2,12 @@
 // Everything it needs is in the page; without it the page is complete.
 (() => {
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+  // What is in the page is fitted out at once; what comes later as it comes (see live.js).
+  const fittings = [];
+  document.addEventListener('crossfold:fit', ({ target }) => {
+    hideTip();
+    for (const fit of fittings) fit(target);
+  });
 
   // Numbers of what one points at.
   const tip = document.getElementById('tip');
@@ -31,10 +37,12 @@
   const light = (key, on) => {
     for (const element of all('[data-key]')) if (element.dataset.key === key) element.classList.toggle('lit', on);
   };
-  for (const element of all('tr[data-key], circle[data-key], .line[data-key]')) {
-    element.addEventListener('pointerenter', () => light(element.dataset.key, true));
-    element.addEventListener('pointerleave', () => light(element.dataset.key, false));
-  }
+  fittings.push((root) => {
+    for (const element of all('tr[data-key], circle[data-key], .line[data-key]', root)) {
+      element.addEventListener('pointerenter', () => light(element.dataset.key, true));
+      element.addEventListener('pointerleave', () => light(element.dataset.key, false));
+    }
+  });
 
   // Tables to sort: by number where cells have one, by text otherwise.
   const sortKey = (row, column) => {
@@ -49,80 +57,88 @@
     if (typeof b === 'number') return 1;
     return a.localeCompare(b, undefined, { numeric: true });
   };
-  for (const table of all('table.sortable')) {
-    const heads = all('thead tr:last-child > th[scope="col"]', table);
-    for (const head of heads) {
-      const button = document.createElement('button');
-      button.type = 'button';
-      button.append(...head.childNodes);
-      head.append(button);
-      button.addEventListener('click', () => {
-        const before = head.getAttribute('aria-sort');
-        // Numbers are wanted largest first, names in order.
-        const firstDown = !head.classList.contains('text');
-        const down = before === null ? firstDown : before === 'ascending';
-        for (const other of heads) other.removeAttribute('aria-sort');
-        head.setAttribute('aria-sort', down ? 'descending' : 'ascending');
-        const body = table.tBodies[0];
-        const column = head.cellIndex;
-        const sorted = [...body.rows].sort((a, b) => order(sortKey(a, column), sortKey(b, column)));
-        body.append(...(down ? sorted.reverse() : sorted));
-      });
+  fittings.push((root) => {
+    for (const table of all('table.sortable', root)) {
+      const heads = all('thead tr:last-child > th[scope="col"]', table);
+      for (const head of heads) {
+        const button = document.createElement('button');
+        button.type = 'button';
+        button.append(...head.childNodes);
+        head.append(button);
+        button.addEventListener('click', () => {
+          const before = head.getAttribute('aria-sort');
+          // Numbers are wanted largest first, names in order.
+          const firstDown = !head.classList.contains('text');
+          const down = before === null ? firstDown : before === 'ascending';
+          for (const other of heads) other.removeAttribute('aria-sort');
+          head.setAttribute('aria-sort', down ? 'descending' : 'ascending');
+          const body = table.tBodies[0];
+          const column = head.cellIndex;
+          const sorted = [...body.rows].sort((a, b) => order(sortKey(a, column), sortKey(b, column)));
+          body.append(...(down ? sorted.reverse() : sorted));
+        });
+      }
     }
-  }
+  });
 
   // Tables to filter: rows that have all the words.
-  for (const input of all('input[data-filters]')) {
-    const table = document.getElementById(input.dataset.filters);
-    const said = document.getElementById(input.getAttribute('aria-describedby'));
-    input.closest('.tools').hidden = false;
-    input.addEventListener('input', () => {
-      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-      const rows = [...table.tBodies[0].rows];
-      for (const row of rows) {
-        const text = row.textContent.toLowerCase();
-        row.hidden = !words.every((word) => text.includes(word));
-      }
-      const shown = rows.filter((row) => !row.hidden).length;
-      said.textContent = words.length === 0 ? '' : `${shown} of ${rows.length} shown`;
-      for (const row of rows)
-        for (const line of all(`.line[data-key="${row.dataset.key}"]`)) line.classList.toggle('faded', row.hidden);
-    });
-  }
+  fittings.push((root) => {
+    for (const input of all('input[data-filters]', root)) {
+      const table = document.getElementById(input.dataset.filters);
+      const said = document.getElementById(input.getAttribute('aria-describedby'));
+      input.closest('.tools').hidden = false;
+      input.addEventListener('input', () => {
+        const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+        const rows = [...table.tBodies[0].rows];
+        for (const row of rows) {
+          const text = row.textContent.toLowerCase();
+          row.hidden = !words.every((word) => text.includes(word));
+        }
+        const shown = rows.filter((row) => !row.hidden).length;
+        said.textContent = words.length === 0 ? '' : `${shown} of ${rows.length} shown`;
+        for (const row of rows)
+          for (const line of all(`.line[data-key="${row.dataset.key}"]`)) line.classList.toggle('faded', row.hidden);
+      });
+    }
+  });
 
   // Counts of a matrix, or each as a share of its row.
-  for (const button of all('button.shares')) {
-    button.hidden = false;
-    button.addEventListener('click', () => {
-      const shares = button.getAttribute('aria-pressed') !== 'true';
-      button.setAttribute('aria-pressed', String(shares));
-      for (const cell of all('.matrix td[data-share]')) {
-        cell.dataset.count ??= cell.textContent;
-        cell.textContent = shares ? cell.dataset.share : cell.dataset.count;
-      }
-    });
-  }
+  fittings.push((root) => {
+    for (const button of all('button.shares', root)) {
+      button.hidden = false;
+      button.addEventListener('click', () => {
+        const shares = button.getAttribute('aria-pressed') !== 'true';
+        button.setAttribute('aria-pressed', String(shares));
+        for (const cell of all('.matrix td[data-share]')) {
+          cell.dataset.count ??= cell.textContent;
+          cell.textContent = shares ? cell.dataset.share : cell.dataset.count;
+        }
+      });
+    }
+  });
 
   // Texts to copy.
-  for (const holder of all('.copy')) {
-    if (!navigator.clipboard) break;
-    const button = document.createElement('button');
-    button.type = 'button';
-    button.textContent = 'copy';
-    button.addEventListener('click', async () => {
-      try {
-        await navigator.clipboard.writeText(holder.querySelector('pre').textContent);
-        button.textContent = 'copied';
-      } catch {
-        getSelection().selectAllChildren(holder.querySelector('pre'));
-        button.textContent = 'selected';
-      }
-      setTimeout(() => {
-        button.textContent = 'copy';
-      }, 1500);
-    });
-    holder.append(button);
-  }
+  fittings.push((root) => {
+    for (const holder of all('.copy', root)) {
+      if (!navigator.clipboard) break;
+      const button = document.createElement('button');
+      button.type = 'button';
+      button.textContent = 'copy';
+      button.addEventListener('click', async () => {
+        try {
+          await navigator.clipboard.writeText(holder.querySelector('pre').textContent);
+          button.textContent = 'copied';
+        } catch {
+          getSelection().selectAllChildren(holder.querySelector('pre'));
+          button.textContent = 'selected';
+        }
+        setTimeout(() => {
+          button.textContent = 'copy';
+        }, 1500);
+      });
+      holder.append(button);
+    }
+  });
 
   // On paper nothing can be unfolded; the other trials are too many to be all shown.
   const unfolded = new Set();
@@ -136,4 +152,6 @@
     for (const details of unfolded) details.open = false;
     unfolded.clear();
   });
+
+  for (const fit of fittings) fit(document);
 })();

@@ -15,7 +15,7 @@ import type { Html } from '../results/report/html.ts';
 import { reportHtml } from '../results/report/report.ts';
 import { barePage, liveHtml, liveSection } from './pages.ts';
 import type { Partial } from './partial.ts';
-import { PartialResults } from './partial.ts';
+import { beginsLater, PartialResults } from './partial.ts';
 
 export interface LiveContext {
   readonly broker: Broker;
@@ -26,15 +26,15 @@ export interface LiveContext {
 }
 
 interface Listener {
-  /** The content that its page shows. */
-  readonly shown: string;
+  /** The content that its page shows, or has been told of. */
+  shown: string;
   readonly send: (event: StreamEvent) => void;
-  readonly end: () => void;
 }
 
-/** Changes are told, and pages drawn anew, no more often than this. */
+/** Changes are told no more often than this. */
 const tellEveryMs = 1000;
-const firstFoldNote = 'The report begins once the first fold is finished.';
+/** A page is drawn anew no more often than this many times what drawing it took: large ones cost a coordinator little. */
+const drawnForTimes = 10;
 
 /**
  * An experiment that is under way and that somebody looks at: its records, mirrored by watching, and what its groups say.
@@ -53,10 +53,12 @@ export class FollowedExperiment {
   #record: ExperimentRecord;
   #timer: NodeJS.Timeout | undefined;
   #yaml: Promise<string> | undefined;
-  #below = firstFoldNote;
+  #below = beginsLater;
   /** The newest content that was put together, and the newest page that was drawn. */
   #content: { readonly key: string; readonly made: Promise<Partial> } | undefined;
   #page: { readonly key: string; readonly at: number; readonly drawn: Promise<string> } | undefined;
+  /** When what is finished may be drawn again. */
+  #drawAgainAt = 0;
 
   constructor(record: ExperimentRecord, context: LiveContext) {
     this.id = record.id;
@@ -119,7 +121,8 @@ export class FollowedExperiment {
   }
 
   /**
-   * Tells of changes until the signal aborts or the page has to be loaded again.
+   * Tells until the signal aborts how it stands (`live`), and once there is more to report, that its page has changed
+   * (`changed`).
    * @param shown the content that the page shows
    */
   listen(shown: string, send: (event: StreamEvent) => void, signal: AbortSignal): Promise<void> {
@@ -129,7 +132,7 @@ export class FollowedExperiment {
         this.usedAt = this.#context.now();
         resolve();
       };
-      const listener: Listener = { shown, send, end };
+      const listener: Listener = { shown, send };
       this.#listeners.add(listener);
       for (const ending of [signal, this.#over.signal]) {
         if (ending.aborted) end();
@@ -150,16 +153,19 @@ export class FollowedExperiment {
     if (this.#content?.key !== key)
       this.#content = { key, made: this.#partial.of(record, [...this.#jobs.values()], now()) };
     const content = this.#content;
+    const begun = now();
     try {
       const made = await content.made;
       this.#below =
         'none' in made
           ? made.none
-          : 'The report below is of what is finished alone: it grows, and may change its mind, as more folds finish.';
+          : 'The report below is of what is finished alone: it grows by itself, and may change its mind, as more folds finish.';
       const head = liveSection(this.#live(), `/experiments/${this.id}/events?shown=${key}`);
       if ('none' in made) return barePage(record, head);
       this.#yaml ??= getJson(broker.artifacts, record.spec, Experiment).then(resolvedYaml);
-      return reportHtml({ results: made.results, yaml: await this.#yaml }, { head, state: record.state });
+      const drawn = reportHtml({ results: made.results, yaml: await this.#yaml }, { head, state: record.state });
+      this.#drawAgainAt = now() + drawnForTimes * (now() - begun);
+      return drawn;
     } catch (error) {
       this.#content = undefined;
       this.#yaml = undefined;
@@ -182,17 +188,21 @@ export class FollowedExperiment {
   }
 
   #tell(): void {
+    const live = this.#live().html;
     const key = this.#key();
-    let live: string | undefined;
-    for (const { shown, send, end } of [...this.#listeners]) {
-      if (shown === key) {
-        live ??= this.#live().html;
-        send({ type: 'live', data: live });
-      } else {
-        send({ type: 'changed', data: key });
-        end();
-      }
+    // What is over is told at once: its page is another's to draw.
+    const mayDraw = isFinal(this.#record.state) || this.#context.now() >= this.#drawAgainAt;
+    let waits = false;
+    for (const listener of this.#listeners) {
+      listener.send({ type: 'live', data: live });
+      if (listener.shown === key) continue;
+      if (mayDraw) {
+        listener.shown = key;
+        listener.send({ type: 'changed', data: key });
+      } else waits = true;
     }
+    // Where nothing more happens, too, the last change is told.
+    if (waits) this.#touch();
   }
 
   /** Names what the page shows beside what is under way; the same from every coordinator. */

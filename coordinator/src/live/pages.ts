@@ -4,6 +4,7 @@ import { duration, rate } from '../cli/progress/text.ts';
 import type { ExperimentStanding, JobNews } from '../metrics/standing.ts';
 import { type Html, html } from '../results/report/html.ts';
 import { asset, page } from '../results/report/page.ts';
+import { tooltip } from '../results/report/report.ts';
 import { count, percent, whole } from '../results/text.ts';
 
 /** Running jobs that are listed; the others are counted. */
@@ -95,7 +96,9 @@ export function barePage(record: ExperimentRecord, live?: Html): string {
   const { name, id, state, error } = record;
   const body = html`<main>${live ?? html`<p class="kind"><a href="/">All experiments</a></p>`}
 <header class="top"><h1>${name} <span class="badge ${state}">${state}</span></h1><p class="facts"><span class="id">${id}</span></p></header>
-${error === null ? undefined : html`<pre>${error}</pre>`}</main>`;
-  const isLive = live !== undefined;
-  return page({ title: `${name}: Crossfold`, body, scripts: [asset('live.js')], isLive });
+${error === null ? undefined : html`<pre>${error}</pre>`}</main>
+${tooltip}`;
+  // The report that it becomes needs its script from the beginning.
+  const scripts = [asset('live.js'), asset('report.js')];
+  return page({ title: `${name}: Crossfold`, body, scripts, isLive: live !== undefined });
 }

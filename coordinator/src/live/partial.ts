@@ -16,16 +16,16 @@ import { version } from '../version.ts';
 /** Of more folds the report waits until all are over: their results are large, and it would be drawn again and again. */
 export const maxPartialFolds = 500;
 const readsAtOnce = 8;
+export const beginsLater = 'The report begins once the first fold is finished.';
 
 /** Results of what is finished, or why there are none yet. */
 export type Partial = { readonly results: Results } | { readonly none: string };
 
-/** The jobs that can be reported on already: with several trials, those of trials that are all over. */
-export function reportable(jobs: readonly JobRecord[], trials: number, folds: number): readonly JobRecord[] {
-  const train = jobs.filter(({ kind }) => kind === 'train');
-  if (trials === 1) return train.filter(({ state }) => isFinal(state));
+/** Trials with a job that is under way or, as far as is known, still to come: what folds they have is not all of it. */
+export function underWay(jobs: readonly JobRecord[], folds: number): ReadonlySet<number> {
   const byTrial = new Map<number, JobRecord[]>();
-  for (const job of train) {
+  for (const job of jobs) {
+    if (job.kind !== 'train') continue;
     const own = byTrial.get(job.trial);
     if (own === undefined) byTrial.set(job.trial, [job]);
     else own.push(job);
@@ -33,7 +33,7 @@ export function reportable(jobs: readonly JobRecord[], trials: number, folds: nu
   const isOver = (own: readonly JobRecord[]): boolean =>
     own.every(({ state }) => isFinal(state)) &&
     (own.length >= folds || own.some(({ state }) => state === 'pruned' || state === 'cancelled'));
-  return [...byTrial.values()].filter(isOver).flat();
+  return new Set([...byTrial].flatMap(([trial, own]) => (isOver(own) ? [] : [trial])));
 }
 
 /** Reads what finished jobs left, each but once, and puts it together as the leader does in the end. */
@@ -48,22 +48,15 @@ export class PartialResults {
   /** @throws UnreachableError, DamagedDataError */
   async of(record: ExperimentRecord, jobs: readonly JobRecord[], now: number): Promise<Partial> {
     const broker = this.#broker;
-    if (record.manifest === null || record.folds === null || record.plan === null)
-      return { none: 'The report begins once the first fold is finished.' };
+    if (record.manifest === null || record.folds === null || record.plan === null) return { none: beginsLater };
     const plan = await getJson(broker.artifacts, record.plan, SweepPlan);
     // What trials earned within an outer fold is not theirs to show before that fold's winner is known.
     if (plan.folds.some(({ within }) => within !== undefined))
       return { none: 'The report of a nested evaluation follows once all of it is over.' };
-    const over = reportable(jobs, plan.trials.length, plan.folds.length);
+    const over = jobs.filter(({ kind, state }) => kind === 'train' && isFinal(state));
     if (over.length > maxPartialFolds)
       return { none: `The report of more than ${maxPartialFolds} folds follows once all are over.` };
-    if (!over.some(({ result, state }) => result !== null && state === 'completed'))
-      return {
-        none:
-          plan.trials.length === 1
-            ? 'The report begins once the first fold is finished.'
-            : 'The report begins once the first trial is over.',
-      };
+    if (!over.some(({ result, state }) => result !== null && state === 'completed')) return { none: beginsLater };
     const finished: FinishedJob[] = [];
     await inParallel(over, readsAtOnce, async (job, i) => {
       finished[i] = { job, result: job.result === null ? undefined : await this.#resultOf(job.result.digest) };
@@ -78,6 +71,8 @@ export class PartialResults {
       search: undefined,
       wallSeconds: (now - record.createdAt) / 1000,
       software: version(),
+      // Of a single trial there is a verdict from its first fold on; several are first compared when they are whole.
+      underWay: plan.trials.length === 1 ? new Set() : underWay(jobs, plan.folds.length),
     });
     return { results };
   }

@@ -39,6 +39,8 @@ export interface Finished {
   readonly wallSeconds: number;
   /** Version of crossfold. */
   readonly software: string;
+  /** Trials that have more folds to come, where the experiment is under way: they are shown, and compared last. */
+  readonly underWay?: ReadonlySet<number>;
 }
 
 /** Makes `results.json` of what an experiment's jobs left. */
@@ -55,7 +57,10 @@ export function crossValidated(all: Omit<Finished, 'final' | 'test'>): Results {
   }
   const splits = splitsOf(folds);
   const found = [...plans.values()]
-    .map((plan) => trialResult(plan, ofTrial.get(plan.trial) ?? [], splits, manifest))
+    .map((plan): TrialResult => {
+      const own = trialResult(plan, ofTrial.get(plan.trial) ?? [], splits, manifest);
+      return all.underWay?.has(plan.trial) === true ? { ...own, status: 'running' } : own;
+    })
     .sort((a, b) => a.trial - b.trial);
   const nested = nestedResult(found, folds);
   const sharedSplit = [...plans.values()].some(hasSharedSplit);

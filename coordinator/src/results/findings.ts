@@ -24,7 +24,7 @@ export interface Findings {
 
 export function findings(results: Results): Findings {
   const trial = subjectOf(results);
-  const folds = trial === undefined ? [] : completedFolds(trial);
+  const folds = trial === undefined || trial.status === 'running' ? [] : completedFolds(trial);
   return {
     trial,
     verdict: verdict(results, trial, folds),
@@ -45,6 +45,7 @@ function verdict(results: Results, trial: TrialResult | undefined, folds: readon
   const accuracy = trial?.summary?.accuracy;
   if (trial === undefined || accuracy === undefined)
     return `No fold was trained to its end, so that nothing can be said about the net (${results.status} after ${seconds(results.wallSeconds)}).`;
+  if (trial.status === 'running') return 'No trial has all of its folds yet: which is best is said once one has.';
   const spread =
     accuracy.ci95.length === 0
       ? `that came out the same in each of ${folds.length} folds, as it may with few samples: how far it would differ with others cannot be told from them, and no confidence interval can be given.`

@@ -67,11 +67,13 @@ export const bestFoldOf = (trial: TrialResult, nested: NestedResult | undefined)
   bestFold(outerFoldsOf(trial, nested));
 
 /**
- * What results are mainly about, as one trial: the best, or the first where none is; nested, what was found within each
- * outer fold, on that fold.
+ * What results are mainly about, as one trial: the best, or the one that has most folds where none is; nested, what was
+ * found within each outer fold, on that fold.
  */
 export function subjectOf({ trials, best, nested }: Results): TrialResult | undefined {
-  const trial = trials.find((each) => each.trial === best?.trial) ?? trials[0];
+  const furthest = (): TrialResult | undefined =>
+    [...trials].sort((a, b) => completedFolds(b).length - completedFolds(a).length)[0];
+  const trial = trials.find((each) => each.trial === best?.trial) ?? furthest();
   if (trial === undefined || nested === undefined) return trial;
   const folds = nested.outer.flatMap(({ fold, trial: found }) =>
     (trials.find((each) => each.trial === found)?.folds ?? []).filter((each) => each.fold === fold),

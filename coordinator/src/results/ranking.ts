@@ -50,14 +50,20 @@ function undecidedText(
   ];
 }
 
-const endings = { pruned: 'stopped early by the search', failed: 'ended by failures', cancelled: 'cancelled' } as const;
+const endings = {
+  pruned: 'stopped early by the search',
+  failed: 'ended by failures',
+  cancelled: 'cancelled',
+} as const;
 
-/** Trials that did not run to their end, and were not compared. */
+/** Trials that did not run to their end, or have not yet, and were not compared. */
 function endedText(others: readonly TrialResult[]): string[] {
   const parts = (['pruned', 'failed', 'cancelled'] as const).flatMap((status) => {
     const n = others.filter((trial) => trial.status === status).length;
     return n === 0 ? [] : [`${count(n, 'trial')} ${n === 1 ? 'was' : 'were'} ${endings[status]}`];
   });
+  const running = others.filter(({ status }) => status === 'running').length;
+  if (running > 0) parts.push(`${count(running, 'trial')} ${running === 1 ? 'has' : 'have'} folds to come`);
   return parts.length === 0 ? [] : [`${parts.join(', ')}.`];
 }
 

@@ -19,9 +19,10 @@ export function bestTrial(trials: readonly TrialResult[]): TrialResult | undefin
   );
 }
 
-/** Trials by mean accuracy, the highest first; those without any come last. */
+/** Trials by mean accuracy, the highest first; those that are under way after the others, those without any last. */
 export const ranked = (trials: readonly TrialResult[]): TrialResult[] => {
-  const mean = ({ summary }: TrialResult): number => summary?.accuracy.mean ?? -1;
+  const mean = ({ summary, status }: TrialResult): number =>
+    summary === null ? -2 : summary.accuracy.mean - (status === 'running' ? 1.5 : 0);
   return [...trials].sort((a, b) => mean(b) - mean(a) || a.trial - b.trial);
 };
 

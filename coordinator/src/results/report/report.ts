@@ -44,10 +44,14 @@ ${mistakesSection(results)}
 ${otherTrialsSection(results)}
 ${againSection(results, trial, yaml)}
 </main>
-<div id="tip" role="tooltip" hidden></div>`;
-  const scripts = [asset('report.js'), ...(live === undefined ? [] : [asset('live.js')])];
+${tooltip}`;
+  // The second finds the page as the first has seen it served.
+  const scripts = [...(live === undefined ? [] : [asset('live.js')]), asset('report.js')];
   return page({ title: `${results.name}: Crossfold report`, body, scripts, isLive: live !== undefined });
 }
+
+/** Where the script tells the numbers of what is pointed at. */
+export const tooltip = html`<div id="tip" role="tooltip" hidden></div>`;
 
 /** What a heading adds where there are several trials. */
 function headingOf({ trials, best, nested }: Results, trial: TrialResult | undefined): string {

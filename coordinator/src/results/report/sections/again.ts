@@ -26,7 +26,7 @@ export function againSection(results: Results, trial: TrialResult | undefined, y
 ${
   folds.length === 0
     ? undefined
-    : html`<details><summary>Digests of the folds’ weights</summary><div class="scroll"><table><caption>SHA-256 of each fold’s weights: equal digests, equal models</caption><thead><tr><th scope="col">fold</th><th scope="col" class="text">digest</th></tr></thead><tbody>${folds.map(
+    : html`<details data-name="digests"><summary>Digests of the folds’ weights</summary><div class="scroll"><table><caption>SHA-256 of each fold’s weights: equal digests, equal models</caption><thead><tr><th scope="col">fold</th><th scope="col" class="text">digest</th></tr></thead><tbody>${folds.map(
         (fold) =>
           html`<tr><th scope="row">${split.repeats > 1 ? `${fold.repeat}/` : ''}${fold.fold}</th><td class="text">${code(fold.weightsSha256)}</td></tr>`,
       )}</tbody></table></div></details>`

@@ -21,7 +21,7 @@ export function courseSection(folds: readonly CompletedFold[], of: string): Html
       : undefined
   }${folds.some((fold) => fold.bestEpoch < fold.epochs - 1) ? html`<li><i class="swatch kept"></i>epoch whose weights were kept</li>` : undefined}</ul>
 ${courseCharts(folds)}
-<details><summary>${several ? 'Means over the folds' : 'The numbers'}</summary><div class="scroll">${meansTable(folds)}</div></details></section>`;
+<details data-name="means"><summary>${several ? 'Means over the folds' : 'The numbers'}</summary><div class="scroll">${meansTable(folds)}</div></details></section>`;
 }
 
 /** Loss and accuracy by epoch, side by side. */

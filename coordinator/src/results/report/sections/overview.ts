@@ -32,7 +32,8 @@ function cards({ test, wallSeconds, trials }: Results, { trial }: Findings): Htm
   const images = all.reduce((sum, fold) => sum + fold.samplesSeen, 0);
   const workers = new Set(trials.flatMap((each) => each.folds.flatMap((fold) => fold.workers)));
   const made: Html[] = [];
-  if (summary !== undefined)
+  const isWhole = trial?.status !== 'running';
+  if (summary !== undefined && isWhole)
     made.push(
       card(
         'validation accuracy',
@@ -43,8 +44,9 @@ function cards({ test, wallSeconds, trials }: Results, { trial }: Findings): Htm
     );
   if (test !== undefined)
     made.push(card('test accuracy', percent(test.accuracy), `${count(test.samples, 'held-out sample')}`, 'main'));
-  if (summary !== undefined) made.push(card('validation loss', meanDecimal(summary.loss), 'lower is better'));
-  if (best !== undefined && folds.length > 1)
+  if (summary !== undefined && isWhole)
+    made.push(card('validation loss', meanDecimal(summary.loss), 'lower is better'));
+  if (best !== undefined && folds.length > 1 && isWhole)
     made.push(card('best fold', percent(best.validation.accuracy), `fold ${best.fold}`));
   made.push(
     card(

@@ -16,7 +16,7 @@ export function searchPart({ search }: Results): Html | undefined {
       ? `, ${percent(share)} of the ${whole(exhaustiveFoldEpochs)} that all trials to their ends would have taken`
       : '';
   return html`<p class="note">Search by ${method}: ${count(foldEpochs, 'epoch')} of a fold were trained${saved}${stopped === 0 ? '' : `; ${count(stopped, 'trial')} ${stopped === 1 ? 'was' : 'were'} stopped early`}.</p>
-${stopped === 0 ? undefined : html`<details><summary>Who was stopped, and on what evidence</summary><div class="scroll">${roundTable(rounds)}</div></details>`}`;
+${stopped === 0 ? undefined : html`<details data-name="rounds"><summary>Who was stopped, and on what evidence</summary><div class="scroll">${roundTable(rounds)}</div></details>`}`;
 }
 
 function roundTable(rounds: readonly SearchRound[]): Html {

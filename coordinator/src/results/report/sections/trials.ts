@@ -26,7 +26,7 @@ ${trialDots(order, best?.trial)}
 ${lines === undefined ? undefined : html`<figure class="wide"><h3>Parameters and accuracy</h3><div class="scroll">${lines}</div><figcaption>A line is a trial, the stronger the better.</figcaption></figure>`}
 ${searchPart(results)}
 <div class="tools" hidden><label>Filter <input type="search" data-filters="trial-table" aria-describedby="trials-shown" placeholder="trial, value or status"></label><span id="trials-shown" role="status"></span></div>
-<div class="scroll">${trialTable(order, columns, best)}</div>
+<div class="scroll">${trialTable(order, columns, results)}</div>
 ${legendOf(columns)}
 </section>`;
 }
@@ -54,14 +54,14 @@ function trialDots(order: readonly TrialResult[], best: number | undefined): Htm
   })}</div><figcaption>Points: folds. Line and whiskers: mean and its 95 % confidence interval, for each trial by itself; whether two trials differ is judged fold by fold, in the table.${left > 0 ? ` The best ${shown.length} of ${order.length} are shown.` : ''}</figcaption></figure>`;
 }
 
-function trialTable(order: readonly TrialResult[], columns: readonly ParameterColumn[], best: Results['best']): Html {
+function trialTable(order: readonly TrialResult[], columns: readonly ParameterColumn[], results: Results): Html {
   const left = order.length - limits.rows;
   return html`<table class="sortable" id="trial-table"><caption>All trials${left > 0 ? html` <small>(the best ${limits.rows}; results.json has ${left} more)</small>` : undefined}</caption>
 <thead><tr><th scope="col">trial</th><th scope="col">accuracy</th><th scope="col">95 % interval</th><th scope="col">below the best</th><th scope="col">p</th><th scope="col" class="text">verdict</th>${columns.map(({ name }) => html`<th scope="col">${name}</th>`)}<th scope="col">folds</th><th scope="col">loss</th><th scope="col">weights</th></tr></thead>
-<tbody>${order.slice(0, limits.rows).map((trial) => trialRow(trial, columns, best))}</tbody></table>`;
+<tbody>${order.slice(0, limits.rows).map((trial) => trialRow(trial, columns, results))}</tbody></table>`;
 }
 
-function trialRow(trial: TrialResult, columns: readonly ParameterColumn[], best: Results['best']): Html {
+function trialRow(trial: TrialResult, columns: readonly ParameterColumn[], { best, split }: Results): Html {
   const { summary, comparison, weights, status, folds, parameters } = trial;
   const isBest = trial.trial === best?.trial;
   const kind = isBest ? 'best' : status === 'completed' ? '' : status;
@@ -74,10 +74,11 @@ function trialRow(trial: TrialResult, columns: readonly ParameterColumn[], best:
       ? html`<td></td><td></td>`
       : html`<td data-value="${comparison.difference}" data-tip="${comparedTip(comparison)}">${points(comparison.difference)}</td><td data-value="${comparison.pAdjusted}">${pText(comparison.pAdjusted)}</td>`;
   const done = completedFolds(trial).length;
+  const wanted = status === 'running' ? split.folds * split.repeats : folds.length;
   const ofParameters = columns.map(({ path }) =>
     path in parameters ? parameterCell(parameters[path]) : html`<td></td>`,
   );
-  return html`<tr data-key="trial-${trial.trial}" class="${kind}"><th scope="row">${trial.trial}</th>${scores}${compared}<td class="text">${verdictOf(trial, best)}</td>${ofParameters}<td data-value="${done}">${done} of ${folds.length}</td>${summary === null ? html`<td></td>` : html`<td data-value="${summary.loss.mean}">${decimal(summary.loss.mean)}</td>`}${weights === undefined ? html`<td></td>` : html`<td data-value="${weights}">${whole(weights)}</td>`}</tr>`;
+  return html`<tr data-key="trial-${trial.trial}" class="${kind}"><th scope="row">${trial.trial}</th>${scores}${compared}<td class="text">${verdictOf(trial, best)}</td>${ofParameters}<td data-value="${done}">${done} of ${wanted}</td>${summary === null ? html`<td></td>` : html`<td data-value="${summary.loss.mean}">${decimal(summary.loss.mean)}</td>`}${weights === undefined ? html`<td></td>` : html`<td data-value="${weights}">${whole(weights)}</td>`}</tr>`;
 }
 
 function comparedTip({ ci95: [low, high], folds }: NonNullable<TrialResult['comparison']>): string {
@@ -127,6 +128,6 @@ ${others
   .slice(0, limits.details)
   .map(
     (trial) =>
-      html`<details class="trial"><summary>Trial ${trial.trial}: ${trial.summary === null ? '' : meanPercent(trial.summary.accuracy)}</summary><div class="scroll">${foldTable(trial, results.split.repeats > 1, `Folds of trial ${trial.trial}`)}</div>${courseCharts(completedFolds(trial))}</details>`,
+      html`<details class="trial" data-name="trial-${trial.trial}"><summary>Trial ${trial.trial}: ${trial.summary === null ? '' : meanPercent(trial.summary.accuracy)}</summary><div class="scroll">${foldTable(trial, results.split.repeats > 1, `Folds of trial ${trial.trial}`)}</div>${courseCharts(completedFolds(trial))}</details>`,
   )}${left > 0 ? html`<p class="note">${left} more are in results.json and history.csv.</p>` : undefined}</section>`;
 }
