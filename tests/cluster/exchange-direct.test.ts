@@ -32,7 +32,12 @@ function later<T extends { close(): Promise<void> }>(thing: T): T {
 
 type Mode = 'auto' | 'direct';
 interface Listening {
-  readonly options: { readonly mode: Mode; readonly listener?: DirectListener; readonly onLink?: () => void };
+  readonly options: {
+    readonly mode: Mode;
+    readonly listener?: DirectListener;
+    readonly onLink?: () => void;
+    readonly onUnreached?: (worker: string, why: string) => void;
+  };
   readonly address: PeerAddress | null;
 }
 
@@ -104,12 +109,38 @@ describe('groups over connections between peers', () => {
   });
 });
 
+it('how a sum travelled does not change when a peer that is done with it goes', async () => {
+  const gone: string[] = [];
+  const options = { onLink: (worker: string, why: string | undefined) => why !== undefined && gone.push(worker) };
+  const group = later(await openGroup(server.url, 2, { options, listen: () => listening('auto') }));
+  await expectTransports(group, ['direct', 'direct']);
+  const [first, second] = group.members.map((m) => m.exchange);
+  expect(first?.travelled).toBe('none');
+  await expectSums(group, 0, 1000);
+  await second?.close();
+  // As a member that leaves does, or is narrowed away, while its peer is still busy with what follows from the sum.
+  await expect.poll(() => gone).toContain('worker-1');
+  expect(first?.transport).toBe('nats');
+  expect(first?.travelled).toBe('direct');
+});
+
 describe('auto, where peers cannot be reached', () => {
   it('goes over the broker when nobody listens', async () => {
-    const listen = async (): Promise<Listening> => ({ options: { mode: 'auto' }, address: null });
+    const unreached: string[] = [];
+    const listen = async (rank: number): Promise<Listening> => ({
+      options: {
+        mode: 'auto',
+        onUnreached: (worker, why) => unreached.push(`${rank} ${worker.slice(-1)}: ${why}`),
+      },
+      address: null,
+    });
     const group = later(await openGroup(server.url, 3, { listen }));
     await expectSums(group, 0, 1000);
     expect(group.members.map((m) => m.exchange.transport)).toEqual(['nats', 'nats', 'nats']);
+    expect(group.members.map((m) => m.exchange.travelled)).toEqual(['nats', 'nats', 'nats']);
+    expect(unreached.sort()).toEqual(
+      ['0 1', '0 2', '1 0', '1 2', '2 0', '2 1'].map((of) => `${of}: neither of the two listens`),
+    );
   });
 
   it('reaches some directly and the rest over the broker', async () => {

@@ -21,7 +21,7 @@ it.each([
   const place = {
     rank: 0,
     size: 1,
-    exchange: { transport: 'none', allReduce: async () => new Float32Array(0) } as Partial<Exchange> as Exchange,
+    exchange: { travelled: 'none', allReduce: async () => new Float32Array(0) } as Partial<Exchange> as Exchange,
     signal: new AbortController().signal,
     now: () => 0,
     observer: observers([{ diverged: () => void diverged++ }]),

@@ -36,6 +36,11 @@ export interface Exchange {
   /** How gradients travel now: not at all in a group of one; `direct` where every peer is reached directly. */
   readonly transport: 'none' | 'nats' | 'direct';
   /**
+   * How the blocks of the last sum went that is complete here: `direct` where none of them went over the broker. A peer
+   * that is done with it may be gone by now, see `transport`.
+   */
+  readonly travelled: 'none' | 'nats' | 'direct';
+  /**
    * Sums vectors of `length` elements over the tree of the group's slices. `step` says what the sum is for and must be
    * the same for all members. The vectors of `nodes` (this rank's complete subtrees) are used up; the sum is the
    * caller's, and lies in one of them.
@@ -78,6 +83,8 @@ export interface ExchangeOptions {
   readonly listener?: DirectListener;
   /** Called when the direct connection to a worker has come up, or has gone, with the reason. */
   readonly onLink?: (worker: string, gone: string | undefined) => void;
+  /** Called where a generation begins over the broker for want of a direct connection to a worker, with the reason. */
+  readonly onUnreached?: (worker: string, why: string) => void;
   /** Called with every frame that is dropped because it fits nothing that is expected. */
   readonly onBadFrame?: (why: string) => void;
   /** Monotonic clock, milliseconds. */

@@ -46,6 +46,9 @@ export class GroupExchange implements Exchange {
   /** Sums so far in this generation: the number of the one under way, or of the next. */
   #sequence = 0;
   #current: Current | undefined;
+  /** Sums that are not complete here of which a block went over the broker; of the one under way and the next, at most. */
+  readonly #overBroker = new Set<number>();
+  #travelled: 'none' | TransportName = 'none';
   /** The sum before: whoever lacks a block of it can still ask. */
   #previous: Reduction | undefined;
   #bulk: BulkServer | undefined;
@@ -83,6 +86,10 @@ export class GroupExchange implements Exchange {
     return this.#router.transport;
   }
 
+  get travelled(): 'none' | TransportName {
+    return this.#travelled;
+  }
+
   async allReduce(
     step: number,
     nodes: readonly NodeVector[],
@@ -104,7 +111,7 @@ export class GroupExchange implements Exchange {
     const reduction = new Reduction(this.#layout(length), this.#view.rank, send, this.#buffers);
     const current: Current = { reduction, step, waiting: undefined };
     this.#current = current;
-    for (const frame of this.#early.take()) this.#takeBlock(frame.header, frame.payload);
+    for (const frame of this.#early.take()) this.#takeBlock(frame.header, frame.payload, 'early');
     return {
       contribute: (node) => {
         signal.throwIfAborted();
@@ -203,7 +210,7 @@ export class GroupExchange implements Exchange {
       this.#router.drop(`a frame of rank ${header.sender} in generation ${header.generation}, now ${generation}`);
       return;
     }
-    if (header.kind === FrameKind.partial || header.kind === FrameKind.finished) this.#takeBlock(header, payload);
+    if (header.kind === FrameKind.partial || header.kind === FrameKind.finished) this.#takeBlock(header, payload, via);
     else {
       if (header.kind === FrameKind.request) this.#answer(header, payload, via);
       else if (header.kind === FrameKind.bulk) this.#takeBulk(header, payload);
@@ -212,13 +219,16 @@ export class GroupExchange implements Exchange {
     }
   }
 
-  #takeBlock(header: Header, payload: Uint8Array): void {
+  #takeBlock(header: Header, payload: Uint8Array, via: TransportName | 'early'): void {
     const current = this.#current;
     const ahead = header.sequence - this.#sequence;
     if (ahead < 0) return;
     if (ahead > (current === undefined ? 0 : 1) || payload.length > this.#blockBytes) {
       this.#router.drop(`a block of ${payload.length} bytes, ${ahead} sums ahead`);
-    } else if (current === undefined || ahead === 1) {
+      return;
+    }
+    if (via === 'nats') this.#overBroker.add(header.sequence);
+    if (current === undefined || ahead === 1) {
       this.#early.keep(header, payload);
     } else if (header.step !== current.step) {
       this.#router.drop(`a block of step ${header.step} in the sum of step ${current.step}`);
@@ -238,6 +248,7 @@ export class GroupExchange implements Exchange {
   /** The sum is complete: on to the next. */
   #conclude(reduction: Reduction): Float32Array {
     const sum = reduction.take();
+    if (this.#peers.length > 0) this.#travelled = this.#overBroker.delete(this.#sequence) ? 'nats' : 'direct';
     // Everyone has sent its part of this sum, and so has finished the one before.
     this.#previous?.retire();
     this.#previous = reduction;
@@ -314,12 +325,15 @@ export class GroupExchange implements Exchange {
   #sendBlock(to: number | 'all', sequence: number, step: number, block: BlockHeader, payload: Uint8Array): void {
     const what = block.kind === FrameKind.partial ? 'partial' : 'finished';
     this.#onBlock?.(what, step, 'before');
-    this.#router.send(to, { ...this.#header, ...block, sequence, step, payload: payload.length }, payload);
+    const header = { ...this.#header, ...block, sequence, step, payload: payload.length };
+    if (this.#router.send(to, header, payload) && sequence >= this.#sequence) this.#overBroker.add(sequence);
     this.#onBlock?.(what, step, 'after');
   }
 
   #sendBulk(to: number): SendBulk {
-    return (bulk, payload) => this.#router.send(to, { ...this.#header, ...bulk, payload: payload.length }, payload);
+    return (bulk, payload) => {
+      this.#router.send(to, { ...this.#header, ...bulk, payload: payload.length }, payload);
+    };
   }
 
   get #header(): Omit<Header, 'kind' | 'payload'> {

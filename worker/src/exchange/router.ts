@@ -26,6 +26,7 @@ export class Router {
   readonly #connection: NatsConnection;
   readonly #mode: ExchangeOptions['mode'];
   readonly #onBadFrame: ExchangeOptions['onBadFrame'];
+  readonly #onUnreached: ((rank: number, why: string) => void) | undefined;
   readonly #now: () => number;
   readonly #nats: NatsTransport | undefined;
   readonly #direct: DirectTransport | undefined;
@@ -43,6 +44,7 @@ export class Router {
     this.#connection = options.nats;
     this.#mode = options.mode;
     this.#onBadFrame = options.onBadFrame;
+    this.#onUnreached = (rank, why) => options.onUnreached?.(nameOf(view, rank), why);
     this.#now = now;
     if (this.#peers.length === 0) return;
     const { receive, onUncertain } = events;
@@ -53,7 +55,7 @@ export class Router {
     }
     if (options.mode !== 'nats') {
       const onChange = (rank: number, reason: string | undefined): void => {
-        options.onLink?.(view.members[rank]?.worker ?? `rank ${rank}`, reason);
+        options.onLink?.(nameOf(view, rank), reason);
         // What was on its way when a connection went is missing, either way: ask at once.
         onUncertain(rank);
       };
@@ -77,6 +79,9 @@ export class Router {
     const opened = Promise.all([this.#nats && this.#subscribed(signal), this.#direct?.open(directWithinMs)]);
     await Promise.race([opened, aborted(signal)]);
     signal.throwIfAborted();
+    if (this.hasFallback)
+      for (const rank of this.#peers)
+        if (this.#direct?.reaches(rank) === false) this.#onUnreached?.(rank, this.#direct.problem(rank));
   }
 
   /** Resolves once the broker knows the subscriptions: a client that reconnects subscribes again by itself. */
@@ -112,14 +117,15 @@ export class Router {
     return this.#nats === undefined && this.#direct?.reaches(rank) === false ? this.#direct.problem(rank) : undefined;
   }
 
-  send(to: number | 'all', header: Header, payload: Uint8Array, via?: TransportName): void {
+  /** @returns whether anything of it went over the broker */
+  send(to: number | 'all', header: Header, payload: Uint8Array, via?: TransportName): boolean {
     const direct = via === 'nats' ? undefined : this.#direct;
     if (to === 'all' && direct !== undefined && !direct.reachesAll && this.#peers.some((p) => direct.reaches(p))) {
-      for (const peer of this.#peers) this.send(peer, header, payload, via);
-      return;
+      return this.#peers.map((peer) => this.send(peer, header, payload, via)).includes(true);
     }
     const there = direct !== undefined && (to === 'all' ? direct.reachesAll : direct.reaches(to));
     (there ? direct : this.#nats)?.send(to, header, payload);
+    return !there && this.#nats !== undefined;
   }
 
   /**
@@ -144,3 +150,5 @@ export class Router {
     await Promise.all([this.#nats?.close(), this.#direct?.close(abrupt)]);
   }
 }
+
+const nameOf = ({ members }: GroupView, rank: number): string => members[rank]?.worker ?? `rank ${rank}`;

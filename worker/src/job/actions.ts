@@ -62,7 +62,7 @@ export async function trainStep(
     step: action.step,
     slices: slices.to - slices.from,
     samples: samplesIn(slices, step.samples, training.microBatches),
-    transport: exchange.transport,
+    transport: exchange.travelled,
     // Of a gradient that was asked for ahead, what was done before this step began took none of its time.
     times: { started, dataMs: Math.min(dataMs, computed - started), computed, summed, updated: now() },
   });
@@ -83,7 +83,7 @@ export async function trainStep(
       correct: state.running.correct + step.correct,
       samples: state.running.samples + step.samples,
     },
-    exchange: exchange.transport === 'none' ? state.exchange : exchange.transport,
+    exchange: exchange.travelled === 'none' ? state.exchange : exchange.travelled,
   };
 }
 

@@ -139,6 +139,11 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
               ? logger.debug({ peer }, 'connected directly')
               : // A peer that is lost is named by the group that goes on without it.
                 logger[gone === peerClosed ? 'debug' : 'info']({ peer, reason: gone }, 'the direct connection is gone'),
+          onUnreached: (peer, why) =>
+            logger.info(
+              { peer, reason: why },
+              'not reached directly: the broker carries what goes to this peer until it is',
+            ),
           ...failingIn(faults, rank),
         },
         signal,

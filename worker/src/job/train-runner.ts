@@ -84,7 +84,9 @@ export function trainRunner(parts: TrainParts): JobRunner {
             const before: number = state.samplesSeen;
             const next = actionAt(parts.course, state.position + 1);
             const stepped = await trainStep(state, action, next, parts.engine, training, place);
-            const { running } = stepped;
+            const { running, exchange: by } = stepped;
+            if (by !== state.exchange)
+              logger.info({ exchange: by, before: state.exchange }, 'gradients travel another way');
             state = { ...stepped, running: { ...running, seconds: running.seconds + sinceCounted() } };
             meter.add(state.samplesSeen - before);
           } else {
