@@ -4,6 +4,7 @@ import { Health } from './health.ts';
 import type { HttpServer } from './http/server.ts';
 import { startHttp } from './http/server.ts';
 import type { Site } from './http/site.ts';
+import type { WriteToken } from './http/write-token.ts';
 import type { Logger } from './logger.ts';
 
 /** What a service is given by whoever runs it. */
@@ -24,6 +25,7 @@ export interface ServiceOptions {
     readonly listen: Endpoint;
     readonly metrics: { read(): Promise<{ readonly text: string; readonly type: string }> };
     readonly site?: Site;
+    readonly token?: WriteToken | undefined;
     readonly border?: Border;
   };
   readonly host?: ServiceProcess;

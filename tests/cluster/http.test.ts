@@ -4,6 +4,8 @@ import { connect } from 'node:net';
 import { Health } from '@crossfold/shared/health';
 import type { HttpServer } from '@crossfold/shared/http/server';
 import { startHttp } from '@crossfold/shared/http/server';
+import type { Site } from '@crossfold/shared/http/site';
+import { tokenCheck } from '@crossfold/shared/http/write-token';
 import { createLogger } from '@crossfold/shared/logger';
 import { createMetrics } from '@crossfold/shared/metrics/registry';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -92,6 +94,88 @@ describe('the HTTP side of a service', () => {
     await expect(serve(new Health(), { host: '192.0.2.1', port: 9470 })).rejects.toThrow(
       /^cannot listen on 192\.0\.2\.1:9470: /,
     );
+  });
+
+  describe('with a site that does things', () => {
+    const token = 'a-token-of-some-length';
+    const done: unknown[] = [];
+    const refused: string[] = [];
+    const site: Site = {
+      page: () => Promise.resolve(undefined),
+      stream: () => undefined,
+      action: (path) =>
+        path === '/do'
+          ? (body) => {
+              done.push(body);
+              return Promise.resolve({ status: 200, type: 'text/plain', text: 'done\n' });
+            }
+          : undefined,
+    };
+    const border = {
+      dropped: () => undefined,
+      refused: (kind: string, _: string, why: string) => refused.push(`${kind}: ${why}`),
+    };
+    const post = async (isOpen: boolean, headers: Record<string, string>, body = '{}', path = '/do') => {
+      const writing = isOpen ? { token: tokenCheck(token) } : {};
+      const server = await startHttp({
+        listen: loopback,
+        health: new Health(),
+        metrics: createMetrics('worker'),
+        logger,
+        site,
+        border,
+        ...writing,
+      });
+      servers.push(server);
+      done.length = 0;
+      refused.length = 0;
+      const response = await fetch(`${server.url}${path}`, { method: 'POST', headers, body });
+      return {
+        status: response.status,
+        text: await response.text(),
+        authenticate: response.headers.get('www-authenticate'),
+      };
+    };
+
+    it('does what is asked for with the token', async () => {
+      const answer = await post(true, { authorization: `Bearer ${token}` }, '{"trial": 3}');
+      expect(answer).toMatchObject({ status: 200, text: 'done\n' });
+      expect(done).toEqual([{ trial: 3 }]);
+      expect(refused).toEqual([]);
+    });
+
+    it.each([
+      ['without a token', {}, 'no token'],
+      ['with a wrong one', { authorization: `Bearer ${token}x` }, 'wrong token'],
+      ['with a part of it', { authorization: `Bearer ${token.slice(0, -1)}` }, 'wrong token'],
+      ['with none after all', { authorization: 'Bearer ' }, 'wrong token'],
+      ['with another scheme', { authorization: `Basic ${btoa(`user:${token}`)}` }, 'wrong token'],
+      // What a browser sends by itself is no proof.
+      ['with a cookie', { cookie: `token=${token}`, 'content-type': 'text/plain' }, 'no token'],
+    ])('refuses, and counts, a request %s', async (_, headers, why) => {
+      expect(await post(true, headers)).toMatchObject({ status: 401, authenticate: 'Bearer' });
+      expect(done).toEqual([]);
+      expect(refused).toEqual([`http: POST of /do: ${why}`]);
+      expect(JSON.stringify(lines)).not.toContain(token);
+    });
+
+    it('is read-only where it was given no token', async () => {
+      expect(await post(false, { authorization: `Bearer ${token}` })).toMatchObject({ status: 403 });
+      expect(done).toEqual([]);
+      expect(refused).toEqual(['http: POST of /do: read-only']);
+    });
+
+    it.each([
+      ['no JSON', '{'],
+      ['too long', JSON.stringify('x'.repeat(2000))],
+    ])('refuses a body that is %s', async (_, body) => {
+      expect(await post(true, { authorization: `Bearer ${token}` }, body)).toMatchObject({ status: 400 });
+      expect(done).toEqual([]);
+    });
+
+    it('does nothing at other paths', async () => {
+      expect(await post(true, { authorization: `Bearer ${token}` }, '{}', '/livez')).toMatchObject({ status: 405 });
+    });
   });
 
   it('keeps what went wrong to its log', async () => {

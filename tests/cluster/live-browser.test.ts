@@ -43,10 +43,8 @@ function pageAfter(jobs: number): string {
     folds,
   );
   const results = crossValidated({ ...all, plans, finished, ...(over ? {} : { underWay: running }) });
-  return reportHtml(
-    { results, yaml },
-    over ? undefined : { head: headOf(`${jobs} of 12 folds over`), state: 'running' },
-  );
+  const live = { head: headOf(`${jobs} of 12 folds over`), state: 'running' };
+  return reportHtml({ results, yaml }, over ? {} : { live });
 }
 
 /** Pages that change when they are told to. */

@@ -14,6 +14,7 @@ import {
   httpEndpoint,
   httpOption,
   natsOption,
+  pagesHelp,
   wholeNumber,
 } from './options.ts';
 import { serviceLogger } from './service-logger.ts';
@@ -38,7 +39,7 @@ export const registerCoordinator: Register = (program, context) => {
     .command('coordinator')
     .summary('run the service that gives out work')
     .description(
-      'Runs a coordinator until SIGTERM or SIGINT. Any number may run; one of them leads. Logs are JSON, on stdout.',
+      `Runs a coordinator until SIGTERM or SIGINT. Any number may run; one of them leads. Logs are JSON, on stdout. ${pagesHelp}`,
     )
     .addOption(natsOption())
     .addOption(httpOption(defaultHttp.coordinator))
@@ -56,6 +57,7 @@ export const registerCoordinator: Register = (program, context) => {
       const { createMetrics } = await import('@crossfold/shared/metrics/registry');
       const { WatchedBorder } = await import('@crossfold/shared/border');
       const { runCoordinator } = await import('../coordinator.ts');
+      const { writeTokenOf } = await import('@crossfold/shared/http/write-token');
       const { LiveSite } = await import('../live/site.ts');
       const metrics = createMetrics('coordinator');
       const build = { version: version(), node: process.version, tensorflow: '', device: '' };
@@ -68,8 +70,9 @@ export const registerCoordinator: Register = (program, context) => {
         replicas: options.replicas ?? replicasFromEnv(context),
         monitor: brokerMonitor(context),
       };
-      const site = new LiveSite();
-      const http = listen === undefined ? {} : { http: { listen, metrics, site, border } };
+      const token = writeTokenOf(context.env);
+      const site = new LiveSite({ canWrite: token !== undefined });
+      const http = listen === undefined ? {} : { http: { listen, metrics, site, token, border } };
       const run = async (handles: ServiceHandles): Promise<void> => {
         await waitForBroker(nats, context.env, handles);
         await runCoordinator({ nats, metrics, logs, site, ...rest }, handles);

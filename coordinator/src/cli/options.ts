@@ -34,6 +34,10 @@ export const setOption = (): Option =>
     .argParser((value: string, before: readonly string[] = []) => [...before, value])
     .default([], 'none');
 
+/** How the pages that a coordinator serves can do more than be read. */
+export const pagesHelp =
+  'Its live page is read-only; with a token in CROSSFOLD_PAGE_TOKEN, or in the file that CROSSFOLD_PAGE_TOKEN_FILE names, it cancels and resumes experiments for whoever has that.';
+
 export const jsonOption = (): Option => new Option('--json', 'print one JSON document on stdout, and nothing else');
 
 export const freshOption = (): Option =>

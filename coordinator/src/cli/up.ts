@@ -11,6 +11,7 @@ import {
   httpEndpoint,
   httpOption,
   jsonOption,
+  pagesHelp,
   wholeNumber,
   workersOption,
 } from './options.ts';
@@ -32,7 +33,7 @@ export const registerUp: Register = (program, context) => {
     .command('up')
     .summary('start a cluster here that stays up')
     .description(
-      'Starts a cluster on this machine that stays up until Ctrl-C, and keeps its experiments for the next time.',
+      `Starts a cluster on this machine that stays up until Ctrl-C, and keeps its experiments for the next time. ${pagesHelp}`,
     )
     .addOption(workersOption())
     .option('--threads <n>', "TensorFlow's threads of each worker", wholeNumber(1, 256), 1)

@@ -38,7 +38,8 @@ export async function connectClient(url: string, patienceMs = connectTimeoutMs):
   return brokerClient(await openBroker(url, 'client', { role: 'client', patienceMs }));
 }
 
-function brokerClient(broker: Broker): ExperimentClient {
+/** The same over a connection that is there already; closing it closes that. */
+export function brokerClient(broker: Broker): ExperimentClient {
   const recordOf = async (id: string): Promise<ExperimentRecord> => {
     const stored = await broker.experiments.get(id);
     if (stored === undefined)

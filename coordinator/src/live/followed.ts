@@ -13,7 +13,7 @@ import type { JobNews } from '../metrics/standing.ts';
 import { newsAfter, standingOf } from '../metrics/standing.ts';
 import type { Html } from '../results/report/html.ts';
 import { reportHtml } from '../results/report/report.ts';
-import { barePage, liveHtml, liveSection } from './pages.ts';
+import { barePage, liveHtml, liveSection, manageSection } from './pages.ts';
 import type { Partial } from './partial.ts';
 import { beginsLater, PartialResults } from './partial.ts';
 
@@ -21,6 +21,8 @@ export interface LiveContext {
   readonly broker: Broker;
   readonly logger: Logger;
   readonly now: () => number;
+  /** Whether there is a token for writing. */
+  readonly canWrite: boolean;
   /** Aborts when the coordinator ends. */
   readonly signal: AbortSignal;
 }
@@ -149,7 +151,7 @@ export class FollowedExperiment {
 
   async #draw(key: string): Promise<string> {
     const record = this.#record;
-    const { broker, now } = this.#context;
+    const { broker, now, canWrite } = this.#context;
     if (this.#content?.key !== key)
       this.#content = { key, made: this.#partial.of(record, [...this.#jobs.values()], now()) };
     const content = this.#content;
@@ -161,9 +163,15 @@ export class FollowedExperiment {
           ? made.none
           : 'The report below is of what is finished alone: it grows by itself, and may change its mind, as more folds finish.';
       const head = liveSection(this.#live(), `/experiments/${this.id}/events?shown=${key}`);
-      if ('none' in made) return barePage(record, head);
+      if ('none' in made) return barePage(record, head, canWrite);
       this.#yaml ??= getJson(broker.artifacts, record.spec, Experiment).then(resolvedYaml);
-      const drawn = reportHtml({ results: made.results, yaml: await this.#yaml }, { head, state: record.state });
+      const drawn = reportHtml(
+        { results: made.results, yaml: await this.#yaml },
+        {
+          live: { head, state: record.state },
+          ...(canWrite ? { manage: manageSection(record) } : {}),
+        },
+      );
       this.#drawAgainAt = now() + drawnForTimes * (now() - begun);
       return drawn;
     } catch (error) {

@@ -4,7 +4,7 @@ import { duration, rate } from '../cli/progress/text.ts';
 import type { ExperimentStanding, JobNews } from '../metrics/standing.ts';
 import { type Html, html } from '../results/report/html.ts';
 import { asset, page } from '../results/report/page.ts';
-import { tooltip } from '../results/report/report.ts';
+import { scriptsOf, tooltip } from '../results/report/report.ts';
 import { count, percent, whole } from '../results/text.ts';
 
 /** Running jobs that are listed; the others are counted. */
@@ -91,14 +91,26 @@ function runningTable(jobs: readonly JobRecord[], news: ReadonlyMap<string, JobN
   return html`<div class="scroll"><table><caption>Under way</caption><thead><tr><th scope="col">trial</th><th scope="col">fold</th><th scope="col">state</th><th scope="col">epoch</th><th scope="col">accuracy</th><th scope="col">validation accuracy</th><th scope="col">speed</th><th class="text" scope="col">workers</th></tr></thead><tbody>${rows}</tbody></table></div>${more}`;
 }
 
+/** What can be done with an experiment, shown to whoever gives the token; the script does it. */
+export function manageSection({ id, state }: ExperimentRecord): Html {
+  const verb = !isFinal(state) ? 'cancel' : state === 'completed' ? undefined : 'resume';
+  const what = { cancel: 'Cancel this experiment', resume: 'Resume this experiment' } as const;
+  if (verb === undefined) return html``;
+  return html`<section id="manage" aria-label="Manage"><details data-name="manage"><summary>Manage</summary>
+<noscript><p>That takes the page’s script; <code>crossfold ${verb} ${id}</code> does the same.</p></noscript>
+<p class="locked" hidden><label>Token <input type="password" autocomplete="off" spellcheck="false" maxlength="512"></label> <button type="button" data-do="unlock">Unlock</button></p>
+<p class="unlocked" hidden><button type="button" data-do="${verb}" data-path="/experiments/${id}/${verb}">${what[verb]}</button> <button type="button" data-do="forget">Forget the token</button></p>
+<p class="note">What is computed stays; a cancelled experiment can be resumed.</p></details></section>`;
+}
+
 /** The page of an experiment that has no results to report, not yet or not at all. */
-export function barePage(record: ExperimentRecord, live?: Html): string {
+export function barePage(record: ExperimentRecord, live?: Html, canWrite = false): string {
   const { name, id, state, error } = record;
   const body = html`<main>${live ?? html`<p class="kind"><a href="/">All experiments</a></p>`}
 <header class="top"><h1>${name} <span class="badge ${state}">${state}</span></h1><p class="facts"><span class="id">${id}</span></p></header>
-${error === null ? undefined : html`<pre>${error}</pre>`}</main>
+${error === null ? undefined : html`<pre>${error}</pre>`}${canWrite ? html`\n${manageSection(record)}` : undefined}</main>
 ${tooltip}`;
   // The report that it becomes needs its script from the beginning.
-  const scripts = [asset('live.js'), asset('report.js')];
-  return page({ title: `${name}: Crossfold`, body, scripts, isLive: live !== undefined });
+  const scripts = scriptsOf(live !== undefined, canWrite);
+  return page({ title: `${name}: Crossfold`, body, scripts, isLive: live !== undefined || canWrite });
 }

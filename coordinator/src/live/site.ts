@@ -1,17 +1,18 @@
 import { getJson } from '@crossfold/shared/broker/json-blobs';
 import { Experiment } from '@crossfold/shared/config/experiment';
-import { isBrokerTrouble, TimeoutError } from '@crossfold/shared/errors';
-import type { Page, Site, Stream } from '@crossfold/shared/http/site';
+import { ConfigError, isBrokerTrouble, TimeoutError } from '@crossfold/shared/errors';
+import type { Action, Page, Site, Stream } from '@crossfold/shared/http/site';
 import type { ExperimentRecord } from '@crossfold/shared/jobs/records';
-import { isFinal, Token } from '@crossfold/shared/jobs/records';
+import { isFinal, Selection, Token } from '@crossfold/shared/jobs/records';
 import { Results } from '@crossfold/shared/results';
 import { pause, within } from '@crossfold/shared/wait';
+import { brokerClient } from '../client/client.ts';
 import { resolvedYaml } from '../config/load.ts';
 import { reportHtml } from '../results/report/report.ts';
 import type { LiveContext } from './followed.ts';
 import { FollowedExperiment } from './followed.ts';
 import { ExperimentList } from './list.ts';
-import { barePage, listPage } from './pages.ts';
+import { barePage, listPage, manageSection } from './pages.ts';
 
 /** Experiments under way that are followed at a time; each costs as much memory as its records. */
 const maxFollowed = 16;
@@ -25,27 +26,34 @@ const tellListEveryMs = 2000;
 
 /**
  * The pages that any coordinator serves: `/`, all experiments, and `/experiments/<id>`, the report of one, growing while
- * it is under way; each with events beside it (`/events`, `/experiments/<id>/events`). They only ever read.
+ * it is under way; each with events beside it (`/events`, `/experiments/<id>/events`). They only read, unless whoever asks has the token:
+ * then `/experiments/<id>/cancel` and `/resume` do what the verbs of the command line do.
  */
 export class LiveSite implements Site {
   #context: LiveContext | undefined;
   #list: ExperimentList | undefined;
   readonly #followed = new Map<string, Promise<FollowedExperiment>>();
   readonly #reports = new Map<string, Promise<string>>();
+  readonly #canWrite: boolean;
+
+  /** @param canWrite whether there is a token, by which pages offer more than to be read */
+  constructor({ canWrite = false }: { readonly canWrite?: boolean } = {}) {
+    this.#canWrite = canWrite;
+  }
 
   /** Gives it the broker to read from. */
-  attach(context: LiveContext): void {
-    this.#context = context;
-    this.#list = new ExperimentList(context);
-    void this.#letGo(context);
+  attach(context: Omit<LiveContext, 'canWrite'>): void {
+    const own = { ...context, canWrite: this.#canWrite };
+    this.#context = own;
+    this.#list = new ExperimentList(own);
+    void this.#letGo(own);
   }
 
   async page(path: string): Promise<Page | undefined> {
     const id = experimentOf(path);
     if (path !== '/' && id === undefined) return undefined;
     const [context, list] = [this.#context, this.#list];
-    if (context === undefined || list === undefined)
-      return plain(503, 'the broker has not been reached yet; try again');
+    if (context === undefined || list === undefined) return plain(503, notReached);
     try {
       const page = id === undefined ? list.html().then(listPage) : this.#experiment(id, context);
       const text = await within(page, answerMs, 'the broker to tell how experiments stand');
@@ -71,6 +79,32 @@ export class LiveSite implements Site {
     };
   }
 
+  action(path: string): Action | undefined {
+    if (path === '/token') return () => Promise.resolve(plain(200, 'that is the token'));
+    const [, id, verb] = /^(\/experiments\/[^/]+)\/(cancel|resume)$/.exec(path) ?? [];
+    const experiment = id === undefined ? undefined : experimentOf(id);
+    if (experiment === undefined) return undefined;
+    return async (body) => {
+      const selection = Selection.safeParse(body);
+      if (!selection.success)
+        return plain(400, 'a body may name a trial and a fold, as in {"trial": 3, "fold": 0}, and nothing else');
+      const context = this.#context;
+      if (context === undefined) return plain(503, notReached);
+      try {
+        const client = brokerClient(context.broker);
+        const asked = verb === 'cancel' ? client.cancel : client.resume;
+        const { state } = await within(asked(experiment, selection.data), answerMs, 'the broker to take a request');
+        context.logger.info({ experiment, verb, ...selection.data }, 'asked for by a page');
+        return plain(200, `${experiment}: ${state}`);
+      } catch (error) {
+        if (error instanceof ConfigError) return plain(409, error.message);
+        if (!isBrokerTrouble(error) && !(error instanceof TimeoutError)) throw error;
+        context.logger.warn({ err: error }, 'what a page asked for could not be done');
+        return plain(503, 'the broker does not answer; try again');
+      }
+    };
+  }
+
   async #experiment(id: string, context: LiveContext): Promise<string | undefined> {
     const { broker } = context;
     const stored = await broker.experiments.get(id);
@@ -83,17 +117,20 @@ export class LiveSite implements Site {
       if (!isFinal(followed.record.state)) return followed.page();
       record = followed.record;
     }
-    return record.results === null ? barePage(record) : this.#report(record, record.results.digest, context);
+    return record.results === null
+      ? barePage(record, undefined, this.#canWrite)
+      : this.#report(record, record.results.digest, context);
   }
 
   /** The very page that `crossfold report` writes. */
   #report(record: ExperimentRecord, digest: string, { broker }: LiveContext): Promise<string> {
-    const key = `${record.id} ${digest}`;
+    const key = `${record.id} ${record.state} ${digest}`;
     const known = this.#reports.get(key);
     if (known !== undefined) return known;
     const draw = async (): Promise<string> => {
       const results = await getJson(broker.artifacts, { digest }, Results);
-      return reportHtml({ results, yaml: resolvedYaml(await getJson(broker.artifacts, record.spec, Experiment)) });
+      const yaml = resolvedYaml(await getJson(broker.artifacts, record.spec, Experiment));
+      return reportHtml({ results, yaml }, this.#canWrite ? { manage: manageSection(record) } : {});
     };
     const drawn = draw();
     this.#reports.set(key, drawn);
@@ -151,6 +188,8 @@ export class LiveSite implements Site {
     }
   }
 }
+
+const notReached = 'the broker has not been reached yet; try again';
 
 /** The experiment that a path names; undefined where it names none. */
 function experimentOf(path: string): string | undefined {

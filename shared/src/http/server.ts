@@ -9,7 +9,8 @@ import { listenAt, showEndpoint } from '../endpoint.ts';
 import type { Health } from '../health.ts';
 import type { Logger } from '../logger.ts';
 import { EventStreams } from './event-streams.ts';
-import type { Page, Site } from './site.ts';
+import type { Action, Page, Site } from './site.ts';
+import type { WriteToken } from './write-token.ts';
 
 export interface HttpOptions {
   readonly listen: Endpoint;
@@ -18,6 +19,8 @@ export interface HttpOptions {
   readonly metrics: { read(): Promise<{ readonly text: string; readonly type: string }> };
   /** What is served beside probes and metrics. */
   readonly site?: Site;
+  /** What whoever sends a request to change something has to show; without it there is no such request. */
+  readonly token?: WriteToken | undefined;
   readonly logger: Logger;
   /** Told of requests that would change something, or are none. */
   readonly border?: Border;
@@ -33,11 +36,14 @@ const requestMs = 5000;
 /** A scraper, a few probes and a person or two. */
 const maxConnections = 64;
 const maxHeaderBytes = 8192;
+/** What is asked for says little. */
+const maxBodyBytes = 1024;
 
 /**
  * The HTTP side of a service, for probes and scrapers: `/livez` (it runs: answered for as long as the process turns,
  * whatever it computes or waits for), `/readyz` (it can do its work, or 503 and what stands in the way), `/metrics`; and
- * for people a site's pages, where it has one. GET and HEAD only; nothing that is sent is read.
+ * for people a site's pages, where it has one. GET and HEAD only, and nothing that is sent is read, but for a site's
+ * actions: POST, with the token as `Authorization: Bearer`, which no other site's page can send.
  *
  * @throws ConfigError where the address is not one of this machine's.
  */
@@ -46,6 +52,7 @@ export async function startHttp({
   health,
   metrics,
   site,
+  token,
   logger,
   border = unwatchedBorder,
 }: HttpOptions): Promise<HttpServer> {
@@ -60,13 +67,25 @@ export async function startHttp({
     '/metrics': async () => ({ status: 200, ...(await metrics.read()) }),
     ...(site === undefined ? { '/': () => ({ status: 200, type: plain, text: '/metrics\n/livez\n/readyz\n' }) } : {}),
   };
+  const act = async (request: IncomingMessage, action: Action): Promise<Page> => {
+    const { authorization } = request.headers;
+    if (token === undefined || !token.allows(authorization)) {
+      const why = token === undefined ? 'read-only' : authorization === undefined ? 'no token' : 'wrong token';
+      border.refused('http', whoAsks(request.socket), `POST of ${request.url?.slice(0, 200)}: ${why}`);
+      return token === undefined ? readOnly : unauthorized;
+    }
+    const body = await jsonBody(request);
+    return body === undefined ? badBody : action(body.value);
+  };
   const answer = async (request: IncomingMessage): Promise<Page> => {
+    // An unlisted path must not find what every object has.
+    const path = (request.url ?? '').split('?', 1)[0] ?? '';
+    const action = request.method === 'POST' ? site?.action?.(path) : undefined;
+    if (action !== undefined) return act(request, action);
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       border.refused('http', whoAsks(request.socket), `${request.method} of ${request.url?.slice(0, 200)}`);
       return { status: 405, type: plain, text: 'only GET and HEAD\n', headers: { allow: 'GET, HEAD' } };
     }
-    // An unlisted path must not find what every object has.
-    const path = (request.url ?? '').split('?', 1)[0] ?? '';
     const page = Object.hasOwn(pages, path) ? pages[path] : undefined;
     return (
       (await (page?.() ?? site?.page(path))) ?? {
@@ -129,7 +148,37 @@ const badRequests: Readonly<Record<string, string>> = {
   ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
 };
 
+/** What a request says, in JSON; undefined where it is too long or no JSON. Nothing stands for an empty object. */
+async function jsonBody(request: IncomingMessage): Promise<{ readonly value: unknown } | undefined> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  // Where it is too long, the connection is still to carry an answer.
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    bytes += chunk.length;
+    if (bytes > maxBodyBytes) return undefined;
+    chunks.push(chunk);
+  }
+  const text = Buffer.concat(chunks).toString('utf8');
+  try {
+    return { value: text.trim() === '' ? {} : JSON.parse(text) };
+  } catch {
+    return undefined;
+  }
+}
+
 const plain = 'text/plain; charset=utf-8';
+const readOnly: Page = {
+  status: 403,
+  type: plain,
+  text: 'this coordinator was given no token for it: its pages are read-only\n',
+};
+const unauthorized: Page = {
+  status: 401,
+  type: plain,
+  text: 'that is not the token\n',
+  headers: { 'www-authenticate': 'Bearer' },
+};
+const badBody: Page = { status: 400, type: plain, text: `a body must be JSON of at most ${maxBodyBytes} bytes\n` };
 const tooMany: Page = {
   status: 503,
   type: plain,
@@ -151,6 +200,7 @@ function send(response: ServerResponse, request: IncomingMessage, { status, type
     ...headers,
   });
   response.end(request.method === 'HEAD' ? undefined : body);
-  // What a body would hold is not read: the connection is of no further use.
-  if (status === 405) response.once('finish', () => request.socket.destroy());
+  // What a body would hold was not read: the connection is of no further use.
+  if (!request.complete && request.method !== 'GET' && request.method !== 'HEAD')
+    response.once('finish', () => request.socket.destroy());
 }

@@ -17,7 +17,15 @@ export interface ReportInput {
   readonly yaml: string;
 }
 
-/** What a page adds that is served while its experiment is under way. */
+/** What a page adds that a coordinator serves. */
+export interface ServedParts {
+  /** While its experiment is under way. */
+  readonly live?: LivePart;
+  /** What can be done with the experiment, for whoever has the token. */
+  readonly manage?: Html;
+}
+
+/** What a page adds while its experiment is under way. */
 export interface LivePart {
   /** How it stands, above everything else. */
   readonly head: Html;
@@ -29,7 +37,7 @@ export interface LivePart {
  * The report of an experiment: one page that needs nothing but itself, and whose policy forbids it the network and any
  * script or style but its own. It is complete without the script, which adds pointing, sorting and filtering.
  */
-export function reportHtml({ results, yaml }: ReportInput, live?: LivePart): string {
+export function reportHtml({ results, yaml }: ReportInput, { live, manage }: ServedParts = {}): string {
   const found = findings(results);
   const { trial } = found;
   const folds = trial === undefined ? [] : completedFolds(trial);
@@ -42,13 +50,28 @@ ${courseSection(folds, of)}
 ${classesSection(folds, results, of)}
 ${mistakesSection(results)}
 ${otherTrialsSection(results)}
-${againSection(results, trial, yaml)}
+${againSection(results, trial, yaml)}${
+  manage === undefined
+    ? undefined
+    : html`
+${manage}`
+}
 </main>
 ${tooltip}`;
-  // The second finds the page as the first has seen it served.
-  const scripts = [...(live === undefined ? [] : [asset('live.js')]), asset('report.js')];
-  return page({ title: `${results.name}: Crossfold report`, body, scripts, isLive: live !== undefined });
+  return page({
+    title: `${results.name}: Crossfold report`,
+    body,
+    scripts: scriptsOf(live !== undefined, manage !== undefined),
+    isLive: live !== undefined || manage !== undefined,
+  });
 }
+
+/** The scripts of a page, in their order: those after the first find the page as it has seen it served. */
+export const scriptsOf = (isLive: boolean, canWrite: boolean): string[] => [
+  ...(isLive ? [asset('live.js')] : []),
+  asset('report.js'),
+  ...(canWrite ? [asset('manage.js')] : []),
+];
 
 /** Where the script tells the numbers of what is pointed at. */
 export const tooltip = html`<div id="tip" role="tooltip" hidden></div>`;
