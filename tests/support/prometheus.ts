@@ -54,6 +54,8 @@ export interface TestPrometheus {
    * @throws Error naming the targets that were not within `seconds`
    */
   scraped(seconds?: number): Promise<void>;
+  /** Every rule that is loaded, and how it went when it was worked out last. */
+  rules(): Promise<readonly RuleHealth[]>;
   stop(): Promise<void>;
 }
 
@@ -62,7 +64,11 @@ const Targets = z.object({
     z.object({ labels: z.record(z.string(), z.string()), lastScrape: z.string(), health: z.string() }),
   ),
 });
-const Rules = z.object({ groups: z.array(z.object({ name: z.string(), lastEvaluation: z.string() })) });
+const RuleHealth = z.object({ name: z.string(), health: z.string(), lastError: z.string().exactOptional() });
+type RuleHealth = z.infer<typeof RuleHealth>;
+const Rules = z.object({
+  groups: z.array(z.object({ name: z.string(), lastEvaluation: z.string(), rules: z.array(RuleHealth) })),
+});
 
 /** A real Prometheus with a configuration of the test's; it ends with the test. */
 export async function startPrometheus(
@@ -160,6 +166,9 @@ export async function startPrometheus(
         if (Date.now() > until) throw new Error('gave up waiting for the rules to be worked out');
         await again();
       }
+    },
+    async rules() {
+      return Rules.parse(await ask('rules', {})).groups.flatMap(({ rules }) => rules);
     },
     stop,
   };
