@@ -1,6 +1,7 @@
-import { LineStyleBuilder } from '@grafana/grafana-foundation-sdk/common';
-import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard';
+import { LineStyleBuilder, VisibilityMode } from '@grafana/grafana-foundation-sdk/common';
+import type { Dashboard, DynamicConfigValue } from '@grafana/grafana-foundation-sdk/dashboard';
 import { RowBuilder } from '@grafana/grafana-foundation-sdk/dashboard';
+import { curvesBy, curvesOf } from './curves.ts';
 import { Board, board, experimentAnnotations, labelVariable } from './frame.ts';
 import { limits } from './limits.ts';
 import { fieldSteps, lines, now, query, rows, type Steps, stat, stateColours, table, Unit } from './panels.ts';
@@ -23,6 +24,15 @@ const mean = `avg by (trial) (${counted})`;
 const folds = `count by (trial) (${counted})`;
 const std = `stddev by (trial) (${counted}) * sqrt(${folds} / (${folds} - 1 > 0))`;
 
+/** What each epoch came to, whenever within the time shown that was. */
+const byEpoch = (split: 'train' | 'validation'): string =>
+  `max by (fold, epoch) (last_over_time(experiment_trial_fold_split_epoch:crossfold_fold_epoch_accuracy_ratio:max{${ofTrial}, split="${split}"}[$__range]))`;
+const epochMean = (split: 'train' | 'validation'): string => `avg by (epoch) (${byEpoch(split)})`;
+const foldsOfEpoch = `count by (epoch) (${byEpoch('validation')})`;
+const epochStd = `stddev by (epoch) (${byEpoch('validation')}) * sqrt(${foldsOfEpoch} / (${foldsOfEpoch} - 1 > 0))`;
+const epochs = { label: 'epoch', axis: 'Epoch' } as const;
+const perEpoch = { width: 12, height: 10, unit: Unit.ratio, decimals: 1 } as const;
+
 const gap = `${accuracy('train')} - ${accuracy('validation')}`;
 const gapSteps: Steps = ['green', [limits.gap.wide, 'orange'], [limits.gap.far, 'red']];
 
@@ -31,6 +41,22 @@ const trainDashed = [
   { id: 'custom.lineStyle', value: dashed },
   { id: 'custom.lineWidth', value: 1 },
 ];
+
+const noPoints = { id: 'custom.showPoints', value: VisibilityMode.Never };
+const band = { mean: 'mean', above: 'mean + std', below: 'mean − std' } as const;
+const blue = { id: 'color', value: { mode: 'fixed', fixedColor: 'blue' } };
+/** A thick line, and an area between two that are not drawn. */
+const banded = <P extends { overrideByName(name: string, settings: DynamicConfigValue[]): P }>(panel: P): P =>
+  panel
+    .overrideByName(band.mean, [{ id: 'custom.lineWidth', value: 3 }, blue])
+    .overrideByName(band.above, [
+      { id: 'custom.fillBelowTo', value: band.below },
+      { id: 'custom.fillOpacity', value: 20 },
+      { id: 'custom.lineWidth', value: 0 },
+      noPoints,
+      blue,
+    ])
+    .overrideByName(band.below, [{ id: 'custom.lineWidth', value: 0 }, noPoints, blue]);
 
 /** Accuracy per fold as it is earned; the board that a fresh Grafana opens with. */
 export const crossValidation = (): Dashboard =>
@@ -113,48 +139,36 @@ export const crossValidation = (): Dashboard =>
       ),
     )
     .withPanel(
-      lines(
+      curvesBy(
         {
-          title: 'Validation accuracy per fold',
+          title: 'Validation accuracy per fold, epoch by epoch',
           description:
-            'On the samples of each fold that the model was not trained on, after each epoch; drawn over time, in which folds begin apart. Folds that lie far apart say that the score depends on which samples are held out.',
-          width: 12,
-          height: 10,
-          unit: Unit.ratio,
-          decimals: 1,
+            'On the samples of each fold that the model was not trained on, after each epoch that was under way within the time shown. Folds that lie far apart say that the score depends on which samples are held out.',
+          ...perEpoch,
         },
-        query(accuracy('validation'), 'fold {{fold}}'),
+        epochs,
+        { label: 'fold', what: 'fold' },
+        byEpoch('validation'),
       ),
     )
     .withPanel(
-      lines(
-        {
-          title: 'Mean ± standard deviation over folds',
-          description:
-            'Sample standard deviation (n − 1) of the folds that have been validated at least once, without those that failed or were given up.',
-          width: 12,
-          height: 10,
-          unit: Unit.ratio,
-          decimals: 1,
-        },
-        query(mean, 'mean'),
-        query(`${mean} + ${std}`, 'mean + std'),
-        query(`${mean} - ${std}`, 'mean − std'),
-      )
-        .overrideByName('mean', [
-          { id: 'custom.lineWidth', value: 3 },
-          { id: 'color', value: { mode: 'fixed', fixedColor: 'blue' } },
-        ])
-        .overrideByName('mean + std', [
-          { id: 'custom.fillBelowTo', value: 'mean − std' },
-          { id: 'custom.fillOpacity', value: 20 },
-          { id: 'custom.lineWidth', value: 0 },
-          { id: 'color', value: { mode: 'fixed', fixedColor: 'blue' } },
-        ])
-        .overrideByName('mean − std', [
-          { id: 'custom.lineWidth', value: 0 },
-          { id: 'color', value: { mode: 'fixed', fixedColor: 'blue' } },
-        ]),
+      banded(
+        curvesOf(
+          {
+            title: 'Mean ± standard deviation over folds, epoch by epoch',
+            description:
+              'Validation accuracy after each epoch: mean and sample standard deviation (n − 1) of the folds that have come as far. Dashed: the mean accuracy on the training samples, within the epoch.',
+            ...perEpoch,
+          },
+          epochs,
+          {
+            [band.mean]: epochMean('validation'),
+            [band.above]: `${epochMean('validation')} + ${epochStd}`,
+            [band.below]: `${epochMean('validation')} - ${epochStd}`,
+            'train mean': epochMean('train'),
+          },
+        ),
+      ).overrideByName('train mean', trainDashed),
     )
     .withPanel(
       table(
@@ -209,7 +223,38 @@ export const crossValidation = (): Dashboard =>
         { field: 'Fold' },
       ),
     )
-    .withRow(new RowBuilder('Loss, gap, epochs'))
+    .withRow(new RowBuilder('Over time'))
+    .withPanel(
+      lines(
+        {
+          title: 'Validation accuracy per fold',
+          description: 'As it is earned, over time, in which folds begin apart; with what befell their groups.',
+          width: 12,
+          height: 9,
+          unit: Unit.ratio,
+          decimals: 1,
+        },
+        query(accuracy('validation'), 'fold {{fold}}'),
+      ),
+    )
+    .withPanel(
+      banded(
+        lines(
+          {
+            title: 'Mean ± standard deviation over folds',
+            description:
+              'Sample standard deviation (n − 1) of the folds that have been validated at least once, without those that failed or were given up.',
+            width: 12,
+            height: 9,
+            unit: Unit.ratio,
+            decimals: 1,
+          },
+          query(mean, band.mean),
+          query(`${mean} + ${std}`, band.above),
+          query(`${mean} - ${std}`, band.below),
+        ),
+      ),
+    )
     .withPanel(
       lines(
         {

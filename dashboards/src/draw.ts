@@ -9,7 +9,12 @@ interface Settings {
   readonly decimals?: number;
   readonly noValue?: string;
   readonly thresholds?: { readonly steps: readonly Step[] };
-  readonly custom?: { readonly thresholdsStyle?: { readonly mode: string }; readonly stacking?: { mode?: string } };
+  readonly displayName?: string;
+  readonly custom?: {
+    readonly thresholdsStyle?: { readonly mode: string };
+    readonly stacking?: { mode?: string };
+    readonly showPoints?: string;
+  };
 }
 interface Property {
   readonly id: string;
@@ -33,6 +38,15 @@ export interface PreviewPanel {
     }[];
   };
   readonly transformations?: readonly { readonly id: string; readonly options: unknown }[];
+  readonly options?: { readonly xField?: string };
+}
+/** A table's row: its fields by their names. */
+export type Row = Readonly<Record<string, string>>;
+/** What a chart is drawn over, from where to where, and what stands below it. */
+export interface Axis {
+  readonly start: number;
+  readonly end: number;
+  readonly ticks: readonly (readonly [at: number, text: string])[];
 }
 export interface Series {
   readonly name: string;
@@ -95,12 +109,49 @@ export function drawNumbers(panel: PreviewPanel, numbers: readonly { name: strin
   return `<p class="numbers">${drawn.join('')}</p>`;
 }
 
-/** Columns, their titles and their colours are what the panel's transformations and overrides say. */
-export function drawTable(panel: PreviewPanel, rows: readonly Readonly<Record<string, string>>[]): string {
-  const organized = panel.transformations?.find(({ id }) => id === 'organize')?.options as
-    | { readonly renameByName: Readonly<Record<string, string>> }
+const optionsOf = ({ transformations = [] }: PreviewPanel, wanted: string): unknown =>
+  transformations.find(({ id }) => id === wanted)?.options;
+
+const renamedIn = (panel: PreviewPanel): Readonly<Record<string, string>> =>
+  (optionsOf(panel, 'organize') as { renameByName: Readonly<Record<string, string>> } | undefined)?.renameByName ?? {};
+
+/** The curves that a Trend panel's transformations make of rows, and its axis: what is counted along it. */
+export function curvesIn(panel: PreviewPanel, rows: readonly Row[]): { series: Series[]; axis: Axis } {
+  const matrix = optionsOf(panel, 'groupingToMatrix') as
+    | { readonly columnField: string; readonly rowField: string; readonly valueField: string }
     | undefined;
-  const columns = Object.entries(organized?.renameByName ?? {});
+  const titles = Object.entries(renamedIn(panel));
+  const along = matrix?.rowField ?? titles.find(([, title]) => title === panel.options?.xField)?.[0] ?? '';
+  const { displayName = '' } = panel.fieldConfig?.defaults ?? {};
+  const points = new Map<string, [number, number][]>();
+  const add = (name: string, row: Row, field: string): void => {
+    if (row[field] === undefined) return;
+    points.set(name, [...(points.get(name) ?? []), [Number(row[along]), Number(row[field])]]);
+  };
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana's variable
+  const called = (column: string | undefined): string => displayName.replace('${__field.name}', column ?? '');
+  const ordered = rows.toSorted((a, b) => Number(a[along]) - Number(b[along]));
+  if (matrix === undefined)
+    for (const [field, title] of titles.filter(([name]) => name !== along))
+      for (const row of ordered) add(title, row, field);
+  else {
+    const columns = [...new Set(rows.map((row) => row[matrix.columnField]))].toSorted();
+    for (const column of columns)
+      for (const row of ordered) if (row[matrix.columnField] === column) add(called(column), row, matrix.valueField);
+  }
+  const all = ordered.map((row) => Number(row[along]));
+  const [first = 0, last = 1] = [all[0], all.at(-1)];
+  const every = Math.max(1, Math.ceil((last - first) / 10));
+  const ticks = [...new Set(all)].filter((at) => (at - first) % every === 0).map((at) => [at, `${at}`] as const);
+  return {
+    series: [...points].map(([name, values]) => ({ name, values })),
+    axis: { start: first, end: last > first ? last : first + 1, ticks },
+  };
+}
+
+/** Columns, their titles and their colours are what the panel's transformations and overrides say. */
+export function drawTable(panel: PreviewPanel, rows: readonly Row[]): string {
+  const columns = Object.entries(renamedIn(panel));
   const cell = (field: string, title: string, text: string | undefined): string => {
     if (text === undefined || text === '') return '<td></td>';
     const settings = settingsFor(panel, title);
@@ -115,12 +166,18 @@ export function drawTable(panel: PreviewPanel, rows: readonly Readonly<Record<st
   return `<table><tr>${columns.map(([, title]) => `<th>${escaped(title)}</th>`).join('')}</tr>${body.join('')}</table>`;
 }
 
+/** Of a stretch of time: seconds since 1970. */
+export const timeAxis = (start: number, end: number): Axis => ({
+  start,
+  end,
+  ticks: [0.1, 0.5, 0.9].map((part) => {
+    const time = start + part * (end - start);
+    return [time, new Date(time * 1000).toISOString().slice(11, 19)];
+  }),
+});
+
 /** Lines with a legend of their last values; dashed where the board draws a limit; filled between two where it says so. */
-export function drawChart(
-  panel: PreviewPanel,
-  series: readonly Series[],
-  { start, end }: { readonly start: number; readonly end: number },
-): string {
+export function drawChart(panel: PreviewPanel, series: readonly Series[], { start, end, ticks: below }: Axis): string {
   if (series.length === 0) return '<p class="numbers">no data</p>';
   const defaults = panel.fieldConfig?.defaults ?? {};
   const [width, height] = [((panel.gridPos?.w ?? 12) / 24) * 1180 - 150, (panel.gridPos?.h ?? 8) * rowHeight - 50];
@@ -129,7 +186,7 @@ export function drawChart(
   const all = drawn.flatMap(({ values }) => values.map(([, value]) => value)).filter(Number.isFinite);
   const [low, high] = [isStacked ? 0 : Math.min(...all), Math.max(...all)];
   const span = high - low || 1;
-  const x = (time: number): number => 55 + ((time - start) / (end - start)) * (width - 60);
+  const x = (at: number): number => 55 + ((at - start) / (end - start)) * (width - 65);
   const y = (value: number): number => height - 18 - ((value - low) / span) * (height - 28);
   const points = ({ values }: Series): string =>
     values.map(([time, value]) => `${x(time).toFixed(1)},${y(value).toFixed(1)}`).join(' ');
@@ -137,15 +194,18 @@ export function drawChart(
     const settings = settingsFor(panel, one.name);
     const fixed = (settings.color as { fixedColor?: string } | undefined)?.fixedColor;
     const colour = fixed === undefined ? palette[index % palette.length] : colourOf(fixed);
-    const below = drawn.find(({ name }) => name === settings['custom.fillBelowTo']);
+    const lower = drawn.find(({ name }) => name === settings['custom.fillBelowTo']);
     const band =
-      below === undefined
+      lower === undefined
         ? ''
-        : `<polygon fill="${colour}" opacity="0.2" points="${points(one)} ${points({ ...below, values: below.values.toReversed() })}"/>`;
+        : `<polygon fill="${colour}" opacity="0.2" points="${points(one)} ${points({ ...lower, values: lower.values.toReversed() })}"/>`;
     const dash = settings['custom.lineStyle'] === undefined ? '' : ' stroke-dasharray="5 4"';
     const thick = Number(settings['custom.lineWidth'] ?? 1.6);
+    const shows = settings['custom.showPoints'] ?? settings.custom?.showPoints;
+    const dots = shows === 'always' ? one.values : [];
+    const circles = dots.map(([at, value]) => `<circle cx="${x(at)}" cy="${y(value)}" r="2.5" fill="${colour}"/>`);
     return {
-      svg: `${band}<polyline fill="none" stroke="${colour}" stroke-width="${thick}"${dash} points="${points(one)}"/>`,
+      svg: `${band}${circles.join('')}<polyline fill="none" stroke="${colour}" stroke-width="${thick}"${dash} points="${points(one)}"/>`,
       legend: `<tr><td style="color:${colour}">▬</td><td>${escaped(one.name)}</td><td>${shown(series[index]?.values.at(-1)?.[1] ?? Number.NaN, settings)}</td></tr>`,
     };
   });
@@ -159,11 +219,10 @@ export function drawChart(
     (value) =>
       `<text x="50" y="${y(value) + 3}" text-anchor="end">${shown(value, defaults)}</text><path stroke="#2c3235" d="M55 ${y(value)}H${width - 5}"/>`,
   );
-  const times = [0.1, 0.5, 0.9].map((part) => {
-    const time = start + part * (end - start);
-    return `<text x="${x(time)}" y="${height - 3}" text-anchor="middle">${new Date(time * 1000).toISOString().slice(11, 19)}</text>`;
-  });
-  return `<div class="chart"><svg width="${width}" height="${height}">${ticks.join('')}${times.join('')}${lines.map(({ svg }) => svg).join('')}${limits.join('')}</svg><table class="legend">${lines.map((line) => line.legend).join('')}</table></div>`;
+  const texts = below.map(
+    ([at, text]) => `<text x="${x(at)}" y="${height - 3}" text-anchor="middle">${escaped(text)}</text>`,
+  );
+  return `<div class="chart"><svg width="${width}" height="${height}">${ticks.join('')}${texts.join('')}${lines.map(({ svg }) => svg).join('')}${limits.join('')}</svg><table class="legend">${lines.map((line) => line.legend).join('')}</table></div>`;
 }
 
 /** Each on top of those before it, at the times that it has. */

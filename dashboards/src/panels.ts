@@ -34,6 +34,7 @@ import { DataqueryBuilder, PromQueryFormat } from '@grafana/grafana-foundation-s
 import { PanelBuilder as StatBuilder } from '@grafana/grafana-foundation-sdk/stat';
 import { PanelBuilder as TableBuilder } from '@grafana/grafana-foundation-sdk/table';
 import { PanelBuilder as TimeSeriesBuilder } from '@grafana/grafana-foundation-sdk/timeseries';
+import type { PanelBuilder as TrendBuilder } from '@grafana/grafana-foundation-sdk/trend';
 import * as units from '@grafana/grafana-foundation-sdk/units';
 
 /** The one data source, as provisioning/datasources names it. */
@@ -65,9 +66,12 @@ export const rows = (expr: string): DataqueryBuilder =>
 export const now = (expr: string, legend: string): DataqueryBuilder =>
   new DataqueryBuilder().datasource(source).expr(expr.trim()).legendFormat(legend).instant();
 
+/** A query's letter. */
+export const letter = (index: number): string => String.fromCharCode(65 + index);
+
 /** Names queries A, B, C... as Grafana would, so that transformations and overrides can name them. */
 const named = (queries: readonly DataqueryBuilder[]): Builder<Dataquery>[] =>
-  queries.map((one, index) => one.refId(String.fromCharCode(65 + index)));
+  queries.map((one, index) => one.refId(letter(index)));
 
 /** Values from which on a colour holds; the first colour holds below the second's value. */
 export type Steps = readonly [string, ...(readonly [number, string][])];
@@ -131,16 +135,13 @@ export const fieldSteps = (steps: Steps): DynamicConfigValue => ({
   value: { mode: ThresholdsMode.Absolute, steps: stepsOf(steps) },
 });
 
-/** Lines over time, with a table of their last values for a legend. */
-export function lines(shape: Shape, ...queries: DataqueryBuilder[]): TimeSeriesBuilder {
-  const panel = shaped(new TimeSeriesBuilder(), shape, queries)
+/** Lines with a table of their last values for a legend. */
+export const drawn = <P extends TimeSeriesBuilder | TrendBuilder>(panel: P): P => {
+  panel
     .lineWidth(2)
     .lineInterpolation(LineInterpolation.Linear)
     .gradientMode(GraphGradientMode.None)
     .fillOpacity(0)
-    .showPoints(VisibilityMode.Auto)
-    .pointSize(4)
-    .spanNulls(30_000)
     .legend(
       new VizLegendOptionsBuilder()
         .displayMode(LegendDisplayMode.Table)
@@ -149,6 +150,15 @@ export function lines(shape: Shape, ...queries: DataqueryBuilder[]): TimeSeriesB
         .calcs(['lastNotNull']),
     )
     .tooltip(new VizTooltipOptionsBuilder().mode(TooltipDisplayMode.Multi).sort(SortOrder.Descending));
+  return panel;
+};
+
+/** Lines over time. */
+export function lines(shape: Shape, ...queries: DataqueryBuilder[]): TimeSeriesBuilder {
+  const panel = drawn(shaped(new TimeSeriesBuilder(), shape, queries))
+    .showPoints(VisibilityMode.Auto)
+    .pointSize(4)
+    .spanNulls(30_000);
   if (shape.steps !== undefined)
     panel.thresholdsStyle(new GraphThresholdsStyleConfigBuilder().mode(GraphThresholdsStyleMode.Dashed));
   return panel;

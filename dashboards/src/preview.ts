@@ -10,7 +10,7 @@ import { writeFileSync } from 'node:fs';
 import type { Panel } from '@grafana/grafana-foundation-sdk/dashboard';
 import { boards } from './boards.ts';
 import type { PreviewPanel, Series } from './draw.ts';
-import { drawChart, drawNumbers, drawTable, page, section } from './draw.ts';
+import { curvesIn, drawChart, drawNumbers, drawTable, page, section, timeAxis } from './draw.ts';
 
 interface Answer {
   readonly metric: Readonly<Record<string, string>>;
@@ -66,10 +66,10 @@ async function draw(panel: PreviewPanel, values: Readonly<Record<string, string>
         );
       }),
     );
-    return section(panel, title, drawChart(panel, answers.flat(), { start, end }));
+    return section(panel, title, drawChart(panel, answers.flat(), timeAxis(start, end)));
   }
   const answers = await Promise.all(targets.map(async (target) => ({ target, result: await at(fill(target.expr)) })));
-  if (panel.type === 'table' || panel.type === 'xychart') {
+  if (panel.type === 'table' || panel.type === 'xychart' || panel.type === 'trend') {
     // Rows that have the same labels, but for those that one query alone has, are one.
     const shared = Object.keys(answers[0]?.result[0]?.metric ?? {});
     const rows = new Map<string, Record<string, string>>();
@@ -79,7 +79,9 @@ async function draw(panel: PreviewPanel, values: Readonly<Record<string, string>
         const field = targets.length > 1 ? `Value #${target.refId}` : 'Value';
         rows.set(key, { ...rows.get(key), ...metric, [field]: value?.[1] ?? '' });
       }
-    return section(panel, title, drawTable(panel, [...rows.values()]));
+    if (panel.type !== 'trend') return section(panel, title, drawTable(panel, [...rows.values()]));
+    const { series, axis } = curvesIn(panel, [...rows.values()]);
+    return section(panel, title, drawChart(panel, series, axis));
   }
   const numbers = answers.flatMap(({ target, result }) =>
     result.map(({ metric, value }) => ({ name: legend(target.legendFormat, metric), value: Number(value?.[1]) })),

@@ -60,6 +60,15 @@ const transformations = {
     renameByName: z.record(z.string(), z.string()),
     excludeByName: z.record(z.string(), z.boolean()),
   }),
+  convertFieldType: z.strictObject({
+    conversions: z.array(z.strictObject({ targetField: z.string(), destinationType: z.literal('number') })),
+  }),
+  groupingToMatrix: z.strictObject({
+    columnField: z.string(),
+    rowField: z.string(),
+    valueField: z.string(),
+    emptyValue: z.enum(['true', 'false', 'null', 'empty', 'zero']),
+  }),
   sortBy: z.strictObject({ sort: z.array(z.strictObject({ field: z.string(), desc: z.boolean().exactOptional() })) }),
 } as const;
 
@@ -161,6 +170,16 @@ class Fields {
       this.#columns = this.#columns
         ?.filter((name) => excludeByName[name] !== true)
         .map((name) => renameByName[name] ?? name);
+    } else if ('conversions' in data)
+      this.#need(
+        id,
+        data.conversions.map(({ targetField }) => targetField),
+      );
+    else if ('columnField' in data) {
+      const { columnField, rowField, valueField } = data;
+      this.#need(id, [columnField, rowField, valueField]);
+      // Beside these there is a column for each value of one.
+      this.#columns = [`${rowField}\\${columnField}`];
     } else if ('sort' in data)
       this.#need(
         id,
@@ -171,7 +190,7 @@ class Fields {
 
 const escaped = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
-function nameProblems({ fieldConfig }: Panel, fields: Fields): string[] {
+function nameProblems({ fieldConfig, options }: Panel, fields: Fields): string[] {
   const problems: string[] = [];
   const need = (what: string, name: string): void => {
     if (!fields.has(name)) problems.push(`${what}: no query brings ${name}`);
@@ -185,6 +204,7 @@ function nameProblems({ fieldConfig }: Panel, fields: Fields): string[] {
     }
     for (const { id, value } of properties) if (id === 'custom.fillBelowTo') need(id, String(value));
   }
+  if (options?.xField !== undefined) need('the x axis', String(options.xField));
   for (const [, name = ''] of JSON.stringify(fieldConfig ?? {}).matchAll(/\$\{__data\.fields\.(\w+)\}/g))
     need('a link', name);
   return problems;

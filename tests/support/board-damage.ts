@@ -20,6 +20,11 @@ const kinds: Readonly<Record<string, string>> = {
   calcs: 'reducer',
   names: 'name of a field',
   field: 'name of a field',
+  xField: 'name of a field',
+  targetField: 'name of a field',
+  columnField: 'name of a field',
+  rowField: 'name of a field',
+  valueField: 'name of a field',
 };
 const hasLabels = ['legendFormat', 'titleFormat', 'textFormat'];
 
@@ -90,7 +95,18 @@ export function* damages(part: unknown, isListed: (expr: string, value: string) 
 const enums = [
   ...['type', 'repeatDirection', 'graphMode', 'colorMode', 'justifyMode', 'textMode', 'percentChangeColorMode', 'fill'],
   ...['orientation', 'mode', 'displayMode', 'placement', 'sort', 'lineInterpolation', 'gradientMode', 'showPoints'],
-  ...['cellHeight', 'align', 'format', 'valueMode', 'namePlacement', 'sizing', 'show', 'mapping'],
+  ...[
+    'cellHeight',
+    'align',
+    'format',
+    'valueMode',
+    'namePlacement',
+    'sizing',
+    'show',
+    'mapping',
+    'destinationType',
+    'emptyValue',
+  ],
 ];
 
 /** Every value of an enum in a part of a board made one that there is not, one at a time, each of a kind once. */

@@ -16,6 +16,7 @@ const panelTypes: Readonly<
   stat: { module: 'stat/panelcfg/x/StatPanelCfg_types.gen', options: 'Options', field: '' },
   table: { module: 'table/panelcfg/x/TablePanelCfg_types.gen', options: 'Options', field: 'FieldConfig' },
   bargauge: { module: 'bargauge/panelcfg/x/BarGaugePanelCfg_types.gen', options: 'Options', field: '' },
+  trend: { module: 'trend/panelcfg/x/TrendPanelCfg_types.gen', options: 'Options', field: 'FieldConfig' },
   xychart: { module: 'xychart/panelcfg/x/XYChartPanelCfg_types.gen', options: 'Options', field: 'FieldConfig' },
 };
 

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { catalog, type Declaration } from '@crossfold/shared/metrics/catalog';
 import { createMetrics } from '@crossfold/shared/metrics/registry';
 import type { MetricLabels, Metrics } from './promql.ts';
-import { checkQuery } from './promql.ts';
+import { checkQuery, namesIn } from './promql.ts';
 import { rules } from './queries.ts';
 
 const fixtures = resolve(import.meta.dirname, '../fixtures/metrics');
@@ -47,7 +47,11 @@ export async function knownMetrics(): Promise<Metrics> {
   ]);
   for (const { record, alert: name, expr } of rules()) {
     const { labels = new Set<string>() } = checkQuery(expr, known);
-    if (record !== undefined) known.set(record, new Map([...labels].map((label) => [label, undefined])));
+    // No rule of ours gives a label other values than those of what it is made of.
+    const of = namesIn(expr).flatMap(({ kind, from, to }) => (kind === 'metric' ? [expr.slice(from, to)] : []));
+    const values = (label: string): readonly string[] | undefined =>
+      of.map((name) => known.get(name)?.get(label)).find((listed) => listed !== undefined);
+    if (record !== undefined) known.set(record, new Map([...labels].map((label) => [label, values(label)])));
     if (name !== undefined) for (const label of labels) alert.set(label, undefined);
   }
   known.set('ALERTS', alert);

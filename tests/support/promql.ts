@@ -128,6 +128,10 @@ class Checker {
     if (!labels.has(label)) this.problems.push(`${what} has no label ${label}`);
   }
 
+  #texts(node: SyntaxNode | null): string[] {
+    return (node?.getChildren('StringLiteral') ?? []).map((text) => this.#text(text).slice(1, -1));
+  }
+
   #listed(node: SyntaxNode | null): string[] {
     return (node?.getChildren('LabelName') ?? []).map((label) => this.#text(label));
   }
@@ -144,6 +148,8 @@ class Checker {
     }
     for (const label of listed) this.#has(this.#text(node), inner, label);
     if (/^(topk|bottomk|limitk|limit_ratio)$/i.test(operation)) return inner;
+    // It makes a label of the value.
+    if (/^countvalues$/i.test(operation)) return new Set([...listed, ...this.#texts(body)]);
     if (modifier?.getChild('Without') != null) return new Set([...inner].filter((label) => !listed.includes(label)));
     return new Set(listed);
   }

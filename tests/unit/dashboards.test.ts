@@ -170,7 +170,7 @@ describe('the boards', () => {
   });
 
   it('use variables that they have', () => {
-    const builtIn = ['__range', '__interval', '__rate_interval', '__data', '__url_time_range'];
+    const builtIn = ['__range', '__interval', '__rate_interval', '__data', '__field', '__url_time_range'];
     for (const board of all)
       for (const [, name = ''] of JSON.stringify(board).matchAll(/\$\{?([A-Za-z_]\w*)/g))
         expect([...variablesOf(board), ...builtIn], `${board.title}`).toContain(name);
@@ -265,6 +265,8 @@ describe('queries of boards and rules', () => {
     ['a quantile without buckets', 'histogram_quantile(0.5, crossfold_step_duration_seconds_sum)', /no label le/],
     ['a metric of Node that there is not', 'nodejs_eventloop_lag_p98_seconds', /no metric nodejs_eventloop_lag_p98/],
     ['a histogram without its suffix', 'crossfold_step_duration_seconds', /no metric/],
+    ['a label that a count of values makes', 'max by (n) (count_values("n", crossfold_leader))', undefined],
+    ['a label of another count of values', 'max by (m) (count_values("n", crossfold_leader))', /no label m\b/],
     ['a label that was summed up', 'max by (trial) (sum by (experiment) (crossfold_jobs))', /no label trial/],
     ['what is right', 'sum by (state) (crossfold_jobs{state!="queued"} offset 5m) * 2', undefined],
   ])('are checked for %s', (_what, expr, problem) => {

@@ -1,5 +1,5 @@
 import type { JobNews } from '@crossfold/coordinator/metrics/standing';
-import { bestShown, shownOf, standingOf } from '@crossfold/coordinator/metrics/standing';
+import { bestShown, newsAfter, newsOfEnded, shownOf, standingOf } from '@crossfold/coordinator/metrics/standing';
 import type { JobRecord, ResultRef } from '@crossfold/shared/jobs/records';
 import { foldName } from '@crossfold/shared/jobs/records';
 import type { JobProgress } from '@crossfold/shared/progress';
@@ -29,11 +29,27 @@ const said = (over: Partial<JobProgress>): JobNews => ({
     ...over,
   },
   validation: undefined,
+  validated: undefined,
 });
 /** Of the epoch that the model is of. */
 const left = (scores: { loss: number; accuracy: number }): ResultRef =>
   aResult({ epochs: 3, ...scores, train: { loss: 2, accuracy: 0.4 } });
 const running = experimentRecord('exp', { state: 'running', jobs: 4, startedAt: 1000, finishedAt: null });
+
+it('of an epoch that was validated both accuracies are kept, while others are under way and once the job is over', () => {
+  const under = said({}).progress as JobProgress;
+  const first = newsAfter(undefined, under);
+  expect(first.validated).toBeUndefined();
+  const validated = newsAfter(first, { ...under, epoch: 1, accuracy: 0.5, valLoss: 1.5, valAccuracy: 0.75 });
+  const kept = { epoch: 1, accuracy: { train: 0.5, validation: 0.75 } };
+  expect(validated).toMatchObject({ validation: { loss: 1.5, accuracy: 0.75 }, validated: kept });
+  const next = newsAfter(validated, { ...under, epoch: 2, accuracy: 0.125 });
+  expect(next).toMatchObject({ progress: { epoch: 2 }, validation: { accuracy: 0.75 }, validated: kept });
+  // The record tells which epoch counts: the last may be another.
+  const over = job(0, { state: 'completed', result: left({ loss: 0.5, accuracy: 0.25 }) });
+  const [fold] = standingOf(running, [over], new Map([[over.id, newsOfEnded(next)]]), 2000).folds;
+  expect(fold).toMatchObject({ validated: kept, validation: { accuracy: 0.25 }, train: { accuracy: 0.4 } });
+});
 
 describe('how an experiment stands', () => {
   it('is nothing yet where nothing has begun', () => {

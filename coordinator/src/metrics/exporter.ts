@@ -16,7 +16,7 @@ import { parametersText } from '../results/text.ts';
 import type { Parameters } from '../search/space.ts';
 import { serverStorageLimit } from './broker-monitor.ts';
 import type { JobNews } from './standing.ts';
-import { newsAfter, shownOf, standingOf } from './standing.ts';
+import { newsAfter, newsOfEnded, shownOf, standingOf } from './standing.ts';
 
 /** How long the series of an experiment stay after it is over; its history lives in the run's folder. */
 export const seriesKeptMs = 15 * 60_000;
@@ -47,6 +47,8 @@ const remade = [
   'foldAccuracy',
   'foldLoss',
   'foldEpoch',
+  'foldValidatedEpoch',
+  'foldEpochAccuracy',
 ] as const satisfies readonly (keyof Instruments<'coordinator'>)[];
 
 export interface ExporterParts {
@@ -134,8 +136,12 @@ export class Exporter implements LeaderObserver {
       this.#trials.set(id, (await getJson(this.#parts.broker.artifacts, plan, SweepPlan)).trials);
     }
     for (const id of this.#trials.keys()) if (!shown.has(id)) this.#trials.delete(id);
-    // What a group said goes once it has no more to say: the record knows what it came to.
-    for (const id of this.#news.keys()) if (isFinal(view.jobs.get(id)?.state ?? 'failed')) this.#news.delete(id);
+    // What a group said goes once it has no more to say: the record knows what it came to, but for its last epoch.
+    for (const [id, news] of this.#news) {
+      const job = view.jobs.get(id);
+      if (job === undefined || !shown.has(job.experiment)) this.#news.delete(id);
+      else if (isFinal(job.state)) this.#news.set(id, newsOfEnded(news));
+    }
   }
 
   async #readStorage(): Promise<void> {
@@ -237,7 +243,9 @@ export class Exporter implements LeaderObserver {
       set.foldMembers.set(of, at.members);
       set.foldAttempts.set(of, at.attempts);
       if (at.imagesPerSecond !== undefined) set.foldImages.set(of, at.imagesPerSecond);
+      if (at.validated !== undefined) set.foldValidatedEpoch.set(of, at.validated.epoch);
       for (const split of ['train', 'validation'] as const) {
+        if (at.validated !== undefined) set.foldEpochAccuracy.set({ ...of, split }, at.validated.accuracy[split]);
         const scored = at[split];
         if (scored === undefined) continue;
         set.foldAccuracy.set({ ...of, split }, scored.accuracy);

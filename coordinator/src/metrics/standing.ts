@@ -10,15 +10,35 @@ export interface JobNews {
   readonly progress: JobProgress | undefined;
   /** Of the epoch that was validated last. */
   readonly validation: Scored | undefined;
+  /** The epoch that was validated last. */
+  readonly validated: ValidatedEpoch | undefined;
+}
+
+/** A whole epoch, and how well the model did in it and after it. */
+export interface ValidatedEpoch {
+  /** From 1. */
+  readonly epoch: number;
+  readonly accuracy: { readonly train: number; readonly validation: number };
 }
 
 /** What is known of a job once its group has said something. */
 export function newsAfter(before: JobNews | undefined, event: JobProgress): JobNews {
-  const { valLoss, valAccuracy } = event;
-  const scores =
-    valLoss === undefined || valAccuracy === undefined ? undefined : { loss: valLoss, accuracy: valAccuracy };
-  return { progress: event, validation: scores ?? before?.validation };
+  const { epoch, accuracy: train, valLoss, valAccuracy } = event;
+  if (valLoss === undefined || valAccuracy === undefined)
+    return { progress: event, validation: before?.validation, validated: before?.validated };
+  return {
+    progress: event,
+    validation: { loss: valLoss, accuracy: valAccuracy },
+    validated: train === undefined ? before?.validated : { epoch, accuracy: { train, validation: valAccuracy } },
+  };
 }
+
+/** What is left of it once the job is over: all else its record knows better. */
+export const newsOfEnded = ({ validated }: JobNews): JobNews => ({
+  progress: undefined,
+  validation: undefined,
+  validated,
+});
 
 export interface Scored {
   readonly loss: number;
@@ -46,6 +66,7 @@ export interface FoldStanding {
   readonly attempts: number;
   readonly train: Scored | undefined;
   readonly validation: Scored | undefined;
+  readonly validated: ValidatedEpoch | undefined;
 }
 
 export interface TrialStanding {
@@ -166,6 +187,7 @@ function foldStanding(job: PublicJob, news: JobNews | undefined, now: number): F
     attempts: job.attempts,
     train: result === null ? scored(progress?.loss, progress?.accuracy) : result.train,
     validation: result === null ? news?.validation : { loss: result.loss, accuracy: result.accuracy },
+    validated: news?.validated,
   };
 }
 

@@ -317,6 +317,22 @@ export const catalog = {
     labels: ofFold,
     services: both,
   },
+  foldValidatedEpoch: {
+    kind: 'gauge',
+    name: 'crossfold_fold_validated_epoch',
+    help: 'Epoch of a fold that was validated last, from 1; absent before the first.',
+    unit: 'count',
+    labels: ofFold,
+    services: coordinator,
+  },
+  foldEpochAccuracy: {
+    kind: 'gauge',
+    name: 'crossfold_fold_epoch_accuracy_ratio',
+    help: 'Accuracy of the epoch that crossfold_fold_validated_epoch tells. train: mean over the whole epoch; validation: after it, of a finished fold too, whichever epoch it counts by.',
+    unit: 'ratio',
+    labels: ofSplit,
+    services: coordinator,
+  },
 
   samples: {
     kind: 'counter',
