@@ -1,18 +1,24 @@
 import { hostname } from 'node:os';
 import type { Border } from '@crossfold/shared/border';
+import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker, servicePatienceMs } from '@crossfold/shared/broker/broker';
 import { LeaseKeeper, leaseMs } from '@crossfold/shared/broker/lease';
 import type { LogShipper } from '@crossfold/shared/broker/log-stream';
 import { Roster } from '@crossfold/shared/broker/presence';
+import { limitStores } from '@crossfold/shared/broker/quotas';
 import type { Replicas } from '@crossfold/shared/broker/streams';
+import type { Logger } from '@crossfold/shared/logger';
 import { exposeConnection } from '@crossfold/shared/metrics/connection';
 import type { ServiceMetrics } from '@crossfold/shared/metrics/registry';
+import type { QuotaSettings } from '@crossfold/shared/quotas';
+import { quotasOf } from '@crossfold/shared/quotas';
 import type { ServiceHandles } from '@crossfold/shared/service';
 import { uniqueName } from '@crossfold/shared/unique-name';
 import { pause } from '@crossfold/shared/wait';
 import { Waits } from '@crossfold/shared/waits';
 import { lead } from './leader/leader.ts';
 import type { LiveSite } from './live/site.ts';
+import { storageLimit } from './metrics/broker-monitor.ts';
 import { Exporter } from './metrics/exporter.ts';
 
 export interface CoordinatorOptions {
@@ -30,6 +36,8 @@ export interface CoordinatorOptions {
   readonly name?: string;
   /** Servers of the broker's cluster that keep a copy of everything: three, or all there are, where not given. */
   readonly replicas?: Replicas;
+  /** What experiments may take, where that is not the default. */
+  readonly quotas?: QuotaSettings;
 }
 
 /** How often it is looked whether the broker's cluster has grown, and could keep more copies. */
@@ -65,6 +73,9 @@ export async function runCoordinator(options: CoordinatorOptions, handles: Servi
     now,
   });
   options.site?.attach({ broker, logger, now, signal });
+  const { storage, limits } = options.quotas ?? { storage: undefined, limits: {} };
+  if (storage !== undefined) await keepToShares(broker, storage, logger);
+  const quotas = quotasOf(limits, storage ?? (await storageLimit(broker, options.monitor).catch(() => undefined)));
   const lease = new LeaseKeeper(broker.leases, name, now);
   let leading: AbortController | undefined;
   let rounds: Promise<void> = Promise.resolve();
@@ -78,7 +89,7 @@ export async function runCoordinator(options: CoordinatorOptions, handles: Servi
     if (held && leading === undefined) {
       leading = new AbortController();
       logger.info({ name }, 'leading');
-      const context = { broker, roster, logger, now, leads: () => lease.held, observer: exporter };
+      const context = { broker, roster, logger, now, leads: () => lease.held, observer: exporter, quotas };
       const term = leading;
       // The term before may still be ending a request.
       rounds = rounds
@@ -120,5 +131,15 @@ export async function runCoordinator(options: CoordinatorOptions, handles: Servi
     await rounds;
     await lease.release().catch(() => undefined);
     await broker.close();
+  }
+}
+
+/** A store that cannot be limited is as it was: said, and no reason not to run. */
+async function keepToShares(broker: Broker, storage: number, logger: Logger): Promise<void> {
+  try {
+    for (const why of await limitStores(await broker.nats.jetstreamManager(), storage))
+      logger.warn({ why }, 'a store of the broker could not be limited to its share of CROSSFOLD_QUOTA_STORAGE');
+  } catch (error) {
+    logger.warn({ err: error }, "the broker's stores could not be limited to their shares of CROSSFOLD_QUOTA_STORAGE");
   }
 }

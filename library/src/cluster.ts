@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { connectClient } from '@crossfold/coordinator/client/client';
 import type { ExperimentClient, SubmitOptions } from '@crossfold/coordinator/client/types';
 import { defaultWorkers, startEmbedded } from '@crossfold/coordinator/cluster/embedded';
+import { preflight } from '@crossfold/coordinator/data/preflight';
 import { withAccess } from '@crossfold/shared/broker/address';
 import { newExperimentId } from '@crossfold/shared/config/experiment';
 import { ConfigError } from '@crossfold/shared/errors';
@@ -21,8 +22,9 @@ export interface Cluster {
    *
    * @param options `fresh`: compute everything, whatever results the cluster has of equal jobs; `onProgress`: told how
    * far a long upload is
+   * @throws ConfigError where its data set, net or split cannot be, or it goes over a quota of the cluster
    */
-  submit(experiment: LoadedExperiment, options?: SubmitOptions): Promise<Run>;
+  submit(experiment: LoadedExperiment, options?: Omit<SubmitOptions, 'checked'>): Promise<Run>;
   /**
    * An experiment that was submitted before, here or elsewhere.
    * @throws ConfigError where there is none of that id
@@ -101,9 +103,11 @@ function clusterOf(url: string, client: ExperimentClient, broken: AbortSignal, c
   let closing: Promise<void> | undefined;
   return {
     url,
-    async submit({ experiment, baseDir }, options) {
+    async submit(loaded, options) {
+      const { experiment, baseDir } = loaded;
+      const checked = await preflight(loaded);
       const id = newExperimentId(experiment.name, new Date(), Math.floor(performance.now() * 1000));
-      await client.submit(experiment, baseDir, id, options);
+      await client.submit(experiment, baseDir, id, { ...options, checked });
       return new Run(id, client, broken);
     },
     async run(id) {

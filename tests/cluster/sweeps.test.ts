@@ -10,6 +10,7 @@ import { Roster } from '@crossfold/shared/broker/presence';
 import { Experiment } from '@crossfold/shared/config/experiment';
 import type { PublicJob } from '@crossfold/shared/jobs/records';
 import { createLogger } from '@crossfold/shared/logger';
+import { quotasOf } from '@crossfold/shared/quotas';
 import type { Results } from '@crossfold/shared/results';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { z } from 'zod';
@@ -71,9 +72,13 @@ afterEach(async () => {
 function startLeader(): { stop(): Promise<void> } {
   const over = new AbortController();
   const now = (): number => performance.timeOrigin + performance.now();
+  const quotas = quotasOf({}, undefined);
   const observer = { lead: () => undefined, lost: () => undefined, waits: () => undefined };
   const roster = new Roster(broker.nats, over.signal, now);
-  const leading = lead({ broker, roster, logger, now, leads: () => !over.signal.aborted, observer }, over.signal);
+  const leading = lead(
+    { broker, roster, logger, now, leads: () => !over.signal.aborted, observer, quotas },
+    over.signal,
+  );
   const leader = {
     async stop() {
       over.abort();

@@ -1,5 +1,6 @@
 import type { Replicas } from '@crossfold/shared/broker/streams';
 import { ConfigError } from '@crossfold/shared/errors';
+import { quotaSettingsOf } from '@crossfold/shared/quotas';
 import type { ServiceHandles } from '@crossfold/shared/service';
 import { runService } from '@crossfold/shared/service';
 import { keepHeapSmall } from '../heap.ts';
@@ -69,6 +70,7 @@ export const registerCoordinator: Register = (program, context) => {
         ...(options.name === undefined ? {} : { name: options.name }),
         replicas: options.replicas ?? replicasFromEnv(context),
         monitor: brokerMonitor(context),
+        quotas: quotaSettingsOf(context.env),
       };
       const token = writeTokenOf(context.env);
       const site = new LiveSite({ canWrite: token !== undefined });

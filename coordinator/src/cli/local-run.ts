@@ -10,6 +10,7 @@ import { deviceNotice } from '@crossfold/worker/engine/cuda';
 import { chosenEngine, engineNotice } from '@crossfold/worker/engine/load';
 import type { Outcome } from '../client/types.ts';
 import type { EmbeddedCluster } from '../cluster/embedded.ts';
+import type { Preflight } from '../data/preflight.ts';
 import type { CommandContext } from './context.ts';
 import { concludeRun, interruptible, showUntilOver } from './follow-run.ts';
 import { createDisplay, type Display } from './progress/display.ts';
@@ -26,6 +27,8 @@ export interface LocalRun {
   readonly again?: Selection;
   /** File for a trace of what workers do. */
   readonly timeline?: string | undefined;
+  /** What it comes to, where it is new. */
+  readonly checked?: Preflight;
 }
 
 /**
@@ -99,7 +102,7 @@ const hasFailed = ({ record, results }: Outcome): boolean =>
 async function submitAndFollow(
   context: CommandContext,
   url: string,
-  { id, experiment, baseDir, timeline, again = {} }: LocalRun,
+  { id, experiment, baseDir, timeline, checked, again = {} }: LocalRun,
   display: Display,
   signal: AbortSignal,
 ): Promise<Outcome> {
@@ -108,7 +111,10 @@ async function submitAndFollow(
     await withTimeline(client, id, timeline, display, async () => {
       const known = (await client.list()).find((record) => record.id === id);
       if (known === undefined)
-        await client.submit(experiment, baseDir, id, { onProgress: (message) => display.say(message) });
+        await client.submit(experiment, baseDir, id, {
+          onProgress: (message) => display.say(message),
+          ...(checked === undefined ? {} : { checked }),
+        });
       else if (isFinal(known.state) || Object.keys(again).length > 0) await client.resume(id, again);
       signal.throwIfAborted();
       await showUntilOver(client, id, display, signal);

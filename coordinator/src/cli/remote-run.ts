@@ -1,8 +1,10 @@
 import { join } from 'node:path';
-import type { Experiment } from '@crossfold/shared/config/experiment';
 import type { FinalNet } from '@crossfold/shared/config/final';
 import type { Selection } from '@crossfold/shared/jobs/records';
 import type { ExperimentClient } from '../client/types.ts';
+import type { LoadedExperiment } from '../config/load.ts';
+import type { Preflight } from '../data/preflight.ts';
+import { located } from '../data/preflight.ts';
 import type { CommandContext } from './context.ts';
 import { concludeRun, interruptible, showUntilOver } from './follow-run.ts';
 import type { Display } from './progress/display.ts';
@@ -21,7 +23,7 @@ export interface RemoteRun {
   /** File for a trace of what workers do. */
   readonly timeline?: string | undefined;
   /** What to submit first, where the experiment is new. */
-  readonly submit?: { readonly experiment: Experiment; readonly baseDir: string; readonly fresh: boolean };
+  readonly submit?: LoadedExperiment & { readonly checked: Preflight; readonly fresh: boolean };
 }
 
 /** Follows an experiment on a cluster that runs elsewhere, and brings its results here. An interrupt only stops that. */
@@ -37,8 +39,9 @@ export async function followRemotely(context: CommandContext, run: RemoteRun): P
   try {
     await withTimeline(client, run.id, run.timeline, display, async () => {
       if (run.submit !== undefined) {
-        const { experiment, baseDir, fresh } = run.submit;
-        await client.submit(experiment, baseDir, run.id, { fresh, onProgress: (message) => display.say(message) });
+        const { experiment, baseDir, at, fresh, checked } = run.submit;
+        const onProgress = (message: string): void => display.say(message);
+        await located(at, () => client.submit(experiment, baseDir, run.id, { fresh, onProgress, checked }));
         display.say(`submitted ${run.id}`);
       } else if (run.refit !== undefined) await client.refit(run.id, run.refit.final, run.refit.trial);
       else await client.resume(run.id, run.again);

@@ -75,10 +75,10 @@ export const registerRun: Register = (program, context, end) => {
             folder,
             json,
             timeline,
-            submit: { experiment, baseDir, fresh: options.fresh === true },
+            submit: { ...loaded, checked, fresh: options.fresh === true },
           });
         await writeRunNote(folder, experiment, { id, baseDir: resolve(baseDir), workers });
-        return runLocally(context, { id, experiment, baseDir, folder, workers, json, timeline });
+        return runLocally(context, { id, experiment, baseDir, folder, workers, json, timeline, checked });
       };
       let code: number | undefined;
       try {

@@ -1,6 +1,6 @@
 import { newExperimentId } from '@crossfold/shared/config/experiment';
 import { loadExperiment } from '../config/load.ts';
-import { preflight } from '../data/preflight.ts';
+import { located, preflight } from '../data/preflight.ts';
 import { dryRunOption, showDryRun } from './dry-run.ts';
 import type { Register } from './options.ts';
 import { examples, freshOption, jsonOption, natsOption, setOption } from './options.ts';
@@ -42,7 +42,9 @@ export const registerSubmit: Register = (program, context) => {
       const id = newExperimentId(experiment.name, context.date(), context.suffix());
       const say = (message: string): unknown => context.err.write(`${message}\n`);
       await ask(context, options.nats, (client) =>
-        client.submit(experiment, baseDir, id, { fresh: options.fresh === true, onProgress: say }),
+        located(loaded.at, () =>
+          client.submit(experiment, baseDir, id, { fresh: options.fresh === true, onProgress: say, checked }),
+        ),
       );
       context.out.write(options.json === true ? `${JSON.stringify({ id })}\n` : `${id}\n`);
     });

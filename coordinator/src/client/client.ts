@@ -2,6 +2,7 @@ import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker } from '@crossfold/shared/broker/broker';
 import { connectTimeoutMs, followConnection } from '@crossfold/shared/broker/connection';
 import { getJson, putJson } from '@crossfold/shared/broker/json-blobs';
+import { readQuotas } from '@crossfold/shared/broker/quotas';
 import { allProgress, experimentProgress } from '@crossfold/shared/broker/subjects';
 import { Experiment, plateauNeedsValidation } from '@crossfold/shared/config/experiment';
 import { ConfigError } from '@crossfold/shared/errors';
@@ -12,10 +13,12 @@ import type { ExperimentRecord, JobRecord, Selection } from '@crossfold/shared/j
 import { covers, epochsDone, isFinal, publicJob } from '@crossfold/shared/jobs/records';
 import type { JobProgress, ProgressEvent } from '@crossfold/shared/progress';
 import { decodeProgress } from '@crossfold/shared/progress';
+import { tooManyExperiments } from '@crossfold/shared/quotas';
 import { Results } from '@crossfold/shared/results';
 import { pause } from '@crossfold/shared/wait';
 import { rooted } from '../config/load.ts';
 import { uploadSource } from '../data/upload.ts';
+import { checkDemand, demandOf } from '../estimate/demand.ts';
 import { clusterLogs, followCluster } from '../logs/cluster.ts';
 import type { JobNews } from '../metrics/standing.ts';
 import { newsAfter } from '../metrics/standing.ts';
@@ -58,7 +61,16 @@ export function brokerClient(broker: Broker): ExperimentClient {
       throw wrong('fold', fold, Math.max(...folds.map((one) => one.fold)));
   };
   return {
-    async submit(experiment, baseDir, id, { fresh = false, onProgress } = {}) {
+    async submit(experiment, baseDir, id, { fresh = false, onProgress, checked } = {}) {
+      const quotas = await readQuotas(broker);
+      if (quotas !== undefined) {
+        const others = (await broker.experiments.list('>', leftOut)).filter(
+          (one) => one.id !== id && !isFinal(one.state),
+        );
+        const refused = tooManyExperiments(others.length, quotas);
+        if (refused !== undefined) throw refused;
+        if (checked !== undefined) checkDemand(demandOf(experiment, checked), quotas);
+      }
       await uploadStart(experiment, broker.artifacts);
       const source = await uploadSource(experiment.dataset, baseDir, broker.data, onProgress);
       const record: ExperimentRecord = {

@@ -4,6 +4,7 @@ import type { FoldsDocument } from '@crossfold/shared/folds/folds';
 import type { ExperimentRecord, PublicJob, Selection } from '@crossfold/shared/jobs/records';
 import type { ProgressEvent } from '@crossfold/shared/progress';
 import type { Results } from '@crossfold/shared/results';
+import type { Preflight } from '../data/preflight.ts';
 import type { LogFilter } from '../logs/select.ts';
 import type { JobNews } from '../metrics/standing.ts';
 import type { TimelineRecording } from '../timeline/recorder.ts';
@@ -30,6 +31,8 @@ export interface SubmitOptions {
   readonly fresh?: boolean;
   /** Told how far a long upload is. */
   readonly onProgress?: (message: string) => void;
+  /** What the experiment comes to: held against the cluster's quotas before anything is uploaded. */
+  readonly checked?: Preflight;
 }
 
 /** A client of a cluster: all that the commands ask of it. */
@@ -37,6 +40,7 @@ export interface ExperimentClient {
   /**
    * Uploads the data set and submits the experiment under `id`; doing so again under the same id changes nothing.
    * @param baseDir what relative paths in the experiment are relative to
+   * @throws ConfigError where it, or one experiment more, goes over a quota of the cluster; the leader looks as well
    */
   submit(experiment: Experiment, baseDir: string, id: string, options?: SubmitOptions): Promise<void>;
   /**

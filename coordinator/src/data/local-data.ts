@@ -1,5 +1,6 @@
 import { basename, join, resolve } from 'node:path';
 import type { DatasetSpec } from '@crossfold/shared/config/dataset';
+import { sampleBytesOf } from '@crossfold/shared/data/manifest';
 import type { SplitSamples } from '@crossfold/shared/folds/samples';
 import type { DatasetShape } from './describe.ts';
 import { mnistShape } from './describe.ts';
@@ -15,6 +16,8 @@ export interface LocalData extends DatasetShape {
   readonly name: string;
   readonly samples: SplitSamples;
   readonly testSamples: number;
+  /** Of the files that an upload takes. */
+  readonly sourceBytes: number;
 }
 
 /**
@@ -48,8 +51,12 @@ async function idxData({ path, limit }: DatasetSpec, baseDir: string): Promise<L
     name: path === undefined ? 'mnist' : basename(folder),
     samples: { labels: train.subarray(0, limit), classes: Array.from({ length: shape.classes }, (_, i) => String(i)) },
     testSamples: test.length,
+    sourceBytes: ((limit ?? train.length) + test.length) * (sampleBytesOf(shape.image) + 1) + 4 * idxHeaderBytes,
   };
 }
+
+/** At most. */
+const idxHeaderBytes = 20;
 
 async function idxShape(
   files: { readonly images: string; readonly labels: string },
@@ -78,5 +85,9 @@ async function imageData(spec: DatasetSpec, baseDir: string): Promise<LocalData>
       names: train.map((file) => file.path),
     },
     testSamples: test?.length ?? 0,
+    sourceBytes: [...train, ...(test ?? [])].reduce(
+      (sum, file) => sum + (file.problem === undefined ? file.bytes : 0),
+      0,
+    ),
   };
 }

@@ -20,11 +20,18 @@ export interface Preflight {
  *
  * @throws ConfigError where that is not so
  */
-export async function preflight({ experiment, baseDir, at }: LoadedExperiment): Promise<Preflight> {
-  try {
+export function preflight({ experiment, baseDir, at }: LoadedExperiment): Promise<Preflight> {
+  return located(at, async () => {
     const data = await localData(experiment.dataset, baseDir);
     const trials = fittingTrials(experiment, data.image, data.classes);
     return { data, trials, folds: makeFolds(experiment.evaluation, data.samples, experiment.seed) };
+  });
+}
+
+/** Says of what is wrong with a field of an experiment where in its file that stands. */
+export async function located<T>(at: LoadedExperiment['at'], act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
   } catch (error) {
     if (!(error instanceof ConfigError) || error.problem === undefined) throw error;
     throw new ConfigError({ ...at(error.problem.field), ...error.problem });

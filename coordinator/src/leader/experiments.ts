@@ -6,6 +6,15 @@ import type { LeaderContext } from './leader.ts';
 import { prepare } from './prepare.ts';
 import { Sweep } from './sweeps.ts';
 
+/** Experiments that are not over and come before this one: those that run, and those that were submitted earlier. */
+const unfinishedBefore = ({ id, createdAt }: ExperimentRecord, { experiments }: Board): number =>
+  [...experiments.values()].filter(
+    (other) =>
+      other.state === 'running' ||
+      (other.state === 'submitted' &&
+        (other.createdAt < createdAt || (other.createdAt === createdAt && other.id < id))),
+  ).length;
+
 /**
  * Takes experiments further, stage by stage: submitted -> prepared (data cut, folds made, trials planned) -> its jobs made
  * as its search wants them -> scored on the test set -> results. Every stage can be repeated: what is there already,
@@ -21,7 +30,7 @@ export class Experiments {
     board: Board,
     changed: Iterable<string>,
   ): Promise<void> {
-    if (experiment.state === 'submitted') return prepare(context, experiment);
+    if (experiment.state === 'submitted') return prepare(context, experiment, unfinishedBefore(experiment, board));
     const known = this.#sweeps.get(experiment.id);
     // Until it has done its work whole, it is taken up anew: an interrupted one does not know how far it came.
     this.#sweeps.delete(experiment.id);

@@ -1,7 +1,9 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
 import type { Roster } from '@crossfold/shared/broker/presence';
+import { writeQuotas } from '@crossfold/shared/broker/quotas';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import type { Logger } from '@crossfold/shared/logger';
+import type { Quotas } from '@crossfold/shared/quotas';
 import { pause } from '@crossfold/shared/wait';
 import { Bell } from './bell.ts';
 import { Board } from './board.ts';
@@ -22,6 +24,8 @@ export interface LeaderContext {
   /** True while this process surely leads; asked before every round. */
   readonly leads: () => boolean;
   readonly observer: LeaderObserver;
+  /** What experiments may take. */
+  readonly quotas: Quotas;
 }
 
 /** Told what is for metrics alone. */
@@ -54,6 +58,7 @@ export async function lead(context: LeaderContext, signal: AbortSignal): Promise
   await broker.jobs.watch('>', signal, ({ value }) => board.seeJob(value), damaged);
   // One that has been replaced meanwhile must not throw away what its successor has given out.
   if (context.leads()) await broker.seats.clear();
+  if (context.leads()) await writeQuotas(broker, context.quotas);
   context.observer.lead(board, signal);
   const rounds = new Rounds(context, board);
   const sweeping = sweepCheckpoints(context, signal);

@@ -12,8 +12,10 @@ import type { ExperimentRecord, JobRecord, Presence } from '@crossfold/shared/jo
 import { maxReasonLength } from '@crossfold/shared/jobs/records';
 import { presetLayers } from '@crossfold/shared/model/presets';
 import type { LogProgress } from '@crossfold/shared/progress';
+import { tooManyExperiments } from '@crossfold/shared/quotas';
 import { cut } from '../data/cut.ts';
 import { SourceBundle } from '../data/source.ts';
+import { bundleDemand, checkDemand, jobsDemand } from '../estimate/demand.ts';
 import type { Trial } from '../search/trials.ts';
 import { fittingTrials } from '../search/trials.ts';
 import { inParallel } from './in-parallel.ts';
@@ -26,31 +28,38 @@ const writesAtOnce = 16;
 /**
  * Prepares a submitted experiment: cuts its data set into shards, makes its folds, writes a plan for each trial, and then
  * says that it runs. What is wrong with the data or the configuration ends the experiment with the
- * reason; what is wrong with the broker is thrown and tried again.
+ * reason, and so does what goes over a quota, before anything of it is written; what is wrong with the broker is thrown
+ * and tried again.
+ *
+ * @param before experiments that are not over and come before this one
  */
-export async function prepare(context: LeaderContext, record: ExperimentRecord): Promise<void> {
-  const { broker, logger, now } = context;
+export async function prepare(context: LeaderContext, record: ExperimentRecord, before: number): Promise<void> {
+  const { broker, logger, now, quotas } = context;
   const say = (message: string): void => {
     logger.info({ experiment: record.id }, message);
     const event: LogProgress = { type: 'log', level: 'info', message };
     if (!broker.nats.isClosed()) broker.nats.publish(leaderProgressSubject(record.id), JSON.stringify(event));
   };
   try {
+    const refused = tooManyExperiments(before, quotas);
+    if (refused !== undefined) throw refused;
     const experiment = await getJson(broker.artifacts, record.spec, Experiment);
     // Before anything is cut: this is tried again at every round until there is a worker.
     const identity = chooseIdentity(context.roster.alive(), experiment.threadsPerWorker);
     if (identity === undefined) throw new WaitingError(waitsFor(context.roster.alive(), experiment.threadsPerWorker));
     const bundle = await getJson(broker.data, record.source, SourceBundle);
+    checkDemand(bundleDemand(bundle, experiment.dataset), quotas);
     const { manifest, reference } = await cut(bundle, experiment.dataset, broker.data, say);
     const samples = await readSplitSamples(manifest, broker.data);
     const folds = makeFolds(experiment.evaluation, samples, experiment.seed);
-    const document = foldsDocument(folds);
-    const foldsReference = await putJson(broker.artifacts, document);
-    const trials = fittingTrials(experiment, manifest.imageShape, manifest.classes.length);
+    const { imageShape, classes } = manifest;
+    const trials = fittingTrials(experiment, imageShape, classes.length);
+    checkDemand(jobsDemand(experiment, trials, folds, imageShape, classes.length), quotas);
+    const foldsReference = await putJson(broker.artifacts, foldsDocument(folds));
     const data = { manifest: reference, folds: foldsReference };
     const planned: PlannedTrial[] = [];
     await inParallel(trials, writesAtOnce, async (trial, i) => {
-      planned[i] = await planTrial(trial, data, manifest.classes.length, broker.artifacts);
+      planned[i] = await planTrial(trial, data, classes.length, broker.artifacts);
     });
     const plan: SweepPlan = {
       schema: 1,

@@ -1,3 +1,4 @@
+import type { Broker } from '@crossfold/shared/broker/broker';
 import { z } from 'zod';
 
 /** What a server's monitoring port says of JetStream; all else is left aside. */
@@ -23,4 +24,15 @@ export async function serverStorageLimit(monitor: string): Promise<number> {
     parts.push(part);
   }
   return JetStreamStatus.parse(JSON.parse(Buffer.concat(parts).toString('utf8'))).config.max_storage;
+}
+
+/** The most that the broker may store for this account, bytes: the account's own limit, else the server's, if it is asked. */
+export async function storageLimit(
+  { nats }: Pick<Broker, 'nats'>,
+  monitor: string | undefined,
+): Promise<number | undefined> {
+  const { limits } = await (await nats.jetstreamManager()).getAccountInfo();
+  // -1 stands for none.
+  if (limits.max_storage >= 0) return limits.max_storage;
+  return monitor === undefined ? undefined : serverStorageLimit(monitor);
 }

@@ -14,7 +14,7 @@ import type { Waits } from '@crossfold/shared/waits';
 import type { LeaderObserver, View } from '../leader/leader.ts';
 import { parametersText } from '../results/text.ts';
 import type { Parameters } from '../search/space.ts';
-import { serverStorageLimit } from './broker-monitor.ts';
+import { storageLimit } from './broker-monitor.ts';
 import type { JobNews } from './standing.ts';
 import { newsAfter, newsOfEnded, shownOf, standingOf } from './standing.ts';
 
@@ -145,12 +145,10 @@ export class Exporter implements LeaderObserver {
   }
 
   async #readStorage(): Promise<void> {
-    const { storage, limits } = await (await this.#parts.broker.nats.jetstreamManager()).getAccountInfo();
+    const { broker, monitor } = this.#parts;
+    const { storage } = await (await broker.nats.jetstreamManager()).getAccountInfo();
     this.#set.brokerStorage.set({ kind: 'used' }, storage);
-    const { monitor } = this.#parts;
-    // -1 stands for none.
-    const own = limits.max_storage >= 0 ? limits.max_storage : undefined;
-    const limit = own ?? (monitor === undefined ? undefined : await serverStorageLimit(monitor));
+    const limit = await storageLimit(broker, monitor);
     if (limit !== undefined) this.#set.brokerStorage.set({ kind: 'limit' }, limit);
   }
 

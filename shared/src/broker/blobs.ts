@@ -6,6 +6,7 @@ import { DamagedDataError } from '../errors.ts';
 import type { Link } from './link.ts';
 import { requestMs } from './link.ts';
 import { blobStream } from './subjects.ts';
+import { storeFailed } from './trouble.ts';
 
 /** Bounds on storing a blob: a start of its own and then what a slow link needs for the bytes. */
 const storeMs = (bytes: number): number => 3000 + bytes / 500;
@@ -36,7 +37,8 @@ export function blobStore(store: ObjectStore, link: Link): BlobStore {
       const boundMs = storeMs(bytes.length);
       await link.request(
         `to store blob ${short(digest)} (${bytes.length} bytes)`,
-        () => {
+        async () => {
+          if (bytes.length > pieceBytes) await checkRoom(store, bytes.length);
           const room = (link.nats.info?.max_payload ?? pieceBytes + headerRoom) - headerRoom;
           const meta = { name: digest, options: { max_chunk_size: Math.min(pieceBytes, room) } };
           return store.putBlob(meta, bytes, { timeout: boundMs });
@@ -77,6 +79,21 @@ export function blobStore(store: ObjectStore, link: Link): BlobStore {
         await link.request(`to remove blob ${short(digest)}`, () => store.delete(digest), 2 * requestMs);
     },
   };
+}
+
+/**
+ * Pieces are sent without waiting for one another, and those that a full store has taken can stay behind: nothing of a
+ * blob that has no room is sent.
+ *
+ * @throws NatsError as the server's own, where the store's limit does not leave room for so many bytes
+ */
+async function checkRoom(store: ObjectStore, bytes: number): Promise<void> {
+  const { config, state } = (await store.status()).streamInfo;
+  const withEntries = bytes + headerRoom * (1 + Math.ceil(bytes / pieceBytes));
+  if (config.max_bytes < 0 || state.bytes + withEntries <= config.max_bytes) return;
+  const full = new NatsError('maximum bytes exceeded', ErrorCode.ApiError);
+  full.api_error = { code: 503, err_code: storeFailed, description: full.message };
+  throw full;
 }
 
 /**

@@ -4,6 +4,7 @@ import { unwatchedBorder } from '../border.ts';
 import type { BlobStore } from '../data/blob-store.ts';
 import { ConfigError } from '../errors.ts';
 import { ExperimentRecord, JobRecord } from '../jobs/records.ts';
+import { Quotas } from '../quotas.ts';
 import { blobStore } from './blobs.ts';
 import { connectBroker, connectTimeoutMs } from './connection.ts';
 import { leastPayload } from './harden.ts';
@@ -27,6 +28,8 @@ export interface Broker {
   readonly experiments: RecordStore<ExperimentRecord>;
   readonly jobs: RecordStore<JobRecord>;
   readonly leases: RecordStore<Lease>;
+  /** What the leader says that experiments may take, under `quotasKey`: beside its lease, where it alone may write. */
+  readonly quotas: RecordStore<Quotas>;
   /** Source files, shards, manifests. */
   readonly data: BlobStore;
   /** Plans, folds, models, results. */
@@ -110,6 +113,7 @@ export async function openBroker(url: string, name: string, options: BrokerOptio
       }),
       jobs: new RecordStore({ ...parts, kv: jobs, bucket: Buckets.jobs, schema: JobRecord, keyOf: ({ id }) => id }),
       leases: new RecordStore({ ...parts, kv: leases, bucket: Buckets.leases, schema: Lease, keyOf: () => undefined }),
+      quotas: new RecordStore({ ...parts, kv: leases, bucket: Buckets.leases, schema: Quotas, keyOf: () => undefined }),
       data: blobStore(data, link),
       artifacts: blobStore(artifacts, link),
       checkpoints: blobStore(checkpoints, link),

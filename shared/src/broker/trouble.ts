@@ -8,12 +8,14 @@ export interface Trouble {
   readonly reason: string;
 }
 
+/** JetStream's error for a message that its store refused: a limit of the stream, or no space left on the device. */
+export const storeFailed = 10077;
 /** JetStream's errors that say that a disk, a stream or an account is full. */
 const fullCodes: ReadonlySet<number> = new Set([
   10023, // insufficient resources
   10028, // memory resources exceeded
   10047, // storage resources exceeded
-  10077, // the store refused the message: a limit of the stream, or no space left on the device
+  storeFailed,
 ]);
 
 /**
