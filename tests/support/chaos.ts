@@ -59,7 +59,7 @@ export interface Recovery {
   readonly job: string;
   /** When it was hit, epoch milliseconds. */
   readonly at: number;
-  /** Until a step of it was done again, by whichever worker. */
+  /** Until a step was done by a group that was formed after the hit; or by the same one, where nobody missed the victim. */
   readonly ms: number;
   /** Whether a member of its group was left alone. */
   readonly survived: boolean;
@@ -84,6 +84,8 @@ interface Step {
   readonly job: string;
   readonly worker: string;
   readonly at: number;
+  /** Of the group that did it. */
+  readonly generation: number;
 }
 
 /** A cluster of processes, kept at a number of workers and coordinators while things are done to it. */
@@ -93,6 +95,8 @@ export class ChaosCluster {
   readonly ended: Ended[] = [];
   readonly #server: TestBroker;
   readonly #steps: Step[] = [];
+  /** Groups that have formed, as their members say. */
+  readonly #opened: Omit<Step, 'worker'>[] = [];
   readonly #workers: Service[] = [];
   readonly #coordinators: Service[] = [];
   readonly #returning = new Set<Promise<void>>();
@@ -174,16 +178,18 @@ export class ChaosCluster {
   }
 
   /**
-   * How the jobs that were hit went on: on whichever worker a step of them is done next, or on the victim itself where it
-   * was stopped, and woken, before anybody missed it. A worker that is killed a second before its job would have ended has
+   * How the jobs that were hit went on: with the first step of a group that was formed after that, or of the same group
+   * where the victim was stopped, and woken, before anybody missed it. A step of the old group that was all but done when
+   * its member died is no recovery. A worker that is killed a second before its job would have ended has
    * nothing to recover.
    */
   recoveries(): Recovery[] {
     return this.struck.flatMap(({ strike, victims, at, until, jobs }) =>
       jobs.flatMap((job) => {
         const from = strike === 'stop a worker' ? until : Number.POSITIVE_INFINITY;
+        const generation = this.#opened.reduce((last, o) => (o.job === job && o.at <= at ? o.generation : last), 0);
         const goesOn = (step: Step): boolean =>
-          step.job === job && step.at > at && (!victims.includes(step.worker) || step.at > from);
+          step.job === job && step.at > at && (step.generation > generation || step.at > from);
         const next = this.#steps.find(goesOn);
         if (next === undefined) return [];
         const survived = this.#steps.some(
@@ -291,8 +297,11 @@ export class ChaosCluster {
   }
 
   #note(worker: string, line: Line): void {
-    if (line.msg === 'stepped' && typeof line.job === 'string')
-      this.#steps.push({ job: line.job, worker, at: Date.parse(line.time) });
+    const { job, generation } = line;
+    if (typeof job !== 'string' || typeof generation !== 'number') return;
+    const at = Date.parse(line.time);
+    if (line.msg === 'stepped') this.#steps.push({ job, worker, at, generation });
+    if (line.msg === 'generation opened') this.#opened.push({ job, at, generation });
   }
 
   /** The job that a worker did a step of in the last second. */

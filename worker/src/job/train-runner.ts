@@ -95,7 +95,7 @@ export function trainRunner(parts: TrainParts): JobRunner {
             countedTo = parts.now();
             if (rank === 0) logger.info({ epoch: action.epoch + 1, ...lastOf(state) }, 'epoch validated');
           }
-          logger.trace({ position: state.position, rank }, 'stepped');
+          logger.trace({ position: state.position, rank, generation: record.generation }, 'stepped');
           if (rank !== 0) continue;
           parts.report(record, state, meter.perSecond());
           parts.onPace(parts.meter.pace(lastPosition(parts.course) - state.position));
