@@ -3,7 +3,6 @@
  * [--job-ms MS] [--json FILE]`. A real broker and a real coordinator, as processes; workers that take seats and store
  * results as real ones do, and compute nothing. `--real N,N,...` trains as many small jobs on two real workers instead.
  */
-import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -11,9 +10,9 @@ import { join } from 'node:path';
 import { connectClient } from '@crossfold/coordinator/client/client';
 import { openBroker } from '@crossfold/shared/broker/broker';
 import { Experiment } from '@crossfold/shared/config/experiment';
-import type { ReadyMessage } from '@crossfold/shared/service';
 import { Member, machine, option, say, table, tasks, withBroker } from './support/cluster.ts';
 import { startFakeWorkers } from './support/fake-workers.ts';
+import { service } from './support/service.ts';
 
 interface Task {
   readonly url: string;
@@ -37,8 +36,6 @@ interface Row {
   readonly endSeconds: number;
 }
 
-const root = join(import.meta.dirname, '../../..');
-const cli = join(root, 'coordinator/bin/main.cjs');
 const folds = 5;
 const numbers = (text: string): number[] => text.split(',').map(Number);
 
@@ -205,24 +202,6 @@ async function writeDataset(folder: string): Promise<void> {
   const labels = Buffer.from(Array.from({ length: samples }, (_, i) => i % 3));
   await writeFile(join(folder, 'train-images-idx3-ubyte'), Buffer.concat([header(samples, 8, 8), pixels]));
   await writeFile(join(folder, 'train-labels-idx1-ubyte'), Buffer.concat([header(samples), labels]));
-}
-
-/** A service of the command line, once it is ready. */
-async function service(words: readonly string[]): Promise<ReturnType<typeof fork>> {
-  const env = { ...process.env, CROSSFOLD_LOG_LEVEL: 'warn' };
-  const child = fork(cli, words, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], env });
-  for await (const [message] of on(child)) if (message === ('ready' satisfies ReadyMessage['type'])) break;
-  return child;
-}
-
-async function* on(child: ReturnType<typeof fork>): AsyncGenerator<[unknown]> {
-  for (;;) {
-    const [message] = (await Promise.race([once(child, 'message'), once(child, 'exit')])) as [
-      { type?: unknown } | number,
-    ];
-    if (typeof message !== 'object' || message === null) throw new Error('a service ended before it was ready');
-    yield [message.type];
-  }
 }
 
 /** CPU time and peak memory of a process, as Linux tells it. */

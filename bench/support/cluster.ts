@@ -6,14 +6,22 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findBroker } from '@crossfold/coordinator/cluster/find-broker';
 
-/** Runs `body` beside a nats-server of its own on a free loopback port; it is told its address and its process's id. */
-export async function withBroker(body: (url: string, pid: number) => Promise<void>): Promise<void> {
+/**
+ * Runs `body` beside a nats-server of its own on a free loopback port; it is told its address, its process's id, and where
+ * the server says what it has carried.
+ */
+export async function withBroker(body: (url: string, pid: number, monitor: string) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'crossfold-bench-'));
-  const broker = spawn(await findBroker(process.env), ['-a', '127.0.0.1', '-p', '-1', '-js', '-sd', folder], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
+  const broker = spawn(
+    await findBroker(process.env),
+    ['-a', '127.0.0.1', '-p', '-1', '-m', '-1', '-js', '-sd', folder],
+    {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    },
+  );
   try {
-    await body(`nats://127.0.0.1:${await portOf(broker)}`, broker.pid ?? 0);
+    const { port, monitor } = await portsOf(broker);
+    await body(`nats://127.0.0.1:${port}`, broker.pid ?? 0, `http://127.0.0.1:${monitor}`);
   } finally {
     broker.kill();
     await once(broker, 'exit');
@@ -21,15 +29,16 @@ export async function withBroker(body: (url: string, pid: number) => Promise<voi
   }
 }
 
-async function portOf(broker: ChildProcess): Promise<number> {
+async function portsOf(broker: ChildProcess): Promise<{ port: string; monitor: string }> {
   let log = '';
   for await (const text of broker.stderr ?? []) {
     log += String(text);
     const port = /Listening for client connections on [^\n]*:(\d+)/.exec(log)?.[1];
-    if (port !== undefined && log.includes('Server is ready')) {
+    const monitor = /Starting http monitor on [^\n]*:(\d+)/.exec(log)?.[1];
+    if (port !== undefined && monitor !== undefined && log.includes('Server is ready')) {
       // Not to be left unread: the pipe would fill up.
       broker.stderr?.resume();
-      return Number(port);
+      return { port, monitor };
     }
   }
   throw new Error(`nats-server ended: ${log}`);
