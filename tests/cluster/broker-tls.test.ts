@@ -10,12 +10,14 @@ import { startBroker } from '../support/broker.ts';
 
 let folder: string;
 let server: TestBroker;
+/** One whose certificate is for its IP address, and for no name. */
+let byAddress: TestBroker;
 
 const openssl = (...parameters: readonly string[]): void =>
   void execFileSync('openssl', parameters, { cwd: folder, stdio: 'pipe' });
 
 /** An authority of its own, and certificates that it has signed. */
-function authority(name: string, subjects: readonly string[]): void {
+function authority(name: string, subjects: readonly string[], place = 'DNS:localhost'): void {
   const fresh = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
   openssl(
     'req',
@@ -42,7 +44,7 @@ function authority(name: string, subjects: readonly string[]): void {
       '-subj',
       `/CN=${subject}`,
       '-addext',
-      'subjectAltName=DNS:localhost',
+      `subjectAltName=${place}`,
     );
     openssl(
       'x509',
@@ -75,8 +77,13 @@ beforeAll(async () => {
     `tls { cert_file: ${file('ours-server.pem')}, key_file: ${file('ours-server.key')}, ca_file: ${file('ours.pem')}, verify: true }\n`,
   );
   server = await startBroker({ config });
+  authority('address', ['server'], 'IP:127.0.0.1');
+  const other = join(folder, 'address.conf');
+  await writeFile(other, `tls { cert_file: ${file('address-server.pem')}, key_file: ${file('address-server.key')} }\n`);
+  byAddress = await startBroker({ config: other });
 });
 afterAll(async () => {
+  await byAddress.stop();
   await server.stop();
   await rm(folder, { recursive: true, force: true });
 });
@@ -114,4 +121,19 @@ it.each([
     if (ended === 'refused') throw new UnreachableError('refused');
   });
   await expect(refused).rejects.toBeInstanceOf(UnreachableError);
+});
+
+it('a broker that is named by its IP address has to have a certificate for it', async () => {
+  const nats = await connectBroker(`tls://127.0.0.1:${byAddress.port}?ca=${join(folder, 'address.pem')}`, 'test');
+  await nats.flush();
+  await nats.close();
+  const query = new URLSearchParams(
+    Object.entries(ours).map(([what, name]): [string, string] => [what, join(folder, name)]),
+  );
+  await expect(connectBroker(`tls://127.0.0.1:${server.port}?${query}`, 'test')).rejects.toThrow(
+    /cannot reach the broker at 127\.0\.0\.1:\d+: .*127\.0\.0\.1 is not in the cert/,
+  );
+  await expect(
+    connectBroker(`tls://localhost:${byAddress.port}?ca=${join(folder, 'address.pem')}`, 'test'),
+  ).rejects.toThrow(UnreachableError);
 });

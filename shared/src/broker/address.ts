@@ -1,4 +1,7 @@
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import type { PeerCertificate } from 'node:tls';
+import { checkServerIdentity } from 'node:tls';
 import type { Authenticator, TlsOptions } from 'nats';
 import { credsAuthenticator, nkeyAuthenticator, tokenAuthenticator, usernamePasswordAuthenticator } from 'nats';
 import { ConfigError } from '../errors.ts';
@@ -40,7 +43,7 @@ export function parseBrokerAddress(text: string): BrokerAddress {
   return {
     servers: urls.map((url) => `${url.hostname}:${url.port === '' ? '4222' : url.port}`),
     ...(authenticator === undefined ? {} : { authenticator }),
-    ...(tls ? { tls: tlsOptions(files) } : {}),
+    ...(tls ? { tls: { ...tlsOptions(files), ...identityByAddress(urls.map((url) => url.hostname)) } } : {}),
   };
 }
 
@@ -110,6 +113,24 @@ function tlsOptions(files: URLSearchParams): TlsOptions {
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),
+  };
+}
+
+/**
+ * The client leaves the name out where a server is given by its IP address, and Node then takes the certificate for one of
+ * `localhost`: here it has to be for one of the addresses that were given. Servers that have names are checked by these.
+ */
+function identityByAddress(hosts: readonly string[]): {
+  checkServerIdentity?: (name: string, certificate: PeerCertificate) => Error | undefined;
+} {
+  const addresses = hosts.map((host) => host.replace(/^\[|\]$/g, '')).filter((host) => isIP(host) !== 0);
+  if (addresses.length === 0) return {};
+  return {
+    checkServerIdentity: (name, certificate) => {
+      if (name !== 'localhost' || hosts.includes(name)) return checkServerIdentity(name, certificate);
+      const wrong = addresses.map((address) => checkServerIdentity(address, certificate));
+      return wrong.includes(undefined) ? undefined : wrong[0];
+    },
   };
 }
 
