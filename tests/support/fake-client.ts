@@ -1,4 +1,5 @@
 import type { CommandContext } from '@crossfold/coordinator/cli/context';
+import { localLibrary } from '@crossfold/coordinator/datasets/local-library';
 import { cancel, resume } from '@crossfold/coordinator/client/control';
 import type { ExperimentClient, Outcome } from '@crossfold/coordinator/client/types';
 import type { EmbeddedOptions } from '@crossfold/coordinator/cluster/embedded';
@@ -110,6 +111,7 @@ export function fakeWorld(behaviour: FakeBehaviour = {}): FakeWorld {
     return record;
   };
   const client: ExperimentClient = {
+    datasets: localLibrary({ CROSSFOLD_CACHE: '/nonexistent' }),
     async submit(experiment, _baseDir, id, { fresh = false } = {}) {
       world.done.push(`submit ${id}${fresh ? ' fresh' : ''}`);
       world.submitted.set(id, experiment);

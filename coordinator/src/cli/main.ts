@@ -7,6 +7,7 @@ import { registerCompletion } from './completion/register.ts';
 import type { CommandContext } from './context.ts';
 import { processContext } from './context.ts';
 import { registerCoordinator } from './coordinator.ts';
+import { registerData } from './data.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerEvaluate } from './evaluate.ts';
 import { registerExport } from './export.ts';
@@ -39,6 +40,7 @@ const verbs = [
   registerEvaluate,
   registerPredict,
   registerInspect,
+  registerData,
   registerUp,
   registerCoordinator,
   registerWorker,

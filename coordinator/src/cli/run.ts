@@ -6,6 +6,7 @@ import { loadExperiment } from '../config/load.ts';
 import { preflight } from '../data/preflight.ts';
 import { dryRunOption, showDryRun } from './dry-run.ts';
 import { runLocally } from './local-run.ts';
+import { importedReader } from './libraries.ts';
 import type { Register } from './options.ts';
 import { examples, freshOption, jsonOption, natsOption, remoteUrl, setOption, workersOption } from './options.ts';
 import { followRemotely } from './remote-run.ts';
@@ -58,7 +59,7 @@ export const registerRun: Register = (program, context, end) => {
         throw new ConfigError(
           '--workers is for an embedded cluster; the one that --nats or CROSSFOLD_NATS_URL names has its own',
         );
-      const checked = await preflight(loaded);
+      const checked = await preflight(loaded, importedReader(context, options.nats));
       const json = options.json === true;
       const workers = options.workers ?? defaultWorkers(experiment.threadsPerWorker, context.env);
       if (options.dryRun === true)

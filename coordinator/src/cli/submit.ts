@@ -2,6 +2,7 @@ import { newExperimentId } from '@crossfold/shared/config/experiment';
 import { loadExperiment } from '../config/load.ts';
 import { located, preflight } from '../data/preflight.ts';
 import { dryRunOption, showDryRun } from './dry-run.ts';
+import { importedReader } from './libraries.ts';
 import type { Register } from './options.ts';
 import { examples, freshOption, jsonOption, natsOption, setOption } from './options.ts';
 import { ask } from './queries.ts';
@@ -35,7 +36,7 @@ export const registerSubmit: Register = (program, context) => {
     )
     .action(async (file: string, options: SubmitOptions) => {
       const loaded = await loadExperiment(file, options.set);
-      const checked = await preflight(loaded);
+      const checked = await preflight(loaded, importedReader(context, options.nats));
       const { experiment, baseDir } = loaded;
       if (options.dryRun === true)
         return showDryRun(context, loaded, checked, { workers: undefined, json: options.json === true });

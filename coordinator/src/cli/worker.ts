@@ -1,9 +1,9 @@
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parseEndpoint } from '@crossfold/shared/endpoint';
 import { faultsFrom } from '@crossfold/shared/faults';
 import type { ServiceHandles } from '@crossfold/shared/service';
 import { runService } from '@crossfold/shared/service';
+import { cacheFolder } from '../cache-folder.ts';
 import { version } from '../version.ts';
 import type { Register } from './options.ts';
 import {
@@ -93,7 +93,4 @@ export const registerWorker: Register = (program, context) => {
 };
 
 /** Where workers keep pieces of data sets: named by their content, so that all workers of a user can share them. */
-function shardCache(env: NodeJS.ProcessEnv): string {
-  const home = env.XDG_CACHE_HOME || join(homedir(), '.cache');
-  return join(env.CROSSFOLD_CACHE || join(home, 'crossfold'), 'shards');
-}
+const shardCache = (env: NodeJS.ProcessEnv): string => join(cacheFolder(env), 'shards');

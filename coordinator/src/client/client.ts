@@ -17,7 +17,8 @@ import { tooManyExperiments } from '@crossfold/shared/quotas';
 import { Results } from '@crossfold/shared/results';
 import { pause } from '@crossfold/shared/wait';
 import { rooted } from '../config/load.ts';
-import { uploadSource } from '../data/upload.ts';
+import { clusterLibrary } from '../datasets/library.ts';
+import { uploadDataset } from '../datasets/upload-dataset.ts';
 import { checkDemand, demandOf } from '../estimate/demand.ts';
 import { clusterLogs, followCluster } from '../logs/cluster.ts';
 import type { JobNews } from '../metrics/standing.ts';
@@ -60,7 +61,9 @@ export function brokerClient(broker: Broker): ExperimentClient {
     if (fold !== undefined && !folds.some((one) => one.fold === fold))
       throw wrong('fold', fold, Math.max(...folds.map((one) => one.fold)));
   };
+  const datasets = clusterLibrary(broker);
   return {
+    datasets,
     async submit(experiment, baseDir, id, { fresh = false, onProgress, checked } = {}) {
       const quotas = await readQuotas(broker);
       if (quotas !== undefined) {
@@ -72,7 +75,7 @@ export function brokerClient(broker: Broker): ExperimentClient {
         if (checked !== undefined) checkDemand(demandOf(experiment, checked), quotas);
       }
       await uploadStart(experiment, broker.artifacts);
-      const source = await uploadSource(experiment.dataset, baseDir, broker.data, onProgress);
+      const source = await uploadDataset(experiment.dataset, baseDir, datasets, onProgress);
       const record: ExperimentRecord = {
         schema: 1,
         id,

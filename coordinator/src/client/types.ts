@@ -5,6 +5,7 @@ import type { ExperimentRecord, PublicJob, Selection } from '@crossfold/shared/j
 import type { ProgressEvent } from '@crossfold/shared/progress';
 import type { Results } from '@crossfold/shared/results';
 import type { Preflight } from '../data/preflight.ts';
+import type { DatasetLibrary } from '../datasets/library.ts';
 import type { LogFilter } from '../logs/select.ts';
 import type { JobNews } from '../metrics/standing.ts';
 import type { TimelineRecording } from '../timeline/recorder.ts';
@@ -37,6 +38,8 @@ export interface SubmitOptions {
 
 /** A client of a cluster: all that the commands ask of it. */
 export interface ExperimentClient {
+  /** The data sets that were imported to the cluster. */
+  readonly datasets: DatasetLibrary;
   /**
    * Uploads the data set and submits the experiment under `id`; doing so again under the same id changes nothing.
    * @param baseDir what relative paths in the experiment are relative to

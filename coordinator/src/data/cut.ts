@@ -1,11 +1,14 @@
+import { getJson } from '@crossfold/shared/broker/json-blobs';
 import type { DatasetSpec } from '@crossfold/shared/config/dataset';
 import type { BlobStore } from '@crossfold/shared/data/blob-store';
 import { sampleDigests } from '@crossfold/shared/data/digest';
-import type { Manifest, Samples, Shard } from '@crossfold/shared/data/manifest';
-import { encodeLabels, putManifest, sampleBytesOf } from '@crossfold/shared/data/manifest';
+import type { Samples, Shard } from '@crossfold/shared/data/manifest';
+import { encodeLabels, Manifest, putManifest, sampleBytesOf } from '@crossfold/shared/data/manifest';
 import type { BlobRef } from '@crossfold/shared/jobs/records';
+import { firstSamples } from '../datasets/imported.ts';
 import type { OnProgress } from './count-progress.ts';
 import { openIdxSource } from './idx-source.ts';
+import type { Problem } from './image-source.ts';
 import { cutImages } from './image-source.ts';
 import { samplesPerShard } from './shard-writer.ts';
 import type { DatasetSource, SampleSource, SourceBundle } from './source.ts';
@@ -13,6 +16,7 @@ import type { DatasetSource, SampleSource, SourceBundle } from './source.ts';
 /**
  * Cuts an uploaded data set into shards and writes its manifest; shards that are in the store already stay as they are.
  *
+ * @param onSkipped told of every file that is left out
  * @throws ConfigError where the files are not what they should be or hold fewer samples than asked for
  */
 export async function cut(
@@ -20,10 +24,13 @@ export async function cut(
   spec: DatasetSpec,
   blobs: BlobStore,
   onProgress: OnProgress = () => undefined,
+  onSkipped: (problem: Problem) => void = () => undefined,
 ): Promise<{ manifest: Manifest; reference: BlobRef }> {
   const manifest =
-    bundle.kind === 'images'
-      ? await cutImages(bundle, spec, blobs, onProgress)
+    bundle.kind === 'imported'
+      ? await firstSamples(await getJson(blobs, bundle.manifest, Manifest), spec.limit, blobs)
+      : bundle.kind === 'images'
+      ? await cutImages(bundle, spec, blobs, onProgress, onSkipped)
       : withColumns(await cutSource(await openIdxSource(bundle, spec.limit, blobs), blobs), bundle.columns);
   return { manifest, reference: await putManifest(blobs, manifest) };
 }

@@ -1,6 +1,9 @@
 import { join, resolve } from 'node:path';
 import type { DatasetSpec } from '@crossfold/shared/config/dataset';
 import type { ImageShape } from '@crossfold/shared/data/manifest';
+import type { ReadImported } from '../datasets/imported.ts';
+import { importedName } from '../datasets/imported.ts';
+import { readHere } from '../datasets/read-here.ts';
 import { readIdxFile } from './idx-file.ts';
 import { imageRanks, labelRanks } from './idx-source.ts';
 import { scanImageFolder } from './image-folder.ts';
@@ -18,9 +21,18 @@ export const mnistShape: DatasetShape = { image: { height: 28, width: 28, channe
  * Shape of a data set's images and number of its classes, without uploading or decoding anything.
  *
  * @param baseDir what a relative path is relative to
+ * @param read how to look at an imported data set: on this machine where not given
  * @throws ConfigError where the data set is not there or not what it should be
  */
-export async function describeDataset(spec: DatasetSpec, baseDir: string): Promise<DatasetShape> {
+export async function describeDataset(
+  spec: DatasetSpec,
+  baseDir: string,
+  read: ReadImported = readHere(process.env),
+): Promise<DatasetShape> {
+  if (importedName(spec) !== undefined) {
+    const { image, classes } = await read(spec);
+    return { image, classes };
+  }
   if (spec.path === undefined) return mnistShape;
   const folder = resolve(baseDir, spec.path);
   if (spec.image !== undefined) {

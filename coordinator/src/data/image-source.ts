@@ -20,7 +20,7 @@ import { ImageFile } from './source.ts';
 type ImageBundle = Extract<SourceBundle, { kind: 'images' }>;
 
 /** A file that cannot be used, and why. */
-interface Problem {
+export interface Problem {
   readonly path: string;
   readonly reason: string;
 }
@@ -36,6 +36,7 @@ export async function cutImages(
   spec: DatasetSpec,
   blobs: BlobStore,
   onProgress: OnProgress,
+  onSkipped: (problem: Problem) => void = () => undefined,
 ): Promise<Manifest> {
   const { image, onError = 'fail' } = spec;
   if (image === undefined) throw new ConfigError({ field: 'dataset.image', allowed: 'is missing' });
@@ -74,6 +75,7 @@ export async function cutImages(
     decoding: { fit: image.fit, kernel: image.kernel, maxPixels: image.maxPixels },
     ...(problems.length === 0 ? {} : { skipped: problems.length }),
   };
+  for (const problem of problems) onSkipped(problem);
   for (const remark of remarksOn(manifest, problems, total)) onProgress(remark);
   return manifest;
 }

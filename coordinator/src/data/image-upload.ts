@@ -28,7 +28,7 @@ export async function uploadImages(
   spec: DatasetSpec,
   blobs: BlobStore,
   onProgress: OnProgress,
-): Promise<SourceBundle> {
+): Promise<Extract<SourceBundle, { kind: 'images' }>> {
   const listing = selectImages(await scanImageFolder(folder, given), spec);
   const all = [...listing.train, ...(listing.test ?? [])];
   const megabytes = Math.round(all.reduce((sum, { bytes }) => sum + bytes, 0) / 1e6);

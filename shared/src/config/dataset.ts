@@ -22,10 +22,23 @@ export const ImageSpec = z
   .readonly();
 export type ImageSpec = z.infer<typeof ImageSpec>;
 
-/** `dataset` of an experiment file: one that is built in, by name, or a folder, by path: of pictures, or of IDX files. */
+/** What a data set can be called; `mnist` is built in, others are imported (`crossfold data import`). */
+export const DatasetName = z
+  .string()
+  .max(64)
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_-]*$/, 'must be letters, digits, - and _, and begin with a letter or digit');
+
+/** The data set that needs no import. */
+export const builtInDataset = 'mnist';
+
+/**
+ * `dataset` of an experiment file: one that is built in or was imported, by name, or a folder, by path: of pictures, or
+ * of IDX files.
+ */
 export const DatasetSpec = z
   .strictObject({
-    name: z.enum(['mnist']).optional(),
+    /** `mnist`, or one that was imported: `crossfold data list` shows them. */
+    name: DatasetName.optional(),
     /** Relative to the experiment file. */
     path: z.string().min(1).max(4096).optional(),
     /** With a folder of pictures: what to make of them. */
@@ -45,7 +58,7 @@ export const DatasetSpec = z
   })
   .readonly()
   .refine(({ name, path }) => (name === undefined) !== (path === undefined), {
-    message: 'must have a name (mnist) or a path (a folder of pictures or of IDX files), and not both',
+    message: 'must have a name (mnist, or one of `crossfold data list`) or a path (a folder of pictures or of IDX files), and not both',
   })
   .superRefine(({ name, image, onError, perClass, limit, table }, context) => {
     const needs = (field: string, message: string): void =>

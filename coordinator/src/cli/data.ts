@@ -1,0 +1,153 @@
+import { getJson } from '@crossfold/shared/broker/json-blobs';
+import type { DatasetRecord } from '@crossfold/shared/data/dataset-record';
+import { Manifest } from '@crossfold/shared/data/manifest';
+import { ExitCode } from '@crossfold/shared/errors';
+import { readSplitSamples } from '@crossfold/shared/folds/samples';
+import { verifyDataset } from '../datasets/contents.ts';
+import { findImported } from '../datasets/imported.ts';
+import type { DatasetLibrary } from '../datasets/library.ts';
+import { removeDataset, usersOf } from '../datasets/remove-dataset.ts';
+import { registerImport } from './data-import.ts';
+import { byteText, classCounts, datasetDocument, datasetTable, datasetText, splitHints } from './data-text.ts';
+import { withLibrary } from './libraries.ts';
+import type { Register } from './options.ts';
+import { examples, jsonOption, natsOption } from './options.ts';
+
+interface DataOptions {
+  readonly nats?: string;
+  readonly json?: boolean;
+  readonly force?: boolean;
+}
+
+/** `data WHAT`: data sets that are kept under a name. */
+export const registerData: Register = (program, context, end) => {
+  const data = program
+    .command('data')
+    .summary('keep data sets under names')
+    .description(
+      'Keeps data sets under names that experiments can use: on this machine (in the cache folder; CROSSFOLD_CACHE names another), or on the cluster that --nats or CROSSFOLD_NATS_URL names.',
+    )
+    .addHelpText(
+      'after',
+      examples('data import photos/ --name pets --image 150x150', 'data list', 'data show pets', 'data verify pets'),
+    );
+  registerImport(data, context, end);
+  registerDataList(data, context, end);
+  registerShow(data, context, end);
+  registerVerify(data, context, end);
+  registerRemove(data, context, end);
+};
+
+const usersIn = async (library: DatasetLibrary, records: readonly DatasetRecord[]): Promise<string[][]> => {
+  const experiments = await library.experiments();
+  return records.map((record) => usersOf(record, experiments).map(({ id }) => id));
+};
+
+const find = async (library: DatasetLibrary, name: string): Promise<DatasetRecord> =>
+  (await findImported(name, [library], 'data set')).record;
+
+const registerDataList: Register = (data, context) => {
+  data
+    .command('list')
+    .summary('the data sets that were imported')
+    .description('Lists the data sets that were imported, with their sizes and the experiments that use them.')
+    .addOption(natsOption())
+    .addOption(jsonOption())
+    .addHelpText('after', examples('data list', 'data list --nats nats://cluster.example:4222 --json'))
+    .action(async (options: DataOptions) => {
+      const text = await withLibrary(context, options.nats, async (library) => {
+        const records = await library.records.list();
+        const users = await usersIn(library, records);
+        return options.json === true
+          ? JSON.stringify(records.map((record, i) => ({ ...datasetDocument(record), usedBy: users[i] })))
+          : datasetTable(records, users, library.where);
+      });
+      context.out.write(`${text}\n`);
+    });
+};
+
+const registerShow: Register = (data, context) => {
+  data
+    .command('show')
+    .summary('classes, sizes and how it can be split')
+    .description(
+      'Shows a data set: how many samples each class has, the size of its images, its shards, how it can be split, which files were left out, and which experiments use it.',
+    )
+    .argument('<name>', 'the data set')
+    .addOption(natsOption())
+    .addOption(jsonOption())
+    .addHelpText('after', examples('data show pets', 'data show pets --json'))
+    .action(async (name: string, options: DataOptions) => {
+      const text = await withLibrary(context, options.nats, async (library) => {
+        const record = await find(library, name);
+        const manifest = await getJson(library.blobs, record.manifest, Manifest);
+        const hints = splitHints(manifest, await readSplitSamples(manifest, library.blobs));
+        const [users = []] = await usersIn(library, [record]);
+        if (options.json !== true) return datasetText(record, manifest, hints, users);
+        const { train, test, validationFrom = null } = manifest;
+        const parts = { train: train.shards, test: test?.shards ?? [] };
+        const more = { perClass: classCounts(manifest), validationFrom, hints, parts, usedBy: users };
+        return JSON.stringify({ ...datasetDocument(record), ...more });
+      });
+      context.out.write(`${text}\n`);
+    });
+};
+
+const registerVerify: Register = (data, context, end) => {
+  data
+    .command('verify')
+    .summary('check every byte of a data set')
+    .description(
+      'Fetches every shard of a data set and checks it against its digest, and every sample against its own. Exit code 1 where something is damaged or missing.',
+    )
+    .argument('<name>', 'the data set')
+    .addOption(natsOption())
+    .addOption(jsonOption())
+    .addHelpText('after', examples('data verify pets', 'data verify pets --nats nats://cluster.example:4222'))
+    .action(async (name: string, options: DataOptions) => {
+      const { checked, bytes, damaged } = await withLibrary(context, options.nats, async (library) =>
+        verifyDataset(library.blobs, (await find(library, name)).manifest, (message) =>
+          context.err.write(`${message}\n`),
+        ),
+      );
+      if (options.json === true) context.out.write(`${JSON.stringify({ name, checked, bytes, damaged })}\n`);
+      else if (damaged.length === 0)
+        context.out.write(`${name}: all ${checked} pieces are as they should be (${byteText(bytes)})\n`);
+      else {
+        for (const { what, digest, problem } of damaged)
+          context.out.write(`${what}, ${digest.slice(0, 12)}: ${problem}\n`);
+        context.out.write(
+          `${name}: ${damaged.length} of ${checked} pieces are damaged or missing; to mend it: crossfold data remove ${name}, and import it again\n`,
+        );
+      }
+      if (damaged.length > 0) end(ExitCode.failed);
+    });
+};
+
+const registerRemove: Register = (data, context) => {
+  data
+    .command('remove')
+    .summary('remove a data set')
+    .description(
+      'Removes a data set, and those of its shards that nothing else needs. Refused while an experiment that is not over uses it; shards of experiments that are over stay, so that they can be resumed and refitted.',
+    )
+    .argument('<name>', 'the data set')
+    .option('--force', 'remove shards of experiments that are over as well: those cannot be resumed or refitted then')
+    .addOption(natsOption())
+    .addOption(jsonOption())
+    .addHelpText('after', examples('data remove pets', 'data remove pets --nats nats://cluster.example:4222 --force'))
+    .action(async (name: string, options: DataOptions) => {
+      const removal = await withLibrary(context, options.nats, async (library) =>
+        removeDataset(await find(library, name), library, { force: options.force === true }),
+      );
+      if (options.json === true) {
+        context.out.write(`${JSON.stringify({ name, ...removal })}\n`);
+        return;
+      }
+      context.out.write(`${name}: removed, ${removal.removed} pieces, ${byteText(removal.bytes)}\n`);
+      if (removal.kept > 0)
+        context.out.write(
+          `${removal.kept} pieces stay: other data sets${removal.finished.length > 0 ? ', or experiments that are over,' : ' or experiments'} need them\n`,
+        );
+    });
+};

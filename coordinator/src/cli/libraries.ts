@@ -1,0 +1,28 @@
+import type { ReadImported } from '../datasets/imported.ts';
+import { readImported } from '../datasets/imported.ts';
+import type { DatasetLibrary } from '../datasets/library.ts';
+import { localLibrary } from '../datasets/local-library.ts';
+import type { CommandContext } from './context.ts';
+import { remoteUrl } from './options.ts';
+import { ask } from './queries.ts';
+
+type Connects = Pick<CommandContext, 'env' | 'connect'>;
+
+/** Does something with the data sets of the cluster that is named, or of this machine where none is. */
+export function withLibrary<T>(
+  context: Connects,
+  nats: string | undefined,
+  act: (library: DatasetLibrary) => Promise<T>,
+): Promise<T> {
+  if (remoteUrl(nats, context) === undefined) return act(localLibrary(context.env));
+  return ask(context, nats, (client) => act(client.datasets));
+}
+
+/** Reads a data set that was imported to the cluster that is named, if any, or on this machine. */
+export const importedReader =
+  (context: Connects, nats: string | undefined): ReadImported =>
+  (spec) => {
+    const local = localLibrary(context.env);
+    if (remoteUrl(nats, context) === undefined) return readImported(spec, [local]);
+    return ask(context, nats, ({ datasets }) => readImported(spec, [datasets, local]));
+  };

@@ -1,0 +1,101 @@
+import { getJson } from '@crossfold/shared/broker/json-blobs';
+import type { BlobStore } from '@crossfold/shared/data/blob-store';
+import type { DatasetRecord } from '@crossfold/shared/data/dataset-record';
+import { sha256 } from '@crossfold/shared/data/digest';
+import { Manifest } from '@crossfold/shared/data/manifest';
+import { ConfigError, DamagedDataError } from '@crossfold/shared/errors';
+import type { BlobRef, ExperimentRecord } from '@crossfold/shared/jobs/records';
+import { isFinal } from '@crossfold/shared/jobs/records';
+import { piecesOf } from './contents.ts';
+import { importedBundle } from './imported.ts';
+import type { DatasetLibrary } from './library.ts';
+
+/** Pure: the experiments that are, or were, on a data set: by its name, or on equal data. */
+export function usersOf(record: DatasetRecord, experiments: readonly ExperimentRecord[]): ExperimentRecord[] {
+  const source = sha256(JSON.stringify(importedBundle(record)));
+  return experiments.filter(
+    (one) => one.source.digest === source || one.manifest?.digest === record.manifest.digest,
+  );
+}
+
+/** What came of a removal. */
+export interface Removal {
+  readonly removed: number;
+  readonly bytes: number;
+  /** Pieces that stay, because something else needs them. */
+  readonly kept: number;
+  /** Experiments that are over and were on it. */
+  readonly finished: readonly string[];
+}
+
+/**
+ * Removes a data set and what nothing else needs of it: pieces that another data set, or an experiment, refers to stay.
+ *
+ * @param force also remove what only experiments need that are over: they cannot be resumed or refitted then
+ * @throws ConfigError while an experiment that is not over uses it
+ */
+export async function removeDataset(
+  record: DatasetRecord,
+  library: DatasetLibrary,
+  { force = false } = {},
+): Promise<Removal> {
+  const { records, blobs } = library;
+  refuse(record, usersOf(record, await library.experiments()));
+  const own = new Map((await blobsOf(blobs, record.manifest)).map((piece) => [piece.digest, piece]));
+  await records.remove(record.name);
+  // Whoever found it before has submitted by now, or does not find it any more.
+  const experiments = await library.experiments();
+  const users = usersOf(record, experiments);
+  try {
+    refuse(record, users);
+  } catch (error) {
+    await records.put(record.name, record);
+    throw error;
+  }
+  const needed = new Set<string>();
+  for (const { manifest } of await records.list())
+    for (const { digest } of await blobsOf(blobs, manifest)) needed.add(digest);
+  for (const experiment of experiments) {
+    if (force && isFinal(experiment.state)) continue;
+    for (const digest of await digestsUsed(blobs, experiment)) needed.add(digest);
+  }
+  const gone = [...own.values()].filter(({ digest }) => !needed.has(digest));
+  for (const { digest } of gone) await blobs.remove(digest);
+  return {
+    removed: gone.length,
+    bytes: gone.reduce((sum, { bytes }) => sum + bytes, 0),
+    kept: own.size - gone.length,
+    finished: users.map(({ id }) => id),
+  };
+}
+
+function refuse({ name }: DatasetRecord, users: readonly ExperimentRecord[]): void {
+  const unfinished = users.filter(({ state }) => !isFinal(state)).map(({ id, state }) => `${id} (${state})`);
+  if (unfinished.length === 0) return;
+  const one = unfinished.length === 1;
+  throw new ConfigError(
+    `data set ${name} is in use by ${unfinished.join(', ')}: wait until ${one ? 'it is' : 'they are'} over, or end ${one ? 'it' : 'them'} with crossfold cancel`,
+  );
+}
+
+/** The manifest's own blob and all that it refers to; of a manifest that cannot be read, itself. */
+async function blobsOf(blobs: BlobStore, manifest: BlobRef): Promise<BlobRef[]> {
+  try {
+    return [manifest, ...piecesOf(await getJson(blobs, manifest, Manifest))];
+  } catch (error) {
+    if (!(error instanceof DamagedDataError)) throw error;
+    return [manifest];
+  }
+}
+
+/** What an experiment needs: its manifest's pieces, or before it has one whatever was uploaded for it. */
+async function digestsUsed(blobs: BlobStore, { manifest, source }: ExperimentRecord): Promise<string[]> {
+  if (manifest !== null) return (await blobsOf(blobs, manifest)).map(({ digest }) => digest);
+  try {
+    const text = Buffer.from(await blobs.get(source.digest, source.bytes)).toString('utf8');
+    return text.match(/[0-9a-f]{64}/g) ?? [];
+  } catch (error) {
+    if (!(error instanceof DamagedDataError)) throw error;
+    return [];
+  }
+}
