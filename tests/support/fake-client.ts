@@ -1,8 +1,8 @@
 import type { CommandContext } from '@crossfold/coordinator/cli/context';
-import { localLibrary } from '@crossfold/coordinator/datasets/local-library';
 import { cancel, resume } from '@crossfold/coordinator/client/control';
 import type { ExperimentClient, Outcome } from '@crossfold/coordinator/client/types';
 import type { EmbeddedOptions } from '@crossfold/coordinator/cluster/embedded';
+import { localLibrary } from '@crossfold/coordinator/datasets/local-library';
 import type { Experiment } from '@crossfold/shared/config/experiment';
 import { ConfigError } from '@crossfold/shared/errors';
 import type { ExperimentRecord } from '@crossfold/shared/jobs/records';

@@ -109,7 +109,12 @@ async function specOf(path: string, options: ImportOptions): Promise<{ spec: Dat
   };
   const spec = checked(File, source, path).dataset;
   if (spec.name !== undefined && spec.name !== builtInDataset)
-    throw new ConfigError({ field: 'dataset.name', value: spec.name, allowed: 'has been imported already', file: path });
+    throw new ConfigError({
+      field: 'dataset.name',
+      value: spec.name,
+      allowed: 'has been imported already',
+      file: path,
+    });
   return { spec, baseDir: dirname(resolve(path)) };
 }
 

@@ -93,10 +93,13 @@ export function splitHints(manifest: Manifest, { columns }: SplitSamples): strin
     hints.push(`predefined: it has a validation part of its own, samples ${validationFrom} to ${train.count - 1}`);
   if (columns !== undefined)
     hints.push(`group-kfold, predefined: its table has the columns ${Object.keys(columns).join(', ')}`);
-  if (test !== null) hints.push(`final: its ${test.count} test samples are in no fold, and score what is left in the end`);
+  if (test !== null)
+    hints.push(`final: its ${test.count} test samples are in no fold, and score what is left in the end`);
   const duplicates = findDuplicates(manifest);
   if (duplicates.train.length > 0)
-    hints.push(`${duplicates.train.length} images are there more than once: a fold may be validated on some it was trained on`);
+    hints.push(
+      `${duplicates.train.length} images are there more than once: a fold may be validated on some it was trained on`,
+    );
   if (duplicates.testInTrain.length > 0)
     hints.push(`${duplicates.testInTrain.length} test images are among those to train on`);
   return hints;
@@ -113,7 +116,10 @@ export function datasetText(
     ['digest', record.manifest.digest],
     ['samples', `${record.samples}${record.testSamples > 0 ? `, and ${record.testSamples} to test on` : ''}`],
     ['images', `${imageText(record.image)} (height x width x channels)`],
-    ['shards', `${record.shards}, ${byteText(record.bytes)}${manifest.train.fileBytes === undefined ? '' : ', of files'}`],
+    [
+      'shards',
+      `${record.shards}, ${byteText(record.bytes)}${manifest.train.fileBytes === undefined ? '' : ', of files'}`,
+    ],
     ['from', `${record.source}, ${new Date(record.importedAt).toISOString().slice(0, 16).replace('T', ' ')}`],
     ['used by', users.length === 0 ? 'no experiment' : users.join(', ')],
   ];
@@ -121,11 +127,7 @@ export function datasetText(
   const shown = counts.slice(0, 50);
   const classes = table([
     ['CLASS', 'SAMPLES', ...(manifest.test === null ? [] : ['TEST'])],
-    ...shown.map(({ name, train, test }) => [
-      name,
-      String(train),
-      ...(manifest.test === null ? [] : [String(test)]),
-    ]),
+    ...shown.map(({ name, train, test }) => [name, String(train), ...(manifest.test === null ? [] : [String(test)])]),
   ]);
   const left = manifest.skipped ?? 0;
   return [

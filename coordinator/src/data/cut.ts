@@ -30,8 +30,8 @@ export async function cut(
     bundle.kind === 'imported'
       ? await firstSamples(await getJson(blobs, bundle.manifest, Manifest), spec.limit, blobs)
       : bundle.kind === 'images'
-      ? await cutImages(bundle, spec, blobs, onProgress, onSkipped)
-      : withColumns(await cutSource(await openIdxSource(bundle, spec.limit, blobs), blobs), bundle.columns);
+        ? await cutImages(bundle, spec, blobs, onProgress, onSkipped)
+        : withColumns(await cutSource(await openIdxSource(bundle, spec.limit, blobs), blobs), bundle.columns);
   return { manifest, reference: await putManifest(blobs, manifest) };
 }
 

@@ -2,13 +2,13 @@ import { ConfigError } from '@crossfold/shared/errors';
 import type { Fold } from '@crossfold/shared/folds/folds';
 import { makeFolds } from '@crossfold/shared/folds/folds';
 import type { LoadedExperiment } from '../config/load.ts';
-import type { Trial } from '../search/trials.ts';
-import { fittingTrials } from '../search/trials.ts';
-import { readHere } from '../datasets/read-here.ts';
-import type { LocalData } from './local-data.ts';
-import { localData } from './local-data.ts';
 import type { ReadImported } from '../datasets/imported.ts';
 import { importedName } from '../datasets/imported.ts';
+import { readHere } from '../datasets/read-here.ts';
+import type { Trial } from '../search/trials.ts';
+import { fittingTrials } from '../search/trials.ts';
+import type { LocalData } from './local-data.ts';
+import { localData } from './local-data.ts';
 
 /** What an experiment comes to. */
 export interface Preflight {

@@ -89,10 +89,17 @@ export async function verifyDataset(
     await check(what, digest, async () => {
       const found = await blobs.get(digest, bytes);
       if (found.length !== bytes) throw new DamagedDataError(`has ${found.length} bytes, not ${bytes}`);
-      if (samples !== undefined && !Buffer.from(sampleDigests(found, sampleBytesOf(manifest.imageShape))).equals(samples))
+      if (
+        samples !== undefined &&
+        !Buffer.from(sampleDigests(found, sampleBytesOf(manifest.imageShape))).equals(samples)
+      )
         throw new DamagedDataError('holds other samples than the manifest says');
     });
     progress(1);
   }
-  return { checked: pieces.length + 1, bytes: pieces.reduce((sum, { bytes }) => sum + bytes, reference.bytes), damaged };
+  return {
+    checked: pieces.length + 1,
+    bytes: pieces.reduce((sum, { bytes }) => sum + bytes, reference.bytes),
+    damaged,
+  };
 }

@@ -13,9 +13,7 @@ import type { DatasetLibrary } from './library.ts';
 /** Pure: the experiments that are, or were, on a data set: by its name, or on equal data. */
 export function usersOf(record: DatasetRecord, experiments: readonly ExperimentRecord[]): ExperimentRecord[] {
   const source = sha256(JSON.stringify(importedBundle(record)));
-  return experiments.filter(
-    (one) => one.source.digest === source || one.manifest?.digest === record.manifest.digest,
-  );
+  return experiments.filter((one) => one.source.digest === source || one.manifest?.digest === record.manifest.digest);
 }
 
 /** What came of a removal. */

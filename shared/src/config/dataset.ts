@@ -58,7 +58,8 @@ export const DatasetSpec = z
   })
   .readonly()
   .refine(({ name, path }) => (name === undefined) !== (path === undefined), {
-    message: 'must have a name (mnist, or one of `crossfold data list`) or a path (a folder of pictures or of IDX files), and not both',
+    message:
+      'must have a name (mnist, or one of `crossfold data list`) or a path (a folder of pictures or of IDX files), and not both',
   })
   .superRefine(({ name, image, onError, perClass, limit, table }, context) => {
     const needs = (field: string, message: string): void =>

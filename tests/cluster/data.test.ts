@@ -1,0 +1,140 @@
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { main } from '@crossfold/coordinator/cli/main';
+import { connectClient } from '@crossfold/coordinator/client/client';
+import { checkExperiment } from '@crossfold/coordinator/config/load';
+import { cut } from '@crossfold/coordinator/data/cut';
+import { SourceBundle } from '@crossfold/coordinator/data/source';
+import { uploadSource } from '@crossfold/coordinator/data/upload';
+import { localLibrary } from '@crossfold/coordinator/datasets/local-library';
+import { uploadDataset } from '@crossfold/coordinator/datasets/upload-dataset';
+import { openBroker } from '@crossfold/shared/broker/broker';
+import { getJson } from '@crossfold/shared/broker/json-blobs';
+import { DatasetSpec } from '@crossfold/shared/config/dataset';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { TestBroker } from '../support/broker.ts';
+import { startBroker } from '../support/broker.ts';
+import { fakeWorld } from '../support/fake-client.ts';
+import { memoryBlobs } from '../support/memory-blobs.ts';
+import { noisyJpeg, writeFiles } from '../support/pictures.ts';
+
+let server: TestBroker;
+let folder: string;
+beforeAll(async () => {
+  server = await startBroker();
+  folder = await mkdtemp(join(tmpdir(), 'crossfold data '));
+  const picture = await noisyJpeg(40, 30);
+  await writeFiles(join(folder, 'pets'), {
+    'cats/1.png': { rgb: [200, 10, 10] },
+    'cats/2.png': { rgb: [210, 10, 10] },
+    'cats/3.jpg': picture.subarray(0, 300),
+    'dogs/1.png': { rgb: [10, 10, 200] },
+    'dogs/2.png': { rgb: [10, 10, 210] },
+    'dogs/3.png': { rgb: [10, 10, 220] },
+  });
+});
+afterAll(async () => {
+  await server.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function crossfold(...words: readonly string[]): Promise<{ code: number; out: string; err: string }> {
+  const { context, out, err } = fakeWorld({ env: { CROSSFOLD_CACHE: join(folder, 'cache') } });
+  const code = await main(words, { ...context, connect: (url) => connectClient(url) });
+  return { code, out: out(), err: err() };
+}
+
+describe.each(['on this machine', 'on a cluster'])('data sets %s', (where) => {
+  const at = (): string[] => (where === 'on a cluster' ? ['--nats', server.url] : []);
+  const pets = (): string[] => ['data', 'import', join(folder, 'pets'), '--image', '8x8', ...at()];
+
+  it('are imported, shown, listed, verified and removed', async () => {
+    expect(await crossfold(...pets())).toMatchObject({ code: 2, err: expect.stringContaining('cats/3.jpg') });
+    expect((await crossfold('data', 'list', ...at())).out).toContain('no data sets on');
+    const imported = await crossfold(...pets(), '--skip-unusable', '--json');
+    const document = JSON.parse(imported.out);
+    expect(document).toMatchObject({ name: 'pets', samples: 5, classes: 2, shards: 1, bytes: 5 * 8 * 8 * 3 });
+    expect(document.skipped).toEqual([{ path: 'cats/3.jpg', reason: expect.any(String) }]);
+    // Again: the same; others may not take the name.
+    expect(JSON.parse((await crossfold(...pets(), '--skip-unusable', '--json')).out)).toEqual(document);
+    expect(await crossfold(...pets(), '--skip-unusable', '--per-class', '1')).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/--name is pets: is taken .*crossfold data remove pets/),
+    });
+    const listed = JSON.parse((await crossfold('data', 'list', '--json', ...at())).out);
+    expect(listed).toEqual([{ ...document, usedBy: [] }]);
+    const shown = (await crossfold('data', 'show', 'pets', ...at())).out;
+    expect(shown).toMatch(/cats +2\ndogs +3\n/);
+    expect(shown).toContain('up to 2 folds');
+    expect(shown).toContain('cats/3.jpg');
+    expect(await crossfold('data', 'show', 'pest', ...at())).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('did you mean pets?'),
+    });
+    expect(await crossfold('data', 'verify', 'pets', ...at())).toMatchObject({ code: 0 });
+    expect(await crossfold('data', 'remove', 'pets', ...at())).toMatchObject({ code: 0 });
+    expect((await crossfold('data', 'show', 'pets', ...at())).code).toBe(2);
+  });
+});
+
+it('a damaged shard and a missing one are named, with code 1', async () => {
+  await crossfold('data', 'import', 'mnist', '--name', 'digits', '--limit', '6000');
+  const blobs = join(folder, 'cache/datasets/blobs');
+  const { parts } = JSON.parse((await crossfold('data', 'show', 'digits', '--json')).out);
+  const [first, second] = parts.train.map(({ digest }: { digest: string }) => join(blobs, digest.slice(0, 2), digest));
+  await writeFile(first, 'not a shard');
+  await rm(second);
+  const { code, out } = await crossfold('data', 'verify', 'digits');
+  expect(code).toBe(1);
+  expect(out).toMatch(/shard 0 of train \(samples 0 to 4095\), [0-9a-f]{12}: is damaged/);
+  expect(out).toMatch(/shard 1 of train \(samples 4096 to 5999\), [0-9a-f]{12}: is not in/);
+  expect(out).toContain('2 of ');
+  await crossfold('data', 'remove', 'digits');
+  expect((await readdir(blobs, { recursive: true })).filter((name) => name.length > 64)).toEqual([]);
+});
+
+it('an experiment that names one is given its very samples, and keeps it while it is not over', async () => {
+  const at = ['--nats', server.url];
+  await crossfold('data', 'import', 'mnist', '--name', 'far', '--limit', '3000', ...at);
+  const { experiment } = await checkExperiment(
+    {
+      name: 'x',
+      dataset: { name: 'far', limit: 500 },
+      evaluation: { method: 'kfold', folds: 2 },
+      model: { preset: 'mnist-convnet' },
+      training: { epochs: 1, optimizer: { name: 'sgd' } },
+    },
+    '.',
+  );
+  const client = await connectClient(server.url);
+  await client.submit(experiment, '.', 'x-1');
+  const [record] = await client.list();
+  if (record === undefined) throw new Error('it was submitted');
+  const broker = await openBroker(server.url, 'test');
+  const bundle = await getJson(broker.data, record.source, SourceBundle);
+  const { manifest } = await cut(bundle, experiment.dataset, broker.data);
+  // The same as of the files themselves, but for its name.
+  const plain = memoryBlobs();
+  const spec = DatasetSpec.parse({ name: 'mnist', limit: 500 });
+  const files = await getJson(plain, await uploadSource(spec, '.', plain), SourceBundle);
+  expect({ ...manifest, name: 'mnist' }).toEqual((await cut(files, spec, plain)).manifest);
+  expect(await crossfold('data', 'remove', 'far', ...at)).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('in use by x-1 (submitted)'),
+  });
+  expect(JSON.parse((await crossfold('data', 'list', '--json', ...at)).out)).toMatchObject([{ usedBy: ['x-1'] }]);
+  await client.cancel('x-1');
+  expect((await crossfold('data', 'remove', 'far', ...at)).code).toBe(0);
+  // One that lies here alone is brought along.
+  const local = localLibrary({ CROSSFOLD_CACHE: join(folder, 'cache') });
+  await crossfold('data', 'import', 'mnist', '--name', 'near', '--limit', '500');
+  const near = DatasetSpec.parse({ name: 'near' });
+  const brought = await uploadDataset(near, '.', client.datasets, undefined, local);
+  const whole = await cut(await getJson(broker.data, brought, SourceBundle), near, broker.data);
+  expect(whole.manifest.train).toEqual(manifest.train);
+  for (const { digest, bytes } of whole.manifest.train.shards)
+    expect(await broker.data.get(digest, bytes)).toHaveLength(bytes);
+  await broker.close();
+  await client.close();
+});
