@@ -61,6 +61,8 @@ export const SourceBundle = z.discriminatedUnion('kind', [
       name: z.string().min(1).max(200),
       /** It was cut when it was imported. */
       manifest: BlobRef,
+      /** Of its shards. */
+      bytes: z.int().min(1),
     })
     .readonly(),
   z

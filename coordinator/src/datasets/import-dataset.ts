@@ -57,9 +57,11 @@ export async function importDataset(
         value: name,
         allowed: `is taken by another data set (${before.manifest.digest.slice(0, 12)}, ${before.samples} samples): take another name, or first \`crossfold data remove ${name}\``,
       });
-    await copyDataset(blobs, library.blobs, reference, onProgress);
     const parts = [manifest.train, ...(manifest.test === null ? [] : [manifest.test])];
     const shards = parts.flatMap((part) => part.shards);
+    const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
+    await library.checkSize(bytes);
+    await copyDataset(blobs, library.blobs, reference, onProgress);
     const record: DatasetRecord = {
       schema: 1,
       name,
@@ -69,7 +71,7 @@ export async function importDataset(
       classes: manifest.classes.length,
       image: manifest.imageShape,
       shards: shards.length,
-      bytes: shards.reduce((sum, { bytes }) => sum + bytes, 0),
+      bytes,
       skipped: skipped
         .slice(0, maxSkippedNamed)
         .map(({ path, reason }) => ({ path: path.slice(0, 4096), reason: reason.slice(0, 400) })),

@@ -29,10 +29,15 @@ export const importedName = ({ name }: DatasetSpec): string | undefined =>
   name === undefined || name === builtInDataset ? undefined : name;
 
 /** What is uploaded for an experiment on an imported data set: where it lies. The same for the same data set. */
-export const importedBundle = ({ name, manifest }: DatasetRecord): Extract<SourceBundle, { kind: 'imported' }> => ({
+export const importedBundle = ({
+  name,
+  manifest,
+  bytes,
+}: DatasetRecord): Extract<SourceBundle, { kind: 'imported' }> => ({
   kind: 'imported',
   name,
   manifest,
+  bytes,
 });
 
 /** A data set, and the library that it is in. */
@@ -85,6 +90,7 @@ export async function readImported(
     image: manifest.imageShape,
     classes: manifest.classes.length,
     testSamples: manifest.test?.count ?? 0,
+    sourceBytes: record.bytes,
     samples: {
       ...rest,
       labels: Array.from(labels).slice(0, limit),

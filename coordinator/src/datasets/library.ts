@@ -1,8 +1,10 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
 import type { NamedDocuments } from '@crossfold/shared/broker/named-documents';
+import { readQuotas } from '@crossfold/shared/broker/quotas';
 import type { BlobStore } from '@crossfold/shared/data/blob-store';
 import type { DatasetRecord } from '@crossfold/shared/data/dataset-record';
 import type { ExperimentRecord } from '@crossfold/shared/jobs/records';
+import { checkDemand } from '../estimate/demand.ts';
 
 /** Where imported data sets are kept: on a cluster's broker, or on this machine. */
 export interface DatasetLibrary {
@@ -13,13 +15,19 @@ export interface DatasetLibrary {
   readonly blobs: BlobStore;
   /** Experiments whose jobs read these blobs. */
   experiments(): Promise<readonly ExperimentRecord[]>;
+  /** @throws ConfigError where a data set of so many bytes is more than one may have here */
+  checkSize(bytes: number): Promise<void>;
 }
 
 /** The library of a cluster. */
-export const clusterLibrary = ({ datasets, data, experiments }: Broker): DatasetLibrary => ({
+export const clusterLibrary = ({ datasets, data, experiments, ...broker }: Broker): DatasetLibrary => ({
   where: 'on the cluster',
   records: datasets,
   blobs: data,
   // One that nobody can read uses nothing.
   experiments: () => experiments.list('>', () => undefined),
+  async checkSize(bytes) {
+    const quotas = await readQuotas(broker);
+    if (quotas !== undefined) checkDemand({ datasetBytes: { value: bytes, field: 'dataset' } }, quotas);
+  },
 });

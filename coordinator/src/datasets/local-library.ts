@@ -21,6 +21,7 @@ export function localLibrary(env: NodeJS.ProcessEnv): DatasetLibrary {
     records: fileRecords(join(folder, 'names')),
     blobs: fileBlobs(join(folder, 'blobs')),
     experiments: async () => [],
+    checkSize: async () => undefined,
   };
 }
 

@@ -41,6 +41,7 @@ export function datasetDemand({ image }: DatasetSpec, samples: number, sourceByt
 export function bundleDemand(bundle: SourceBundle, spec: DatasetSpec): Demand {
   const sum = (parts: readonly { readonly bytes: number }[]): number =>
     parts.reduce((all, { bytes }) => all + bytes, 0);
+  if (bundle.kind === 'imported') return { datasetBytes: { value: bundle.bytes, field: 'dataset' } };
   if (bundle.kind === 'idx') {
     const pairs = [bundle.train, ...(bundle.test === null ? [] : [bundle.test])];
     const bytes = sum(pairs.flatMap(({ images, labels }) => [...images.parts, ...labels.parts]));
