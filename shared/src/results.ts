@@ -45,10 +45,10 @@ export const Reliability = z
   .readonly();
 export type Reliability = z.infer<typeof Reliability>;
 
-/** A test sample that was taken for another class. */
+/** A sample that was taken for another class by a net that was not trained on it. */
 export const Mistake = z
   .strictObject({
-    /** Index in the test set, and the file it is of, if any. */
+    /** Index in the test set, or in the data set, and the file it is of, if any. */
     sample: count,
     name: z.string().max(4096).exactOptional(),
     label: count,
@@ -64,6 +64,9 @@ export const Mistake = z
   })
   .readonly();
 export type Mistake = z.infer<typeof Mistake>;
+
+/** A validation sample that was taken for another class by the net of its fold, which was not trained on it. */
+export const OutOfFoldMistake = Mistake.unwrap().extend({ repeat: count, fold: count }).readonly();
 
 /** What computed: bits are promised within one of these, closeness across them. */
 export const EngineIdentity = z
@@ -348,6 +351,19 @@ export const Results = z
       })
       .readonly()
       .nullable(),
+    /**
+     * Where there is no test set: what the nets of the best trial's folds tell of their validation samples, beyond scores;
+     * nested, those that were found. A sample counts once a repeat.
+     */
+    outOfFold: z
+      .strictObject({
+        samples: count,
+        reliability: Reliability,
+        /** The most confident mistakes, those first, each sample once. */
+        mistakes: z.array(OutOfFoldMistake).max(100).readonly(),
+      })
+      .readonly()
+      .exactOptional(),
     /** Where there was a search. */
     search: SearchResult.exactOptional(),
     /** Where the evaluation was nested. */

@@ -11,6 +11,7 @@ import { version } from '../version.ts';
 import { finalNet, testOf } from './final.ts';
 import { inParallel } from './in-parallel.ts';
 import type { LeaderContext } from './leader.ts';
+import { outOfFoldOf } from './out-of-fold.ts';
 
 const readsAtOnce = 16;
 
@@ -39,8 +40,8 @@ export async function finish(
     wallSeconds: (now() - record.createdAt) / 1000,
     software: version(),
   };
-  const folds = crossValidated(all);
-  const final = await finalNet(context, { record, plan, finished, jobs }, folds);
+  const validated = crossValidated(all);
+  const final = await finalNet(context, { record, plan, finished, jobs }, validated);
   if (final === 'under way') return;
   const test =
     manifest.test === null || final?.net === undefined ? undefined : await testOf(context, record, jobs, final);
@@ -49,7 +50,10 @@ export async function finish(
   // A net that was looked at before, and is not the one that is left, was looked at all the same.
   const looks = jobs.filter(({ kind, result }) => kind === 'test' && result !== null).length;
   const tested = test === undefined ? undefined : { job: test, result: scored, looks };
-  const results = withEnd(folds, { final, test: tested });
+  const results = withEnd(
+    { ...validated, ...(await outOfFoldOf(broker, validated, finished)) },
+    { final, test: tested },
+  );
   const reference = await putJson(broker.artifacts, results);
   const ends = [final?.job, test].find((job) => job?.state === 'failed');
   const failed = ends ?? finished.find(({ job }) => job.state === 'failed')?.job;

@@ -9,6 +9,7 @@ import { isFinal } from '@crossfold/shared/jobs/records';
 import type { Results } from '@crossfold/shared/results';
 import { readPlans } from '../leader/finish.ts';
 import { inParallel } from '../leader/in-parallel.ts';
+import { outOfFoldOf } from '../leader/out-of-fold.ts';
 import type { FinishedJob } from '../results/aggregate.ts';
 import { crossValidated } from '../results/aggregate.ts';
 import { version } from '../version.ts';
@@ -74,7 +75,7 @@ export class PartialResults {
       // Of a single trial there is a verdict from its first fold on; several are first compared when they are whole.
       underWay: plan.trials.length === 1 ? new Set() : underWay(jobs, plan.folds.length),
     });
-    return { results };
+    return { results: { ...results, ...(await outOfFoldOf(broker, results, finished)) } };
   }
 
   async #resultOf(digest: string): Promise<TrainJobResult> {

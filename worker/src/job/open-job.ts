@@ -26,6 +26,7 @@ import type { DirectListener } from '../exchange/listener.ts';
 import type { JobObserver } from '../observe/observer.ts';
 import { Checkpoints } from './checkpoints.ts';
 import type { Course } from './course.ts';
+import { findingsOf } from './findings.ts';
 import { PaceMeter } from './pace.ts';
 import type { JobRunner } from './run-job.ts';
 import type { JobState } from './state.ts';
@@ -154,6 +155,8 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
       storeTrainResult({ broker, plan, model, manifest, engine: parts.engine.identity, now, faults }, job, state, {
         trainSamples: train.length,
         labels: engine.validationLabels,
+        findings: (outputs) =>
+          findingsOf({ outputs, places: validated, store, manifest, names: manifest.train.names }, broker.data),
       }),
   });
 }

@@ -3,7 +3,7 @@ import type { Broker } from '@crossfold/shared/broker/broker';
 import { putJson } from '@crossfold/shared/broker/json-blobs';
 import type { Manifest } from '@crossfold/shared/data/manifest';
 import type { Faults } from '@crossfold/shared/faults';
-import type { RefitJobResult, TrainJobResult } from '@crossfold/shared/jobs/job-result';
+import type { Findings, RefitJobResult, TrainJobResult } from '@crossfold/shared/jobs/job-result';
 import type { TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { JobRecord, ResultRef } from '@crossfold/shared/jobs/records';
 import { scoreOutputs } from '@crossfold/shared/metrics/scores';
@@ -26,6 +26,8 @@ export interface FoldFacts {
   readonly trainSamples: number;
   /** Class of each validation sample. */
   readonly labels: Int32Array;
+  /** What the outputs for the validation samples tell beyond scores. */
+  readonly findings: (outputs: Float32Array) => Promise<Findings>;
 }
 
 /** Stores the model and the result of a fold, or a refit, that is trained; returns where the result lies. */
@@ -72,9 +74,13 @@ export async function storeTrainResult(
     return { ...(await putJson(broker.artifacts, result)), epochs, final: true, ...train, seconds: state.seconds };
   }
   const validation = scoreOutputs(kept.outputs, facts.labels, parts.manifest.classes.length);
+  const final = state.ended || epochs >= plan.experiment.training.epochs;
+  // Where there is a test set, the net that is left tells more by that.
+  const findings = final && parts.manifest.test === null ? await facts.findings(kept.outputs) : undefined;
   const result: TrainJobResult = {
     schema: 1,
     model,
+    ...(findings === undefined ? {} : { findings: await putJson(broker.artifacts, findings) }),
     fold: {
       ...training,
       fold: record.fold,
@@ -86,7 +92,6 @@ export async function storeTrainResult(
       bestEpoch: kept.epoch,
     },
   };
-  const final = state.ended || epochs >= plan.experiment.training.epochs;
   const scores = { accuracy: validation.accuracy, loss: validation.loss };
   return { ...(await putJson(broker.artifacts, result)), epochs, final, ...scores, train, seconds: state.seconds };
 }

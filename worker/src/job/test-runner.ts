@@ -11,8 +11,8 @@ import { aborted } from '@crossfold/shared/wait';
 import type { DatasetStore } from '../data/dataset-store.ts';
 import { evaluatedTogether } from '../engine/ensemble.ts';
 import type { EngineSession } from '../engine/session.ts';
+import { findingsOf } from './findings.ts';
 import type { JobRunner } from './run-job.ts';
-import { testFindings } from './test-findings.ts';
 
 const maxModelBytes = 2 ** 31;
 
@@ -33,10 +33,12 @@ export function testRunner(parts: TestParts): JobRunner {
         throw signal.reason;
       }
       const { broker } = parts;
-      const { labels } = parts.store;
+      const { store, manifest } = parts;
+      const { labels } = store;
       const outputs = await outputsOnTest(parts);
-      const scores = scoreOutputs(outputs, labels, parts.manifest.classes.length);
-      const findings = await testFindings(outputs, parts.store, parts.manifest, broker.data);
+      const scores = scoreOutputs(outputs, labels, manifest.classes.length);
+      const judged = { outputs, places: store.all, store, manifest, names: manifest.test?.names };
+      const findings = await findingsOf(judged, broker.data);
       const result: TestJobResult = { schema: 1, scores, samples: labels.length, ...findings };
       const { accuracy, loss } = scores;
       return { ...(await putJson(broker.artifacts, result)), epochs: 0, final: true, accuracy, loss, seconds: 0 };

@@ -3,15 +3,30 @@ import { decimal, percent, whole } from '../../text.ts';
 import { at, plot } from '../charts/plot.ts';
 import { type Html, html } from '../html.ts';
 
-/** How far the net's probabilities can be trusted on the test set, and its most confident mistakes there. */
-export function mistakesSection({ dataset, test }: Results): Html | undefined {
-  if (test?.reliability === undefined) return undefined;
-  const { reliability, mistakes = [] } = test;
+/**
+ * How far the net's probabilities can be trusted, and its most confident mistakes: on the test set, or where there is none,
+ * on the samples that each fold's net was validated on.
+ */
+export function mistakesSection({ dataset, split, test, outOfFold }: Results): Html | undefined {
+  const onTest = test?.reliability === undefined ? undefined : { ...test, reliability: test.reliability };
+  const judged = onTest ?? outOfFold;
+  if (judged === undefined) return undefined;
+  const { samples, reliability, mistakes = [] } = judged;
+  const where =
+    onTest !== undefined
+      ? `On the ${whole(samples)} samples of the test set`
+      : `On the ${whole(samples)} validation samples, each asked of ${split.folds * split.repeats > 1 ? 'the net of its fold' : 'the net'}, which was not trained on it,`;
+  const foldOf = (mistake: Mistake | OutOfFold): string | undefined => {
+    if (!('fold' in mistake) || split.folds * split.repeats < 2) return undefined;
+    return split.repeats > 1 ? `repeat ${mistake.repeat}, fold ${mistake.fold}` : `fold ${mistake.fold}`;
+  };
   return html`<section aria-labelledby="mistakes"><h2 id="mistakes">How sure it is, and of what it should not be</h2>
-<p class="note">On the ${whole(test.samples)} samples of the test set the probability of the predicted class is off by ${percent(reliability.error)} on average (expected calibration error). Points on the diagonal: as often right as it says; below it: too sure of itself.</p>
-<div class="pair">${reliabilityPlot(reliability)}<div class="scroll">${reliabilityTable(reliability)}</div></div>
-${mistakes.length === 0 ? undefined : html`<h3>The most confident mistakes</h3><ul class="gallery">${mistakes.map((mistake) => mistakeItem(mistake, dataset.classes))}</ul>`}</section>`;
+<p class="note">${where} the probability of the predicted class is off by ${percent(reliability.error)} on average (expected calibration error). Points on the diagonal: as often right as it says; below it: too sure of itself.</p>
+<div class="pair">${reliabilityPlot(reliability)}<div class="scroll">${reliabilityTable(reliability, onTest !== undefined ? 'Test set' : 'Validation samples')}</div></div>
+${mistakes.length === 0 ? undefined : html`<h3>The most confident mistakes</h3><ul class="gallery">${mistakes.map((mistake) => mistakeItem(mistake, dataset.classes, foldOf(mistake)))}</ul>`}</section>`;
 }
+
+type OutOfFold = NonNullable<Results['outOfFold']>['mistakes'][number];
 
 function reliabilityPlot({ bins }: Reliability): Html {
   const samples = bins.reduce((sum, bin) => sum + bin.samples, 0);
@@ -30,15 +45,16 @@ ${bins.map((bin) => html`<circle class="point" cx="${at(x(bin.confidence))}" cy=
   )}</figure>`;
 }
 
-const reliabilityTable = ({ bins }: Reliability): Html =>
-  html`<table><caption>Test set, by the probability of the predicted class</caption>
+const reliabilityTable = ({ bins }: Reliability, of: string): Html =>
+  html`<table><caption>${of}, by the probability of the predicted class</caption>
 <thead><tr><th scope="col" class="text">probability</th><th scope="col">samples</th><th scope="col">mean</th><th scope="col">right</th></tr></thead>
 <tbody>${bins.map((bin) => html`<tr><th scope="row" class="text">${(100 * bin.from).toFixed(0)} to ${(100 * bin.to).toFixed(0)} %</th><td>${whole(bin.samples)}</td><td>${percent(bin.confidence)}</td><td>${percent(bin.accuracy)}</td></tr>`)}</tbody></table>`;
 
 function mistakeItem(
   { sample, name, label, predicted, confidence, loss, picture }: Mistake,
   classes: readonly string[],
+  from: string | undefined,
 ): Html {
   const what = name ?? `sample ${sample}`;
-  return html`<li><img src="${picture}" alt="${what}" width="128"><br><b>${classes[label]}</b>, taken for ${classes[predicted]}<br><span class="note">${percent(confidence)} sure, loss ${decimal(loss, 2)}<br>${what}</span></li>`;
+  return html`<li><img src="${picture}" alt="${what}" width="128"><br><b>${classes[label]}</b>, taken for ${classes[predicted]}<br><span class="note">${percent(confidence)} sure, loss ${decimal(loss, 2)}<br>${what}${from === undefined ? undefined : html`, ${from}`}</span></li>`;
 }

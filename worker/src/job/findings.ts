@@ -2,7 +2,8 @@ import { getJson } from '@crossfold/shared/broker/json-blobs';
 import type { BlobStore } from '@crossfold/shared/data/blob-store';
 import type { ImageShape, Manifest } from '@crossfold/shared/data/manifest';
 import { SampleNames } from '@crossfold/shared/data/manifest';
-import type { TestJobResult } from '@crossfold/shared/jobs/job-result';
+import type { Findings } from '@crossfold/shared/jobs/job-result';
+import type { BlobRef } from '@crossfold/shared/jobs/records';
 import { reliabilityOf } from '@crossfold/shared/metrics/calibration';
 import { outputsPerSample } from '@crossfold/shared/metrics/scores';
 import sharp from 'sharp';
@@ -13,14 +14,24 @@ const shownMistakes = 12;
 /** Larger pictures are made smaller for the report. */
 const shownPixels = 128;
 
-/** What a test tells beyond its scores: how sure the net is when it is right, and its worst mistakes as pictures. */
-export async function testFindings(
-  outputs: Float32Array,
-  store: DatasetStore,
-  manifest: Manifest,
+/** Samples that a net was scored on, and was not trained on. */
+export interface Judged {
+  /** Loss, predicted class and score of each, in the order of `places`. */
+  readonly outputs: Float32Array;
+  /** Where they lie in the store. */
+  readonly places: Uint32Array;
+  readonly store: DatasetStore;
+  readonly manifest: Manifest;
+  /** The list of all samples' names, where they have any. */
+  readonly names: BlobRef | undefined;
+}
+
+/** What a net tells beyond its scores: how sure it is when it is right, and its worst mistakes as pictures. */
+export async function findingsOf(
+  { outputs, places, store, manifest, names: list }: Judged,
   blobs: BlobStore,
-): Promise<Pick<TestJobResult, 'reliability' | 'mistakes'>> {
-  const { labels } = store;
+): Promise<Findings> {
+  const labels = Int32Array.from(places, (place) => store.labels[place] ?? -1);
   const of = (sample: number, what: number): number => outputs[sample * outputsPerSample + what] ?? Number.NaN;
   // The score is the probability of class 1 where there are two, else that of the predicted class.
   const confidences = Float32Array.from({ length: labels.length }, (_, sample) => {
@@ -29,20 +40,23 @@ export async function testFindings(
     // A net with a squared error may give any number.
     return Math.min(1, Math.max(0, confidence));
   });
-  const wrong = [...store.all].filter((sample) => of(sample, 1) !== labels[sample]);
-  const worst = wrong.sort((a, b) => (confidences[b] ?? 0) - (confidences[a] ?? 0) || a - b).slice(0, shownMistakes);
-  const names = manifest.test?.names === undefined ? [] : await getJson(blobs, manifest.test.names, SampleNames);
-  const mistakes: TestJobResult['mistakes'][number][] = [];
+  const wrong = [...places.keys()].filter((sample) => of(sample, 1) !== labels[sample]);
+  const worst = wrong
+    .sort((a, b) => (confidences[b] ?? 0) - (confidences[a] ?? 0) || (places[a] ?? 0) - (places[b] ?? 0))
+    .slice(0, shownMistakes);
+  const names = list === undefined || worst.length === 0 ? [] : await getJson(blobs, list, SampleNames);
+  const mistakes: Findings['mistakes'][number][] = [];
   for (const sample of worst) {
-    const name = names[sample];
+    const place = places[sample] ?? 0;
+    const name = names[place];
     mistakes.push({
-      sample,
+      sample: place,
       ...(name === undefined ? {} : { name }),
       label: labels[sample] ?? 0,
       predicted: of(sample, 1),
       confidence: confidences[sample] ?? 0,
       loss: of(sample, 0),
-      picture: await pictureOf(store, sample, manifest.imageShape),
+      picture: await pictureOf(store, place, manifest.imageShape),
     });
   }
   return { reliability: reliabilityOf(confidences, (sample) => of(sample, 1) === labels[sample]), mistakes };

@@ -1,7 +1,7 @@
 import { putJson } from '@crossfold/shared/broker/json-blobs';
 import type { Manifest } from '@crossfold/shared/data/manifest';
 import { Mistake } from '@crossfold/shared/results';
-import { testFindings } from '@crossfold/worker/job/test-findings';
+import { findingsOf } from '@crossfold/worker/job/findings';
 import sharp from 'sharp';
 import { expect, it } from 'vitest';
 import { memoryBlobs } from '../support/memory-blobs.ts';
@@ -25,7 +25,10 @@ it('the findings of a test are how sure the net was, and its most confident mist
   };
   // Loss, predicted class, probability of class 1.
   const outputs = Float32Array.of(0.1, 0, 0.08, 1.2, 1, 0.75, 2.3, 0, 0.05, 0.1, 1, 0.92);
-  const { reliability, mistakes } = await testFindings(outputs, store, manifest, blobs);
+  const { reliability, mistakes } = await findingsOf(
+    { outputs, places: store.all, store, manifest, names: samples.names },
+    blobs,
+  );
   expect(mistakes.map(({ name, label, predicted }) => [name, label, predicted])).toEqual([
     ['b/3.png', 1, 0],
     ['a/2.png', 0, 1],

@@ -1,0 +1,40 @@
+import type { Broker } from '@crossfold/shared/broker/broker';
+import { getJson } from '@crossfold/shared/broker/json-blobs';
+import { Findings } from '@crossfold/shared/jobs/job-result';
+import type { Results } from '@crossfold/shared/results';
+import type { FinishedJob } from '../results/aggregate.ts';
+import { subjectOf } from '../results/nested.ts';
+import type { FoldFindings } from '../results/out-of-fold.ts';
+import { pooledFindings } from '../results/out-of-fold.ts';
+import { completedFolds } from '../results/select.ts';
+import { inParallel } from './in-parallel.ts';
+
+const readsAtOnce = 16;
+/** Of more folds they are not read: each is a blob of its own, and with so many folds each has few samples. */
+const maxFolds = 500;
+
+/**
+ * What the nets that the results are about tell of their validation samples, where their jobs have kept it.
+ *
+ * @throws UnreachableError, DamagedDataError
+ */
+export async function outOfFoldOf(
+  broker: Broker,
+  results: Results,
+  finished: readonly FinishedJob[],
+): Promise<Pick<Results, 'outOfFold'>> {
+  const subject = subjectOf(results);
+  const folds = subject === undefined || subject.status === 'running' ? [] : completedFolds(subject);
+  if (folds.length === 0 || folds.length > maxFolds) return {};
+  const found = new Map(results.nested?.outer.map(({ fold, trial }) => [fold, trial]));
+  const place = (trial: number, repeat: number, fold: number): string => `${trial}.${repeat}.${fold}`;
+  const jobs = new Map(finished.map((one) => [place(one.job.trial, one.job.repeat, one.job.fold), one.result]));
+  const all: FoldFindings[] = [];
+  await inParallel(folds, readsAtOnce, async ({ repeat, fold }, i) => {
+    const stored = jobs.get(place(found.get(fold) ?? subject?.trial ?? 0, repeat, fold))?.findings;
+    if (stored !== undefined) all[i] = { ...(await getJson(broker.artifacts, stored, Findings)), repeat, fold };
+  });
+  const known = all.filter((each) => each !== undefined);
+  const outOfFold = known.length < folds.length ? undefined : pooledFindings(known);
+  return outOfFold === undefined ? {} : { outOfFold };
+}
