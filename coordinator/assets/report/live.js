@@ -110,6 +110,12 @@
     return selection !== null && !selection.isCollapsed && selection.containsNode(part, true);
   };
 
+  const renewLive = (html) => {
+    if (isSelected(live)) return;
+    const state = remember(live);
+    live.innerHTML = html;
+    restore(live, state);
+  };
   /** Takes over what differs in a page that was just served; says whether that was all. */
   const take = (fresh) => {
     const parts = [...fresh.querySelector('main').children].map((part) => [nameOf(part), part]);
@@ -120,7 +126,11 @@
       const html = part.outerHTML;
       const old = main.children[i];
       const isThere = old !== undefined && nameOf(old) === name;
-      if (isThere && (name === 'live' || served.get(name) === html)) return;
+      if (isThere && name === 'live') {
+        renewLive(part.innerHTML);
+        return;
+      }
+      if (isThere && served.get(name) === html) return;
       if (isThere && isSelected(old)) {
         whole = false;
         return;
@@ -180,14 +190,7 @@
       since = undefined;
       sayContact('');
     });
-    events.addEventListener('live', ({ data }) => {
-      if (isSelected(live)) return;
-      steadily(() => {
-        const state = remember(live);
-        live.innerHTML = JSON.parse(data);
-        restore(live, state);
-      });
-    });
+    events.addEventListener('live', ({ data }) => steadily(() => renewLive(JSON.parse(data))));
     events.addEventListener('changed', renew);
     events.addEventListener('error', () => {
       away();
