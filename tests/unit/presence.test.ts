@@ -79,8 +79,6 @@ describe('a worker', () => {
     expect(roster.isLost('a', job, 0)).toBe(false);
     await pass(400, ['b']);
     expect(roster.isLost('a', job, 0)).toBe(true);
-    // The broker has a connection of it.
-    expect(roster.lossOf('a', job, 0)).toBe('silent');
     expect(roster.isLost('b', job, 0)).toBe(false);
   });
 
@@ -97,7 +95,6 @@ describe('a worker', () => {
     await pass(4000, ['a']);
     connection.gone.add('a');
     const ms = await lostAfter('a');
-    expect(roster.lossOf('a', job, 0)).toBe('gone');
     expect(ms).toBeLessThan(presenceGoneMs + 100);
     expect(ms).toBeGreaterThan(presenceGoneMs - 400);
   });
@@ -127,7 +124,7 @@ describe('a worker', () => {
     await pass(1000, ['a'], null);
     expect(roster.isLost('a', job, 0)).toBe(false);
     await pass(2000, ['a'], null);
-    expect(roster.lossOf('a', job, 0)).toBe('elsewhere');
+    expect(roster.isLost('a', job, 0)).toBe(true);
     expect(roster.isLost('a', job, performance.now() - 200)).toBe(false);
     await pass(200, ['a'], job);
     expect(roster.isLost('a', job, 0)).toBe(false);

@@ -96,25 +96,6 @@ describe('losing members', () => {
     expect(transitions.removeMembers(running(job), new Set(['a']), stamp)).toMatchObject({ state: 'failed' });
   });
 
-  it('takes workers that were merely silent for no attempts, and yet ends a job that silences them for ever', () => {
-    const silence = (from: JobRecord): JobRecord =>
-      transitions.removeMembers(take(from, 'a') as JobRecord, new Set(['a']), stamp, true) as JobRecord;
-    let job = aJob({ seats: 1 });
-    for (let times = 1; times < transitions.maxAbsences; times++) {
-      job = silence(job);
-      expect(job).toMatchObject({ state: 'queued', attempts: 0, absences: times });
-    }
-    expect(silence(job)).toMatchObject({ state: 'failed', error: expect.stringContaining('silent') });
-    // Those that ended count beside them.
-    const killed = transitions.removeMembers(take(job, 'a') as JobRecord, new Set(['a']), stamp) as JobRecord;
-    expect(killed).toMatchObject({ attempts: 1, absences: transitions.maxAbsences - 1 });
-    const running = take(killed, 'a') as JobRecord;
-    const checkpoint = { digest: 'a'.repeat(64), bytes: 1, position: 5 };
-    const ahead = transitions.checkpointed(running, 'a', running.generation, checkpoint) as JobRecord;
-    const again = transitions.removeMembers(ahead, new Set(['a']), stamp, true);
-    expect(again).toMatchObject({ state: 'queued', attempts: 0, absences: 1 });
-  });
-
   it('counts anew after progress', () => {
     const first = transitions.removeMembers(take(aJob(), 'a') as JobRecord, new Set(['a']), stamp) as JobRecord;
     const second = transitions.removeMembers(take(first, 'a') as JobRecord, new Set(['a']), stamp) as JobRecord;
@@ -286,10 +267,10 @@ describe('whatever happens', () => {
         (job) =>
           transitions.takeSeat(job, member(w), stamp),
     ),
-    fc.tuple(fc.uniqueArray(worker), fc.boolean()).map(
-      ([ws, silent]): Move =>
+    fc.uniqueArray(worker).map(
+      (ws): Move =>
         (job) =>
-          transitions.removeMembers(job, new Set(ws), stamp, silent),
+          transitions.removeMembers(job, new Set(ws), stamp),
     ),
     worker.map(
       (w): Move =>

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { leaderProgressSubject } from '@crossfold/shared/broker/subjects';
+import { FirstSeen } from '@crossfold/shared/first-seen';
+import type { JobRecord } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import type { Stamp } from '@crossfold/shared/jobs/transitions';
-import { serve, stop } from '@crossfold/shared/jobs/transitions';
+import { removeMembers, serve, stop } from '@crossfold/shared/jobs/transitions';
 import type { LogProgress } from '@crossfold/shared/progress';
-import { Abandoned } from './abandoned.ts';
 import type { Board } from './board.ts';
 import { Experiments } from './experiments.ts';
 import { inParallel } from './in-parallel.ts';
@@ -30,13 +31,13 @@ export class Rounds {
   readonly #again = new Map<string, number>();
   /** What was last said of experiments that do not get on. */
   readonly #waits = new Map<string, { readonly message: string; readonly at: number }>();
-  readonly #abandoned: Abandoned;
+  /** When each member of a group was first seen to be one. */
+  readonly #joined = new FirstSeen();
 
   constructor(context: LeaderContext, board: Board) {
     this.#context = context;
     this.#board = board;
     this.#seating = new Seating(context, board);
-    this.#abandoned = new Abandoned(context, board);
   }
 
   async round(): Promise<void> {
@@ -45,7 +46,7 @@ export class Rounds {
     for (const id of [...this.#board.touched]) this.#advance(id);
     await this.#stopCancelled();
     await this.#serveEquals();
-    await this.#abandoned.free();
+    await this.#freeAbandoned();
     await this.#seating.round();
   }
 
@@ -114,6 +115,29 @@ export class Rounds {
       const served = await this.#context.broker.jobs.transition(id, (current) => serve(current, from, this.#stamp()));
       if (served !== undefined) this.#context.logger.info({ job: id, from: from.id }, 'had been computed before');
     });
+  }
+
+  /** Jobs all of whose members are silent have no survivor who could say so. */
+  async #freeAbandoned(): Promise<void> {
+    const { roster, broker, logger, now } = this.#context;
+    const members = [...this.#board.manned.values()].flatMap((job) => job.members.map((m) => `${job.id} ${m.worker}`));
+    this.#joined.keep(members, now());
+    const lostOf = (job: JobRecord): Set<string> => {
+      const since = (worker: string): number => this.#joined.at(`${job.id} ${worker}`) ?? now();
+      return new Set(job.members.map((m) => m.worker).filter((w) => roster.isLost(w, job.id, since(w))));
+    };
+    for (const job of this.#board.manned.values()) {
+      if (lostOf(job).size < job.members.length) continue;
+      // Asked again at the moment of writing: that may come late, after the broker was away.
+      const freed = await broker.jobs.transition(job.id, (current) => {
+        const lost = lostOf(current);
+        return lost.size < current.members.length ? undefined : removeMembers(current, lost, this.#stamp());
+      });
+      if (freed === undefined) continue;
+      const lost = job.members.map((m) => m.worker);
+      logger.warn({ job: job.id, lost, state: freed.state }, 'all workers of the job were lost');
+      this.#context.observer.lost(freed.state === 'queued');
+    }
   }
 
   #stamp(): Stamp {

@@ -50,12 +50,6 @@ export function announce(nats: NatsConnection, read: () => Presence, signal: Abo
 /** The parts of a connection that a roster needs. */
 export type RosterConnection = Pick<NatsConnection, 'subscribe' | 'status' | 'isClosed' | 'flush' | 'request'>;
 
-/**
- * How a job has lost a member: the broker has no connection of it (`gone`: it has ended, most likely); it is connected but
- * has been silent for too long (`silent`: stopped, cut off, or starved of processor time); it does something else.
- */
-export type Loss = 'gone' | 'silent' | 'elsewhere';
-
 /** What the broker has answered about one that is silent. */
 interface Absence {
   askedAt: number;
@@ -144,27 +138,20 @@ export class Roster {
   }
 
   /**
-   * How a job has surely lost a member, undefined where it has not, or that cannot be told: it has been silent for too
-   * long, or says that it does something else (it could not tell the record that it has given up, or is another process
-   * by the same name).
+   * Whether a job has surely lost a member: it has been silent for too long, or says that it does something else (it
+   * could not tell the record that it has given up, or is another process by the same name).
    *
    * @param since when it should have begun to speak
    */
-  lossOf(worker: string, job: string, since: number): Loss | undefined {
-    if (!this.#isAttentive()) return undefined;
+  isLost(worker: string, job: string, since: number): boolean {
+    if (!this.#isAttentive()) return false;
     const now = this.#now();
     const heard = this.#heard.get(worker);
     const silentMs = now - Math.max(heard?.at ?? 0, this.#attentiveSince, since);
-    if (silentMs >= askAfterMs && this.#isGone(worker, now) && silentMs >= presenceGoneMs) return 'gone';
-    if (silentMs >= presenceLostMs) return 'silent';
+    if (silentMs >= presenceLostMs) return true;
+    if (silentMs >= askAfterMs && this.#isGone(worker, now) && silentMs >= presenceGoneMs) return true;
     const begun = Math.max(this.#attentiveSince, since);
-    const elsewhere = heard !== undefined && heard.presence.job !== job && heard.at - begun >= presenceLostMs;
-    return elsewhere ? 'elsewhere' : undefined;
-  }
-
-  /** Whether a job has lost a member, however; see `lossOf`. */
-  isLost(worker: string, job: string, since: number): boolean {
-    return this.lossOf(worker, job, since) !== undefined;
+    return heard !== undefined && heard.presence.job !== job && heard.at - begun >= presenceLostMs;
   }
 
   /**

@@ -122,8 +122,6 @@ export const JobRecord = z
     attempts: z.int().min(0),
     /** Those among them that threw. */
     throws: z.int().min(0),
-    /** Times that all members were silent, though connected, without progress since: no attempts, see `removeMembers`. */
-    absences: z.int().min(0).exactOptional(),
     /** Workers on which an attempt threw, in this order. */
     failedOn: z.array(Token).max(64).readonly(),
     /** How far the job is known to have come: the position after the newest checkpoint or epoch. */

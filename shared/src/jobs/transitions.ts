@@ -20,11 +20,6 @@ export const maxThrows = 3;
  * but one that has cost so many may well have killed them.
  */
 export const maxAttempts = 10;
-/**
- * Times in a row without progress that a job's workers fell silent, though none of them had ended, after which it is given
- * up: a machine with too much to do can do that to any job for a while, a job that does it for ever must end as well.
- */
-export const maxAbsences = 100;
 
 /** A worker takes a seat: joins a forming or a running group, or begins one, which opens once it has `minSeats`. */
 export function takeSeat(job: JobRecord, member: Member, stamp: Stamp): JobRecord | undefined {
@@ -66,25 +61,15 @@ export function startWithFewer(job: JobRecord, stamp: Stamp): JobRecord | undefi
   return job.state === 'forming' && job.members.length > 0 ? openGeneration(job, stamp) : undefined;
 }
 
-/**
- * Members are gone, or leave: the survivors get a new generation; without survivors the job is queued again.
- *
- * @param silent none of them is known to have ended: where nobody is left that is an absence, not an attempt
- */
-export function removeMembers(
-  job: JobRecord,
-  gone: ReadonlySet<string>,
-  stamp: Stamp,
-  silent = false,
-): JobRecord | undefined {
+/** Members are gone, or leave: the survivors get a new generation; without survivors the job is queued again. */
+export function removeMembers(job: JobRecord, gone: ReadonlySet<string>, stamp: Stamp): JobRecord | undefined {
   if (isFinal(job.state) || !job.members.some((m) => gone.has(m.worker))) return undefined;
   const members = job.members.filter((m) => !gone.has(m.worker));
   if (members.length > 0) {
     const left = { ...job, members };
     return job.state === 'running' ? { ...openGeneration(left, stamp), since: job.since } : left;
   }
-  const left = { ...job, throws: sinceProgress(job, job.throws) };
-  return silent ? missAll(left, stamp) : loseAll(left, 'all its workers were lost', stamp);
+  return loseAll({ ...job, throws: sinceProgress(job, job.throws) }, 'all its workers were lost', stamp);
 }
 
 /**
@@ -212,7 +197,7 @@ export function usableResults({ earlier, result }: JobRecord, until: number): re
 /** A failed or cancelled job is wanted again: it keeps its checkpoint. `resumes`: how often the experiment was resumed. */
 export function revive(job: JobRecord, stamp: Stamp, resumes: number): JobRecord | undefined {
   if (job.state !== 'failed' && job.state !== 'cancelled') return undefined;
-  const untried = { attempts: 0, throws: 0, absences: 0, failedOn: [], progressAtLoss: -1 };
+  const untried = { attempts: 0, throws: 0, failedOn: [], progressAtLoss: -1 };
   return { ...job, ...untried, state: 'queued', since: stamp.now, finishedAt: null, error: null, resumes };
 }
 
@@ -237,21 +222,10 @@ const sinceProgress = (job: JobRecord, count: number): number => (job.progress >
 
 function loseAll(job: JobRecord, error: string, stamp: Stamp): JobRecord {
   const attempts = sinceProgress(job, job.attempts) + 1;
-  const absences = sinceProgress(job, job.absences ?? 0);
-  const lost: JobRecord = { ...job, attempts, absences, progressAtLoss: job.progress, error: error.slice(0, 4000) };
+  const lost: JobRecord = { ...job, attempts, progressAtLoss: job.progress, error: error.slice(0, 4000) };
   return attempts >= maxAttempts || job.throws >= maxThrows
     ? finish(lost, 'failed', stamp)
     : { ...lost, state: 'queued', members: [], since: stamp.now };
-}
-
-function missAll(job: JobRecord, stamp: Stamp): JobRecord {
-  const absences = sinceProgress(job, job.absences ?? 0) + 1;
-  const attempts = sinceProgress(job, job.attempts);
-  const error = `its workers were silent for too long, ${absences} times without progress`;
-  const missed: JobRecord = { ...job, absences, attempts, progressAtLoss: job.progress, error };
-  return absences >= maxAbsences
-    ? finish(missed, 'failed', stamp)
-    : { ...missed, state: 'queued', members: [], since: stamp.now };
 }
 
 function finish(job: JobRecord, state: JobRecord['state'], stamp: Stamp): JobRecord {
