@@ -5,6 +5,8 @@ import { connectClient } from '@crossfold/coordinator/client/client';
 import type { ExperimentClient, SubmitOptions } from '@crossfold/coordinator/client/types';
 import { defaultWorkers, startEmbedded } from '@crossfold/coordinator/cluster/embedded';
 import { preflight } from '@crossfold/coordinator/data/preflight';
+import { readImported } from '@crossfold/coordinator/datasets/imported';
+import { localLibrary } from '@crossfold/coordinator/datasets/local-library';
 import { withAccess } from '@crossfold/shared/broker/address';
 import { newExperimentId } from '@crossfold/shared/config/experiment';
 import { ConfigError } from '@crossfold/shared/errors';
@@ -105,7 +107,8 @@ function clusterOf(url: string, client: ExperimentClient, broken: AbortSignal, c
     url,
     async submit(loaded, options) {
       const { experiment, baseDir } = loaded;
-      const checked = await preflight(loaded);
+      const libraries = [client.datasets, localLibrary(process.env)];
+      const checked = await preflight(loaded, (spec) => readImported(spec, libraries));
       const id = newExperimentId(experiment.name, new Date(), Math.floor(performance.now() * 1000));
       await client.submit(experiment, baseDir, id, { ...options, checked });
       return new Run(id, client, broken);

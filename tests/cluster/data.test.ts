@@ -126,6 +126,8 @@ it('an experiment that names one is given its very samples, and keeps it while i
   expect(JSON.parse((await crossfold('data', 'list', '--json', ...at)).out)).toMatchObject([{ usedBy: ['x-1'] }]);
   await client.cancel('x-1');
   expect((await crossfold('data', 'remove', 'far', ...at)).code).toBe(0);
+  // It can be resumed: what it has not been cut for yet is there all the same.
+  expect((await cut(bundle, experiment.dataset, broker.data)).manifest.train).toEqual(manifest.train);
   // One that lies here alone is brought along.
   const local = localLibrary({ CROSSFOLD_CACHE: join(folder, 'cache') });
   await crossfold('data', 'import', 'mnist', '--name', 'near', '--limit', '500');

@@ -6,6 +6,7 @@ import { Manifest } from '@crossfold/shared/data/manifest';
 import { ConfigError, DamagedDataError } from '@crossfold/shared/errors';
 import type { BlobRef, ExperimentRecord } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
+import { SourceBundle } from '../data/source.ts';
 import { piecesOf } from './contents.ts';
 import { importedBundle } from './imported.ts';
 import type { DatasetLibrary } from './library.ts';
@@ -90,8 +91,10 @@ async function blobsOf(blobs: BlobStore, manifest: BlobRef): Promise<BlobRef[]> 
 async function digestsUsed(blobs: BlobStore, { manifest, source }: ExperimentRecord): Promise<string[]> {
   if (manifest !== null) return (await blobsOf(blobs, manifest)).map(({ digest }) => digest);
   try {
-    const text = Buffer.from(await blobs.get(source.digest, source.bytes)).toString('utf8');
-    return text.match(/[0-9a-f]{64}/g) ?? [];
+    const bundle = await getJson(blobs, source, SourceBundle);
+    // Of what was imported the bundle names the manifest alone, not what that refers to.
+    const imported = bundle.kind === 'imported' ? await blobsOf(blobs, bundle.manifest) : [];
+    return [...(JSON.stringify(bundle).match(/[0-9a-f]{64}/g) ?? []), ...imported.map(({ digest }) => digest)];
   } catch (error) {
     if (!(error instanceof DamagedDataError)) throw error;
     return [];

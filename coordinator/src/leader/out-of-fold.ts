@@ -1,5 +1,6 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { getJson } from '@crossfold/shared/broker/json-blobs';
+import { DamagedDataError } from '@crossfold/shared/errors';
 import { Findings } from '@crossfold/shared/jobs/job-result';
 import type { Results } from '@crossfold/shared/results';
 import type { FinishedJob } from '../results/aggregate.ts';
@@ -16,7 +17,9 @@ const maxFolds = 500;
 /**
  * What the nets that the results are about tell of their validation samples, where their jobs have kept it.
  *
- * @throws UnreachableError, DamagedDataError
+ * What is lost or damaged leaves all of it out: of some folds alone it would be told as if of all.
+ *
+ * @throws UnreachableError
  */
 export async function outOfFoldOf(
   broker: Broker,
@@ -32,7 +35,13 @@ export async function outOfFoldOf(
   const all: FoldFindings[] = [];
   await inParallel(folds, readsAtOnce, async ({ repeat, fold }, i) => {
     const stored = jobs.get(place(found.get(fold) ?? subject?.trial ?? 0, repeat, fold))?.findings;
-    if (stored !== undefined) all[i] = { ...(await getJson(broker.artifacts, stored, Findings)), repeat, fold };
+    if (stored === undefined) return;
+    try {
+      all[i] = { ...(await getJson(broker.artifacts, stored, Findings)), repeat, fold };
+    } catch (error) {
+      // The results are worth having without the pictures of one fold.
+      if (!(error instanceof DamagedDataError)) throw error;
+    }
   });
   const known = all.filter((each) => each !== undefined);
   const outOfFold = known.length < folds.length ? undefined : pooledFindings(known);

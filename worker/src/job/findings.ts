@@ -66,7 +66,9 @@ export async function findingsOf(
 async function pictureOf({ pixels, sampleBytes }: DatasetStore, sample: number, shape: ImageShape): Promise<string> {
   const { height, width, channels } = shape;
   const own = new Uint8Array(pixels, sample * sampleBytes, sampleBytes).slice();
-  const raw = sharp(own, { raw: { width, height, channels: channels === 1 || channels === 3 ? channels : 4 } });
+  const raw = sharp(own, {
+    raw: { width, height, channels: channels === 1 || channels === 2 || channels === 3 ? channels : 4 },
+  });
   const picture = raw.resize({ width: shownPixels, height: shownPixels, fit: 'inside', withoutEnlargement: true });
   if (Math.max(height, width) <= 32)
     return `data:image/png;base64,${(await picture.png().toBuffer()).toString('base64')}`;
