@@ -63,6 +63,12 @@ function readable(to: DestinationStream): DestinationStream {
   return { write: (line) => to.write(pretty(line)) };
 }
 
-/** Replaces user, password or token in every address in a text; a password after a colon may have anything but @ in it. */
+/**
+ * Replaces user, password or token in every address in a text. A password after a colon may have anything in it but white space
+ * and a quote that is not escaped: it ends at the last @ before those, or before the next address.
+ */
 export const redactCredentials = (text: string): string =>
-  text.replace(/([a-z][a-z0-9+.-]*:\/\/)(?:[^\s/@"',]+|[^\s/@":,]*:[^\s"@]+)@/gi, '$1***@');
+  text.replace(
+    /([a-z][a-z0-9+.-]{0,15}:\/\/)(?:[^\s/@":,]*:(?:(?![a-z][a-z0-9+.-]{0,15}:\/\/)(?:\\.|[^\s"\\]))*|[^\s/@"',]+)@/gi,
+    '$1***@',
+  );

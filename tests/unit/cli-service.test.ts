@@ -133,6 +133,9 @@ describe('the log', () => {
   it.each([
     ['nats://a:b@h:1,nats://c@i', 'nats://***@h:1,nats://***@i'],
     ["at nats://u:it's,a/secret@h:4222", 'at nats://***@h:4222'],
+    ['at nats://u:pa@ss@h:4222, then', 'at nats://***@h:4222, then'],
+    ['{"url":"nats://u:p\\"q@h","next":"a@b"}', '{"url":"nats://***@h","next":"a@b"}'],
+    ['file:///app/node_modules/@nats-io/a.js:3:4', 'file:///app/node_modules/@nats-io/a.js:3:4'],
     ['mail me@example.org', 'mail me@example.org'],
     ['http://host/path@2x', 'http://host/path@2x'],
   ])('%s', (text, shown) => expect(redactCredentials(text)).toBe(shown));

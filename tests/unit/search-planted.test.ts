@@ -1,3 +1,4 @@
+import type { Contest } from '@crossfold/coordinator/search/decide';
 import { decide } from '@crossfold/coordinator/search/decide';
 import { trialParameters } from '@crossfold/coordinator/search/space';
 import { SearchSpec } from '@crossfold/shared/config/search';
@@ -51,9 +52,16 @@ function play(
   search: SearchSpec,
   { trials, folds, epochs }: Omit<World, 'lead'>,
   accuracy: Accuracy,
+  shared: Pick<Contest, 'splits'> = {},
 ): { winner: number | undefined; cost: number } {
   const trained = new Map<string, number>();
-  const contest = { search, epochs: new Array<number>(trials).fill(epochs), folds, validationShare: 1 / (folds - 1) };
+  const contest = {
+    search,
+    epochs: new Array<number>(trials).fill(epochs),
+    folds,
+    validationShare: 1 / (new Set(shared.splits ?? new Array(folds).keys()).size - 1),
+    ...shared,
+  };
   for (;;) {
     const decision = decide(contest, (trial, fold, wanted) =>
       (trained.get(`${trial}.${fold}`) ?? 0) >= wanted
@@ -155,5 +163,33 @@ describe('racing errs as seldom as it says', () => {
     }
     console.log(`racing: one of two alike was stopped in ${stopped} of 400 sweeps`);
     expect(stopped / 400).toBeLessThan(0.1);
+  });
+
+  it('counts repeats of one and the same split once', () => {
+    // Which of two does better with a split has to do with the split: repeating it says the same again.
+    const search = SearchSpec.parse({ method: 'racing', parameters: { seed: [1] } });
+    const [splits, repeats] = [5, 3];
+    const folds = splits * repeats;
+    const stoppedIn = (ofSplits: boolean): number => {
+      let stopped = 0;
+      for (let seed = 0; seed < 100; seed++) {
+        const accuracy: Accuracy = (trial, fold) =>
+          0.9 +
+          0.003 * keyedRandom(seed, 'split', trial, fold % splits).normal() +
+          0.001 * keyedRandom(seed, 'alike', trial, fold).normal();
+        const numbers = ofSplits ? { splits: Array.from({ length: folds }, (_, fold) => fold % splits) } : {};
+        if (
+          play(search, { ...common, trials: 2, spread: 0, folds }, accuracy, numbers).cost <
+          2 * folds * common.epochs
+        )
+          stopped++;
+      }
+      return stopped / 100;
+    };
+    const [once, each] = [stoppedIn(true), stoppedIn(false)];
+    console.log(`racing over repeats of a split: one of two alike was stopped in ${100 * once} % of 100 sweeps`);
+    console.log(`(in ${100 * each} % if each repeat counted)`);
+    expect(once).toBeLessThan(0.1);
+    expect(each).toBeGreaterThan(2 * once);
   });
 });

@@ -1,6 +1,7 @@
 import { standingOf } from '@crossfold/coordinator/metrics/standing';
 import type { SeriesPlan } from '@crossfold/coordinator/search/sweep';
 import { SearchSpec } from '@crossfold/shared/config/search';
+import type { PlannedFold } from '@crossfold/shared/jobs/plan';
 import type { JobRecord } from '@crossfold/shared/jobs/records';
 import { keyedRandom } from '@crossfold/shared/rng';
 import fc from 'fast-check';
@@ -138,6 +139,21 @@ describe('racing', () => {
       [6, [1 / 32]],
       [10, []],
     ]);
+  });
+
+  it('takes repeats of one and the same split for no more evidence than one', () => {
+    const splits = 3;
+    const folds = (shared: boolean) =>
+      Array.from({ length: splits * 4 }, (_, i) => ({
+        fold: i % splits,
+        repeat: Math.floor(i / splits),
+        digest: String(shared ? i % splits : i).padStart(64, '0'),
+      }));
+    const lead = (trial: number, { fold }: PlannedFold): number => 0.9 - trial * 0.02 * (1 + fold);
+    const [shared] = new SweepWorld(aPlan(racing, 2, 1, folds(true)), lead).run();
+    expect(shared?.rounds.flatMap(({ dropped }) => dropped)).toEqual([]);
+    const [resplit] = new SweepWorld(aPlan(racing, 2, 1, folds(false)), lead).run();
+    expect(resplit?.rounds.flatMap(({ dropped }) => dropped)).toMatchObject([{ trial: 1 }]);
   });
 
   it('decides seldom where there are many folds, and on all of them in the end', () => {

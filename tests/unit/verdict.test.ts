@@ -209,6 +209,10 @@ describe('in words', () => {
   it('trials that ended too early are counted', () => {
     const ended = Object.fromEntries([1, 2, 3, 4].map((fold) => [`1.${fold}`, { state: 'pruned' as const }]));
     expect(words({ trials: trials(0.9, 0.3), ended })).toContain('1 trial was stopped early by the search.');
+    const alone = Object.fromEntries([0, 1, 2, 3, 4].map((fold) => [`1.${fold}`, { state: 'pruned' as const }]));
+    expect(words({ trials: trials(0.9, 0.3), ended: alone })).toMatch(
+      /^Only trial 0 was trained to the end: whether it/,
+    );
     const failed = words({
       trials: trials(0.9, 0.8, 0.8, 0.8),
       ended: { '1.0': { state: 'failed' }, '2.1': { state: 'failed' } },

@@ -18,12 +18,21 @@ export function rankingText({ trials, best, split, nested }: Results): readonly 
   const compared = others.filter(({ status, comparison }) => status === 'completed' && comparison !== undefined);
   const worse = compared.filter(({ comparison }) => (comparison?.pAdjusted ?? 1) < significance);
   return [
+    ...(compared.length === 0 ? aloneText(best, others) : []),
     ...undecidedText(best, compared.length, worse.length, compared.length === others.length),
     ...endedText(others),
     ...smallestText({ trials, best }),
     'The best of several trials looks better than it is, because it was chosen by these very scores; an honest figure for it is that on a test set, or of a nested evaluation.',
   ];
 }
+
+/** Where the search has trained one trial alone to the end. */
+const aloneText = ({ trial }: NonNullable<Results['best']>, others: readonly TrialResult[]): string[] =>
+  others.every(({ status }) => status === 'pruned')
+    ? [
+        `Only trial ${trial} was trained to the end: whether it differs from the others by more than chance cannot be told. They were stopped where it was ahead, at fewer epochs or folds.`,
+      ]
+    : [];
 
 function undecidedText(
   best: NonNullable<Results['best']>,

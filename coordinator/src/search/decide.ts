@@ -18,6 +18,8 @@ export interface Contest {
   readonly folds: number;
   /** Samples validated on for each one trained on, of a fold; overlapping training sets make scores alike. */
   readonly validationShare: number;
+  /** The split that each fold is of, by number: repeats may share one. Where it is left out, each fold has its own. */
+  readonly splits?: readonly number[];
 }
 
 /**

@@ -31,7 +31,7 @@ export function racing(contest: Contest, spec: RacingSpec, evidence: Evidence): 
     if (known === undefined) return { wants: wants(), dropped, rounds, over: false };
     standing = known.standing;
     const last = round === contest.folds;
-    const out: Dropped[] = last ? [] : compare(standing, contest.validationShare, 1 - spec.confidence);
+    const out: Dropped[] = last ? [] : compare(standing, contest, 1 - spec.confidence);
     out.push(...known.lost.map((trial) => ({ trial, reason: 'lost' as const })));
     rounds.push({
       folds: round,
@@ -63,16 +63,27 @@ const priorFreedom = 4;
  * drawn towards that of all pairs (their median), weighted as in a moderated t test (G. Smyth, "Linear Models and
  * Empirical Bayes Methods for Assessing Differential Expression", 2004); and the variance of the mean is Nadeau and
  * Bengio's, since the folds' training sets overlap. The test is two-sided: it is chance, too, which of two leads.
- * Where there is no spread at all, as there often is with few samples, only the signs count.
+ * Where there is no spread at all, as there often is with few samples, only the signs count. Repeats of one and the same
+ * split count once, by their mean: nets that were validated on the same samples are no evidence about other ones (see
+ * `averagedOverRepeats`).
  *
  * @param standing best first
  */
-export function compare(standing: readonly Standing[], validationShare: number, level: number): Dropped[] {
+export function compare(
+  standing: readonly Standing[],
+  { validationShare, splits }: Pick<Contest, 'validationShare' | 'splits'>,
+  level: number,
+): Dropped[] {
   const [leader, ...others] = standing;
   if (leader === undefined) return [];
-  const n = leader.accuracies.length;
+  const n = new Set(leader.accuracies.map((_, fold) => splits?.[fold] ?? fold)).size;
+  // A single split has no spread to judge by.
+  if (n < 2) return [];
   const pairs = others.map(({ trial, accuracies }) => {
-    const differences = accuracies.map((accuracy, fold) => (leader.accuracies[fold] ?? 0) - accuracy);
+    const differences = bySplit(
+      accuracies.map((accuracy, fold) => (leader.accuracies[fold] ?? 0) - accuracy),
+      splits,
+    );
     const mean = differences.reduce((sum, d) => sum + d, 0) / n;
     const variance = differences.reduce((sum, d) => sum + (d - mean) ** 2, 0) / (n - 1);
     return { trial, mean, variance };
@@ -88,6 +99,16 @@ export function compare(standing: readonly Standing[], validationShare: number, 
     if (pValue >= level) return [];
     return [{ trial, versus: leader.trial, behind: mean, pValue, reason: 'behind' as const }];
   });
+}
+
+/** The mean of the values of each split. */
+function bySplit(values: readonly number[], splits: Contest['splits']): number[] {
+  const own = new Map<number, number[]>();
+  for (const [fold, value] of values.entries()) {
+    const split = splits?.[fold] ?? fold;
+    own.set(split, [...(own.get(split) ?? []), value]);
+  }
+  return [...own.values()].map((of) => of.reduce((sum, value) => sum + value, 0) / of.length);
 }
 
 function medianOf(values: readonly number[]): number {

@@ -115,8 +115,19 @@ function contestOf(plan: SweepPlan, folds: readonly PlannedFold[], out: (trial: 
     search: plan.search ?? undefined,
     epochs: plan.trials.map(({ trial, epochs }) => (out(trial) ? 0 : epochs)),
     folds: folds.length,
+    splits: splitsOf(folds),
     validationShare: folds.length === 0 ? 0 : sum('validationSamples') / sum('trainSamples'),
   };
+}
+
+/** Folds of the same samples on both sides, as repeats have them that differ in their initial weights alone, by number. */
+function splitsOf(folds: readonly PlannedFold[]): number[] {
+  const numbers = new Map<string, number>();
+  return folds.map(({ digest }) => {
+    const known = numbers.get(digest) ?? numbers.size;
+    numbers.set(digest, known);
+    return known;
+  });
 }
 
 /** The contest's wants and, nested, what its winner is still to show. */
