@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { main } from '@crossfold/coordinator/cli/main';
@@ -12,12 +12,19 @@ import { uploadDataset } from '@crossfold/coordinator/datasets/upload-dataset';
 import { openBroker } from '@crossfold/shared/broker/broker';
 import { getJson } from '@crossfold/shared/broker/json-blobs';
 import { DatasetSpec } from '@crossfold/shared/config/dataset';
+import type { NatsConnection, ObjectStore } from 'nats';
+import { connect } from 'nats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestBroker } from '../support/broker.ts';
 import { startBroker } from '../support/broker.ts';
 import { fakeWorld } from '../support/fake-client.ts';
 import { memoryBlobs } from '../support/memory-blobs.ts';
 import { noisyJpeg, writeFiles } from '../support/pictures.ts';
+
+interface Broker {
+  readonly nats: NatsConnection;
+  readonly store: ObjectStore;
+}
 
 let server: TestBroker;
 let folder: string;
@@ -76,6 +83,67 @@ describe.each(['on this machine', 'on a cluster'])('data sets %s', (where) => {
     expect(await crossfold('data', 'remove', 'pets', ...at())).toMatchObject({ code: 0 });
     expect((await crossfold('data', 'show', 'pets', ...at())).code).toBe(2);
   });
+
+  it('with a damaged record are named, and hide no others', async () => {
+    await crossfold(...pets(), '--skip-unusable');
+    const damage: Record<string, (broker: Broker) => Promise<unknown>> = {
+      garbage: (broker) => broker.store.putBlob({ name: 'dataset.garbage' }, new TextEncoder().encode('{"name":')),
+      // Not even the store's own entry can be read: the newest of all, with which a listing would end.
+      entry: async (broker) =>
+        broker.nats.jetstream().publish(`$O.crossfold_data.M.${btoa('dataset.entry')}`, 'not an entry'),
+    };
+    const names = where === 'on a cluster' ? ['entry', 'garbage'] : ['garbage', 'no-file'];
+    if (where === 'on a cluster') {
+      const nats = await connect({ servers: server.url });
+      const store = await nats.jetstream().views.os('crossfold_data');
+      for (const name of names.toReversed()) await damage[name]?.({ nats, store });
+      await nats.close();
+    } else {
+      const folder_ = join(folder, 'cache/datasets/names');
+      await writeFile(join(folder_, 'garbage.json'), '{"name":');
+      await mkdir(join(folder_, 'no-file.json/inside'), { recursive: true });
+    }
+    const listed = await crossfold('data', 'list', '--json', ...at());
+    expect(listed.code).toBe(1);
+    expect(JSON.parse(listed.out).map(({ name }: { name: string }) => name)).toEqual(['pets']);
+    for (const name of names)
+      expect(listed.err).toMatch(
+        new RegExp(`^crossfold: data set ${name}: .* is not as it should be: .*crossfold data remove ${name}\\b`, 'm'),
+      );
+    expect(listed.err.trim().split('\n')).toHaveLength(2);
+    // Others are found, and suggested, as ever.
+    expect(await crossfold('data', 'show', 'pest', ...at())).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('did you mean pets?'),
+    });
+    expect(await crossfold('data', 'show', 'garbage', ...at())).toMatchObject({ code: 1 });
+    expect(await crossfold(...pets(), '--skip-unusable', '--name', 'garbage')).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/--name is garbage: has a record that is damaged .*crossfold data remove garbage/),
+    });
+    for (const name of [...names, 'pets'])
+      expect(await crossfold('data', 'remove', name, ...at())).toMatchObject({ code: 0 });
+    expect(await crossfold('data', 'list', '--json', ...at())).toMatchObject({ code: 0, out: '[]\n' });
+  });
+});
+
+it('an import that is interrupted ends with 130 and leaves nothing behind', async () => {
+  const { context, err } = fakeWorld({ env: { CROSSFOLD_CACHE: join(folder, 'cache') } });
+  let interrupt: () => void = () => undefined;
+  const code = await main(['data', 'import', join(folder, 'pets'), '--image', '8x8', '--skip-unusable'], {
+    ...context,
+    onInterrupt: (listener) => {
+      interrupt = listener;
+      return () => undefined;
+    },
+    // The first word of progress: pictures are about to be read.
+    err: { write: (text) => (interrupt(), context.err.write(text)) },
+  });
+  expect(code).toBe(130);
+  expect(err()).toContain('interrupted');
+  const left = await readdir(join(folder, 'cache/datasets'));
+  expect(left.filter((name) => name.startsWith('.import-'))).toEqual([]);
+  expect((await crossfold('data', 'list', '--json')).out).toBe('[]\n');
 });
 
 it('a damaged shard and a missing one are named, with code 1', async () => {
@@ -90,6 +158,9 @@ it('a damaged shard and a missing one are named, with code 1', async () => {
   expect(out).toMatch(/shard 0 of train \(samples 0 to 4095\), [0-9a-f]{12}: is damaged/);
   expect(out).toMatch(/shard 1 of train \(samples 4096 to 5999\), [0-9a-f]{12}: is not in/);
   expect(out).toContain('2 of ');
+  // Importing it again mends it.
+  expect(await crossfold('data', 'import', 'mnist', '--name', 'digits', '--limit', '6000')).toMatchObject({ code: 0 });
+  expect(await crossfold('data', 'verify', 'digits')).toMatchObject({ code: 0 });
   await crossfold('data', 'remove', 'digits');
   expect((await readdir(blobs, { recursive: true })).filter((name) => name.length > 64)).toEqual([]);
 });

@@ -60,6 +60,8 @@ export const registerImport: Register = (data, context) => {
     .action(async (path: string, options: ImportOptions) => {
       const { spec, baseDir } = await specOf(path, options);
       const name = options.name ?? defaultName(path, spec);
+      const interrupted = new AbortController();
+      const stop = context.onInterrupt(() => interrupted.abort());
       const record = await withLibrary(context, options.nats, (library) =>
         importDataset(spec, library, {
           name,
@@ -68,8 +70,9 @@ export const registerImport: Register = (data, context) => {
           scratch: localFolder(context.env),
           now: context.date().getTime(),
           onProgress: (message) => context.err.write(`${message}\n`),
+          signal: interrupted.signal,
         }),
-      );
+      ).finally(stop);
       context.out.write(
         options.json === true
           ? `${JSON.stringify(datasetDocument(record))}\n`

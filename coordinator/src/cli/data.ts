@@ -1,10 +1,10 @@
 import { getJson } from '@crossfold/shared/broker/json-blobs';
 import type { DatasetRecord } from '@crossfold/shared/data/dataset-record';
 import { Manifest } from '@crossfold/shared/data/manifest';
-import { ExitCode } from '@crossfold/shared/errors';
+import { DamagedDataError, ExitCode } from '@crossfold/shared/errors';
 import { readSplitSamples } from '@crossfold/shared/folds/samples';
 import { verifyDataset } from '../datasets/contents.ts';
-import { findImported } from '../datasets/imported.ts';
+import { damagedRecord, findImported } from '../datasets/imported.ts';
 import type { DatasetLibrary } from '../datasets/library.ts';
 import { removeDataset, usersOf } from '../datasets/remove-dataset.ts';
 import { registerImport } from './data-import.ts';
@@ -46,23 +46,28 @@ const usersIn = async (library: DatasetLibrary, records: readonly DatasetRecord[
 const find = async (library: DatasetLibrary, name: string): Promise<DatasetRecord> =>
   (await findImported(name, [library], 'data set')).record;
 
-const registerDataList: Register = (data, context) => {
+const registerDataList: Register = (data, context, end) => {
   data
     .command('list')
     .summary('the data sets that were imported')
-    .description('Lists the data sets that were imported, with their sizes and the experiments that use them.')
+    .description(
+      'Lists the data sets that were imported, with their sizes and the experiments that use them. Exit code 1 where the record of one is damaged: it is named, and the others are listed.',
+    )
     .addOption(natsOption())
     .addOption(jsonOption())
     .addHelpText('after', examples('data list', 'data list --nats nats://cluster.example:4222 --json'))
     .action(async (options: DataOptions) => {
+      const damaged: DamagedDataError[] = [];
       const text = await withLibrary(context, options.nats, async (library) => {
-        const records = await library.records.list();
+        const records = await library.records.list((name, error) => damaged.push(damagedRecord(name, error)));
         const users = await usersIn(library, records);
         return options.json === true
           ? JSON.stringify(records.map((record, i) => ({ ...datasetDocument(record), usedBy: users[i] })))
           : datasetTable(records, users, library.where);
       });
       context.out.write(`${text}\n`);
+      for (const { message } of damaged) context.err.write(`crossfold: ${message}\n`);
+      if (damaged.length > 0) end(ExitCode.failed);
     });
 };
 
@@ -117,7 +122,7 @@ const registerVerify: Register = (data, context, end) => {
         for (const { what, digest, problem } of damaged)
           context.out.write(`${what}, ${digest.slice(0, 12)}: ${problem}\n`);
         context.out.write(
-          `${name}: ${damaged.length} of ${checked} pieces are damaged or missing; to mend it: crossfold data remove ${name}, and import it again\n`,
+          `${name}: ${damaged.length} of ${checked} pieces are damaged or missing; importing it again mends it\n`,
         );
       }
       if (damaged.length > 0) end(ExitCode.failed);
@@ -137,9 +142,24 @@ const registerRemove: Register = (data, context) => {
     .addOption(jsonOption())
     .addHelpText('after', examples('data remove pets', 'data remove pets --nats nats://cluster.example:4222 --force'))
     .action(async (name: string, options: DataOptions) => {
-      const removal = await withLibrary(context, options.nats, async (library) =>
-        removeDataset(await find(library, name), library, { force: options.force === true }),
-      );
+      const removal = await withLibrary(context, options.nats, async (library) => {
+        const record = await find(library, name).catch((error: unknown) => {
+          if (error instanceof DamagedDataError) return undefined;
+          throw error;
+        });
+        if (record !== undefined) return removeDataset(record, library, { force: options.force === true });
+        await library.records.remove(name);
+        return undefined;
+      });
+      if (removal === undefined) {
+        const why = 'its record was damaged; pieces that only it named stay, and importing it again finds them';
+        context.out.write(
+          options.json === true
+            ? `${JSON.stringify({ name, removed: 0, damaged: true })}\n`
+            : `${name}: removed; ${why}\n`,
+        );
+        return;
+      }
       if (options.json === true) {
         context.out.write(`${JSON.stringify({ name, ...removal })}\n`);
         return;

@@ -9,7 +9,7 @@ import { ConfigError } from '@crossfold/shared/errors';
 import { FoldsDocument } from '@crossfold/shared/folds/folds';
 import { RefitJobResult, TrainJobResult } from '@crossfold/shared/jobs/job-result';
 import { SweepPlan } from '@crossfold/shared/jobs/plan';
-import type { ExperimentRecord, JobRecord, Selection } from '@crossfold/shared/jobs/records';
+import type { BlobRef, ExperimentRecord, JobRecord, Selection } from '@crossfold/shared/jobs/records';
 import { covers, epochsDone, isFinal, publicJob } from '@crossfold/shared/jobs/records';
 import type { JobProgress, ProgressEvent } from '@crossfold/shared/progress';
 import { decodeProgress } from '@crossfold/shared/progress';
@@ -18,6 +18,7 @@ import { Results } from '@crossfold/shared/results';
 import { pause } from '@crossfold/shared/wait';
 import { rooted } from '../config/load.ts';
 import { clusterLibrary } from '../datasets/library.ts';
+import { keptFromRemoval } from '../datasets/removals.ts';
 import { uploadDataset } from '../datasets/upload-dataset.ts';
 import { checkDemand, demandOf } from '../estimate/demand.ts';
 import { clusterLogs, followCluster } from '../logs/cluster.ts';
@@ -75,13 +76,13 @@ export function brokerClient(broker: Broker): ExperimentClient {
         if (checked !== undefined) checkDemand(demandOf(experiment, checked), quotas);
       }
       await uploadStart(experiment, broker.artifacts);
-      const source = await uploadDataset(experiment.dataset, baseDir, datasets, onProgress);
-      const record: ExperimentRecord = {
+      const spec = await putJson(broker.artifacts, rooted(experiment, baseDir));
+      const recordFor = (source: BlobRef): ExperimentRecord => ({
         schema: 1,
         id,
         name: experiment.name,
         state: 'submitted',
-        spec: await putJson(broker.artifacts, rooted(experiment, baseDir)),
+        spec,
         source,
         manifest: null,
         folds: null,
@@ -99,8 +100,12 @@ export function brokerClient(broker: Broker): ExperimentClient {
         createdAt: Date.now(),
         startedAt: null,
         finishedAt: null,
-      };
-      await broker.experiments.create(id, record);
+      });
+      await keptFromRemoval(
+        datasets,
+        () => uploadDataset(experiment.dataset, baseDir, datasets, onProgress),
+        (source) => broker.experiments.create(id, recordFor(source)),
+      );
     },
     async *follow(id, signal) {
       await recordOf(id);

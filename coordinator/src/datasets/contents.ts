@@ -43,16 +43,40 @@ function piecesOfPart(part: string, { shards, sampleDigests: digests, fileBytes,
 /**
  * Copies a data set to another store: pieces first, the manifest last, so that where it is the rest is too.
  *
+ * @param check also look at what is there already, all of it, and replace what is damaged
  * @throws DamagedDataError where something of it is missing or damaged
  */
-export async function copyDataset(from: BlobStore, to: BlobStore, manifest: BlobRef, say: OnProgress): Promise<void> {
+export async function copyDataset(
+  from: BlobStore,
+  to: BlobStore,
+  manifest: BlobRef,
+  say: OnProgress,
+  { check = false } = {},
+): Promise<void> {
+  const copy = async ({ digest, bytes }: BlobRef): Promise<void> => {
+    if (await to.has(digest)) {
+      if (!check || (await isWhole(to, digest, bytes))) return;
+      // A store that has bytes of that name does not store them again.
+      await to.remove(digest);
+    }
+    await to.put(await from.get(digest, bytes));
+  };
   const pieces = piecesOf(await getJson(from, manifest, Manifest));
   const progress = countProgress('stored', pieces.length, 'shards', say, 20);
-  for (const { digest, bytes } of pieces) {
-    if (!(await to.has(digest))) await to.put(await from.get(digest, bytes));
+  for (const piece of pieces) {
+    await copy(piece);
     progress(1);
   }
-  await to.put(await from.get(manifest.digest, manifest.bytes));
+  await copy(manifest);
+}
+
+async function isWhole(blobs: BlobStore, digest: string, bytes: number): Promise<boolean> {
+  try {
+    return (await blobs.get(digest, bytes)).length === bytes;
+  } catch (error) {
+    if (!(error instanceof DamagedDataError)) throw error;
+    return false;
+  }
 }
 
 /** What is wrong with a piece of a data set. */

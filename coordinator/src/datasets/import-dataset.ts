@@ -1,11 +1,13 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { getJson } from '@crossfold/shared/broker/json-blobs';
 import type { DatasetSpec } from '@crossfold/shared/config/dataset';
 import { builtInDataset, DatasetName } from '@crossfold/shared/config/dataset';
+import type { BlobStore } from '@crossfold/shared/data/blob-store';
 import type { DatasetRecord } from '@crossfold/shared/data/dataset-record';
 import { maxSkippedNamed } from '@crossfold/shared/data/dataset-record';
-import { ConfigError } from '@crossfold/shared/errors';
+import { ConfigError, DamagedDataError, InterruptedError } from '@crossfold/shared/errors';
+import type { BlobRef } from '@crossfold/shared/jobs/records';
 import { makeFolder } from '@crossfold/shared/make-folder';
 import type { OnProgress } from '../data/count-progress.ts';
 import { cut } from '../data/cut.ts';
@@ -15,6 +17,7 @@ import { uploadSource } from '../data/upload.ts';
 import { copyDataset } from './contents.ts';
 import type { DatasetLibrary } from './library.ts';
 import { fileBlobs } from './local-library.ts';
+import { keptFromRemoval } from './removals.ts';
 
 export interface ImportOptions {
   readonly name: string;
@@ -26,6 +29,8 @@ export interface ImportOptions {
   readonly scratch: string;
   readonly now: number;
   readonly onProgress: OnProgress;
+  /** Aborts when the user wants no more of it: then nothing is left behind but blobs that the next import finds. */
+  readonly signal: AbortSignal;
 }
 
 /**
@@ -33,35 +38,34 @@ export interface ImportOptions {
  * cut on this machine first, so that of one that cannot be used nothing is stored.
  *
  * @throws ConfigError where it is not there or not what it should be, or the name is another data set's
+ * @throws InterruptedError once the signal has aborted
  */
 export async function importDataset(
   spec: DatasetSpec,
-  library: DatasetLibrary,
+  to: DatasetLibrary,
   options: ImportOptions,
 ): Promise<DatasetRecord> {
-  const { baseDir, source, now, onProgress } = options;
+  const { baseDir, source, now } = options;
+  const onProgress: OnProgress = (message) => {
+    stopIf(options.signal);
+    options.onProgress(message);
+  };
   const name = checkName(options.name);
-  const scratch = await scratchFolder(options.scratch);
+  const scratch = await scratchFolder(options.scratch, now);
   try {
-    const blobs = fileBlobs(scratch);
+    const blobs = stoppedBy(options.signal, fileBlobs(scratch));
+    const library = { ...to, blobs: stoppedBy(options.signal, to.blobs) };
     const skipped: Problem[] = [];
     const uploaded = await uploadSource(spec, baseDir, blobs, onProgress);
     const bundle = await getJson(blobs, uploaded, SourceBundle);
     const { manifest, reference } = await cut({ ...bundle, name }, spec, blobs, onProgress, (problem) =>
       skipped.push(problem),
     );
-    const before = await library.records.get(name);
-    if (before !== undefined && before.manifest.digest !== reference.digest)
-      throw new ConfigError({
-        field: '--name',
-        value: name,
-        allowed: `is taken by another data set (${before.manifest.digest.slice(0, 12)}, ${before.samples} samples): take another name, or first \`crossfold data remove ${name}\``,
-      });
+    await recordOf(name, reference, library);
     const parts = [manifest.train, ...(manifest.test === null ? [] : [manifest.test])];
     const shards = parts.flatMap((part) => part.shards);
     const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
     await library.checkSize(bytes);
-    await copyDataset(blobs, library.blobs, reference, onProgress);
     const record: DatasetRecord = {
       schema: 1,
       name,
@@ -76,13 +80,67 @@ export async function importDataset(
         .slice(0, maxSkippedNamed)
         .map(({ path, reason }) => ({ path: path.slice(0, 4096), reason: reason.slice(0, 400) })),
       source: source.slice(0, 4096),
-      importedAt: before?.importedAt ?? now,
+      importedAt: now,
     };
-    await library.records.put(name, record);
-    return record;
+    return await keptFromRemoval(
+      library,
+      () => copyDataset(blobs, library.blobs, reference, onProgress, { check: true }),
+      async () => {
+        // One of the same content stays as it is, whoever was first.
+        for (;;) {
+          if (await library.records.create(name, record)) return record;
+          const other = await recordOf(name, reference, library);
+          if (other !== undefined) return other;
+        }
+      },
+    );
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
+}
+
+/**
+ * The record of a name, where it is one of the same content.
+ *
+ * @throws ConfigError where it is another's, or cannot be read
+ */
+async function recordOf(
+  name: string,
+  { digest }: BlobRef,
+  { records }: DatasetLibrary,
+): Promise<DatasetRecord | undefined> {
+  const taken = (allowed: string): ConfigError => new ConfigError({ field: '--name', value: name, allowed });
+  const remedy = `take another name, or first \`crossfold data remove ${name}\``;
+  let record: DatasetRecord | undefined;
+  try {
+    record = await records.get(name);
+  } catch (error) {
+    if (!(error instanceof DamagedDataError)) throw error;
+    throw taken(`has a record that is damaged (${error.message}): ${remedy}`);
+  }
+  if (record === undefined || record.manifest.digest === digest) return record;
+  throw taken(
+    `is taken by another data set (${record.manifest.digest.slice(0, 12)}, ${record.samples} samples): ${remedy}`,
+  );
+}
+
+function stopIf(signal: AbortSignal): void {
+  if (signal.aborted) throw new InterruptedError('interrupted: nothing was imported');
+}
+
+/** The same blobs, which are neither read nor written any more once the signal has aborted. */
+function stoppedBy(signal: AbortSignal, blobs: BlobStore): BlobStore {
+  return {
+    ...blobs,
+    async put(bytes) {
+      stopIf(signal);
+      return blobs.put(bytes);
+    },
+    async get(digest, maxBytes) {
+      stopIf(signal);
+      return blobs.get(digest, maxBytes);
+    },
+  };
 }
 
 function checkName(name: string): string {
@@ -93,10 +151,19 @@ function checkName(name: string): string {
   throw wrong(`must be at most 64 letters, digits, - and _, and begin with a letter or digit`);
 }
 
-async function scratchFolder(parent: string): Promise<string> {
+const scratchPrefix = '.import-';
+/** No import takes so long; what is older was left by a process that was killed. */
+const abandonedMs = 24 * 3_600_000;
+
+async function scratchFolder(parent: string, now: number): Promise<string> {
   try {
     await makeFolder(parent);
-    return await mkdtemp(join(parent, '.import-'));
+    for (const name of await readdir(parent)) {
+      if (!name.startsWith(scratchPrefix)) continue;
+      const { mtimeMs } = await stat(join(parent, name));
+      if (now - mtimeMs > abandonedMs) await rm(join(parent, name), { recursive: true, force: true });
+    }
+    return await mkdtemp(join(parent, scratchPrefix));
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     throw new ConfigError(

@@ -14,7 +14,7 @@ import {
   SampleNames,
   sampleBytesOf,
 } from '@crossfold/shared/data/manifest';
-import { ConfigError } from '@crossfold/shared/errors';
+import { ConfigError, DamagedDataError } from '@crossfold/shared/errors';
 import { readSplitSamples, SampleColumns } from '@crossfold/shared/folds/samples';
 import type { BlobRef } from '@crossfold/shared/jobs/records';
 import { nearest } from '../config/nearest.ts';
@@ -46,11 +46,18 @@ export interface Imported {
   readonly library: DatasetLibrary;
 }
 
+/** Of a data set whose record cannot be read: what to do about it. */
+export const damagedRecord = (name: string, { message }: DamagedDataError): DamagedDataError =>
+  new DamagedDataError(
+    `data set ${name}: ${message}; \`crossfold data remove ${name}\` takes it away, then import it again`,
+  );
+
 /**
  * Looks for a data set in some libraries, one after another.
  *
  * @param field what names it, for messages
  * @throws ConfigError where it is in none of them
+ * @throws DamagedDataError where its record cannot be read
  */
 export async function findImported(
   name: string,
@@ -58,11 +65,14 @@ export async function findImported(
   field = 'dataset.name',
 ): Promise<Imported> {
   for (const library of libraries) {
-    const record = await library.records.get(name);
+    const record = await library.records.get(name).catch((error: unknown) => {
+      if (error instanceof DamagedDataError) throw damagedRecord(name, error);
+      throw error;
+    });
     if (record !== undefined) return { record, library };
   }
   const known = new Set<string>(field === 'dataset.name' ? [builtInDataset] : []);
-  for (const { records } of libraries) for (const record of await records.list()) known.add(record.name);
+  for (const { records } of libraries) for (const one of await records.names()) known.add(one);
   const meant = nearest(name, [...known]);
   const where = libraries.map((library) => library.where).join(' or ');
   const remedy =

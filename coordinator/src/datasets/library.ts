@@ -1,8 +1,8 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
-import type { NamedDocuments } from '@crossfold/shared/broker/named-documents';
 import { readQuotas } from '@crossfold/shared/broker/quotas';
 import type { BlobStore } from '@crossfold/shared/data/blob-store';
-import type { DatasetRecord } from '@crossfold/shared/data/dataset-record';
+import type { DatasetRecord, RemovalNote } from '@crossfold/shared/data/dataset-record';
+import type { NamedDocuments } from '@crossfold/shared/data/named-documents';
 import type { ExperimentRecord } from '@crossfold/shared/jobs/records';
 import { checkDemand } from '../estimate/demand.ts';
 
@@ -11,6 +11,8 @@ export interface DatasetLibrary {
   /** Completes a sentence: `on this machine`, `on the cluster`. */
   readonly where: string;
   readonly records: NamedDocuments<DatasetRecord>;
+  /** What is being removed, and what was last: see removals.ts. */
+  readonly removals: NamedDocuments<RemovalNote>;
   /** Manifests and shards; of a cluster, those of data sets that were never imported as well. */
   readonly blobs: BlobStore;
   /** Experiments whose jobs read these blobs. */
@@ -20,9 +22,10 @@ export interface DatasetLibrary {
 }
 
 /** The library of a cluster. */
-export const clusterLibrary = ({ datasets, data, experiments, ...broker }: Broker): DatasetLibrary => ({
+export const clusterLibrary = ({ datasets, removals, data, experiments, ...broker }: Broker): DatasetLibrary => ({
   where: 'on the cluster',
   records: datasets,
+  removals,
   blobs: data,
   // One that nobody can read uses nothing.
   experiments: () => experiments.list('>', () => undefined),

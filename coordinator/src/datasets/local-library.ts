@@ -1,12 +1,15 @@
-import { readdir, readFile, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import type { NamedDocuments } from '@crossfold/shared/broker/named-documents';
+import { link, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { DatasetName } from '@crossfold/shared/config/dataset';
 import type { BlobStore } from '@crossfold/shared/data/blob-store';
-import { DatasetRecord } from '@crossfold/shared/data/dataset-record';
+import { DatasetRecord, RemovalNote } from '@crossfold/shared/data/dataset-record';
 import { sha256 } from '@crossfold/shared/data/digest';
+import type { NamedDocuments } from '@crossfold/shared/data/named-documents';
+import { listNamed } from '@crossfold/shared/data/named-documents';
 import { decodeJson } from '@crossfold/shared/decode';
 import { ConfigError, DamagedDataError } from '@crossfold/shared/errors';
+import { makeFolder } from '@crossfold/shared/make-folder';
+import type { z } from 'zod';
 import { cacheFolder } from '../cache-folder.ts';
 import { writeWhole } from '../results/run-folder.ts';
 import type { DatasetLibrary } from './library.ts';
@@ -18,7 +21,8 @@ export function localLibrary(env: NodeJS.ProcessEnv): DatasetLibrary {
   const folder = localFolder(env);
   return {
     where: 'on this machine',
-    records: fileRecords(join(folder, 'names')),
+    records: fileRecords(join(folder, 'names'), DatasetRecord),
+    removals: fileRecords(join(folder, 'removals'), RemovalNote),
     blobs: fileBlobs(join(folder, 'blobs')),
     experiments: async () => [],
     checkSize: async () => undefined,
@@ -62,37 +66,75 @@ export function fileBlobs(folder: string): BlobStore {
   };
 }
 
-function fileRecords(folder: string): NamedDocuments<DatasetRecord> {
+/** Documents in files that are named by them. */
+export function fileRecords<T extends { readonly name: string }>(
+  folder: string,
+  schema: z.ZodType<T>,
+): NamedDocuments<T> {
   const fileOf = (name: string): string => join(folder, `${name}.json`);
-  const get = async (name: string): Promise<DatasetRecord | undefined> => {
-    if (!DatasetName.safeParse(name).success) return undefined;
-    const bytes = await absent(() => readFile(fileOf(name)));
+  const isName = (name: string): boolean => DatasetName.safeParse(name).success;
+  const get = async (name: string): Promise<T | undefined> => {
+    if (!isName(name)) return undefined;
+    const damaged = (why: string): DamagedDataError =>
+      new DamagedDataError(`${fileOf(name)} is not as it should be: ${why}`);
+    const bytes = await absent(() => readFile(fileOf(name))).catch((error: NodeJS.ErrnoException) => {
+      throw damaged(`it cannot be read (${error.code ?? error.message})`);
+    });
     if (bytes === undefined) return undefined;
-    const decoded = decodeJson(DatasetRecord, bytes, maxRecordBytes);
-    if ('value' in decoded) return decoded.value;
-    throw new DamagedDataError(
-      `${fileOf(name)} is not as it should be: ${decoded.why}; remove the file and import again`,
-    );
+    const decoded = decodeJson(schema, bytes, maxRecordBytes);
+    if ('why' in decoded) throw damaged(decoded.why);
+    if (decoded.value.name !== name) throw damaged(`it says that it is ${decoded.value.name}`);
+    return decoded.value;
+  };
+  const names = async (): Promise<string[]> => {
+    const files = (await absent(() => readdir(folder))) ?? [];
+    return files
+      .filter((file) => file.endsWith('.json'))
+      .map((file) => file.slice(0, -'.json'.length))
+      .filter(isName)
+      .toSorted();
   };
   return {
     get,
-    async list() {
-      const files = (await absent(() => readdir(folder))) ?? [];
-      const names = files.filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -'.json'.length));
-      const records = await Promise.all(names.toSorted().map(get));
-      return records.filter((record) => record !== undefined);
-    },
+    names,
+    list: (onDamaged) => listNamed({ names, get }, onDamaged),
+    create: (name, value) => unwritable(fileOf(name), () => createWhole(fileOf(name), JSON.stringify(value))),
     put: (name, value) => write(fileOf(name), JSON.stringify(value)),
-    remove: (name) => rm(fileOf(name), { force: true }),
+    remove: async (name) => {
+      if (isName(name)) await rm(fileOf(name), { force: true, recursive: true });
+    },
   };
 }
 
-async function write(file: string, content: string | Uint8Array): Promise<void> {
-  await writeWhole(file, content).catch((error: NodeJS.ErrnoException) => {
+/** Writes a file that must not be there yet, beside its place first; false where it is. */
+async function createWhole(file: string, content: string): Promise<boolean> {
+  await makeFolder(dirname(file));
+  const aside = join(dirname(file), `.${basename(file)}.${process.pid}.new`);
+  try {
+    await writeFile(aside, content);
+    await link(aside, file);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  } finally {
+    await rm(aside, { force: true });
+  }
+}
+
+const write = (file: string, content: string | Uint8Array): Promise<void> =>
+  unwritable(file, () => writeWhole(file, content));
+
+/** What `act` gives. @throws ConfigError where it cannot write the file */
+async function unwritable<T>(file: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
     throw new ConfigError(
-      `${file} cannot be written (${error.code ?? error.message}): data sets are kept in the cache; CROSSFOLD_CACHE names another folder for it`,
+      `${file} cannot be written (${code ?? message}): data sets are kept in the cache; CROSSFOLD_CACHE names another folder for it`,
     );
-  });
+  }
 }
 
 /** Undefined where the file is not there. */

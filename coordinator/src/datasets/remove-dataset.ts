@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { getJson } from '@crossfold/shared/broker/json-blobs';
 import type { BlobStore } from '@crossfold/shared/data/blob-store';
 import type { DatasetRecord } from '@crossfold/shared/data/dataset-record';
@@ -10,6 +11,7 @@ import { SourceBundle } from '../data/source.ts';
 import { piecesOf } from './contents.ts';
 import { importedBundle } from './imported.ts';
 import type { DatasetLibrary } from './library.ts';
+import { removing } from './removals.ts';
 
 /** Pure: the experiments that are, or were, on a data set: by its name, or on equal data. */
 export function usersOf(record: DatasetRecord, experiments: readonly ExperimentRecord[]): ExperimentRecord[] {
@@ -29,43 +31,50 @@ export interface Removal {
 
 /**
  * Removes a data set and what nothing else needs of it: pieces that another data set, or an experiment, refers to stay.
+ * Of one whose record cannot be read the record goes: which pieces were its own nobody knows.
  *
  * @param force also remove what only experiments need that are over: they cannot be resumed or refitted then
- * @throws ConfigError while an experiment that is not over uses it
+ * @throws ConfigError while an experiment that is not over uses it, or something else is being removed
  */
 export async function removeDataset(
   record: DatasetRecord,
   library: DatasetLibrary,
   { force = false } = {},
 ): Promise<Removal> {
-  const { records, blobs } = library;
   refuse(record, usersOf(record, await library.experiments()));
-  const own = new Map((await blobsOf(blobs, record.manifest)).map((piece) => [piece.digest, piece]));
-  await records.remove(record.name);
-  // Whoever found it before has submitted by now, or does not find it any more.
-  const experiments = await library.experiments();
-  const users = usersOf(record, experiments);
-  try {
-    refuse(record, users);
-  } catch (error) {
-    await records.put(record.name, record);
-    throw error;
-  }
-  const needed = new Set<string>();
-  for (const { manifest } of await records.list())
-    for (const { digest } of await blobsOf(blobs, manifest)) needed.add(digest);
-  for (const experiment of experiments) {
-    if (force && isFinal(experiment.state)) continue;
-    for (const digest of await digestsUsed(blobs, experiment)) needed.add(digest);
-  }
-  const gone = [...own.values()].filter(({ digest }) => !needed.has(digest));
-  for (const { digest } of gone) await blobs.remove(digest);
-  return {
-    removed: gone.length,
-    bytes: gone.reduce((sum, { bytes }) => sum + bytes, 0),
-    kept: own.size - gone.length,
-    finished: users.map(({ id }) => id),
-  };
+  return removing(library, record.name, randomUUID(), async (goesOn) => {
+    const { records, blobs } = library;
+    const own = new Map((await blobsOf(blobs, record.manifest)).map((piece) => [piece.digest, piece]));
+    await records.remove(record.name);
+    // Whoever found it before has submitted by now, or does not find it any more.
+    const experiments = await library.experiments();
+    const users = usersOf(record, experiments);
+    try {
+      refuse(record, users);
+    } catch (error) {
+      await records.create(record.name, record);
+      throw error;
+    }
+    const needed = new Set<string>();
+    // What a damaged record refers to cannot be used by that name any more.
+    for (const { manifest } of await records.list(() => undefined))
+      for (const { digest } of await blobsOf(blobs, manifest)) needed.add(digest);
+    for (const experiment of experiments) {
+      if (force && isFinal(experiment.state)) continue;
+      for (const digest of await digestsUsed(blobs, experiment)) needed.add(digest);
+    }
+    const gone = [...own.values()].filter(({ digest }) => !needed.has(digest));
+    for (const { digest } of gone) {
+      await goesOn();
+      await blobs.remove(digest);
+    }
+    return {
+      removed: gone.length,
+      bytes: gone.reduce((sum, { bytes }) => sum + bytes, 0),
+      kept: own.size - gone.length,
+      finished: users.map(({ id }) => id),
+    };
+  });
 }
 
 function refuse({ name }: DatasetRecord, users: readonly ExperimentRecord[]): void {

@@ -109,6 +109,23 @@ async function fetchPiece(link: Link, { bucket, nuid, name }: ObjectInfo): Promi
   return reply.headers?.hasError === true ? undefined : reply.data;
 }
 
+/** An object that is not named by its digest; undefined where what comes is, time and again, not what its entry says. */
+export async function fetchObject(
+  store: ObjectStore,
+  link: Link,
+  name: string,
+  bytes: number,
+): Promise<Uint8Array | undefined> {
+  for (let fetches = 1; ; fetches++) {
+    const received = await link.request(
+      `to read ${name}`,
+      (signal) => fetchBlob(store, name, bytes, signal, () => !link.connected),
+      Number.POSITIVE_INFINITY,
+    );
+    if (received !== undefined || fetches === maxFetches) return received;
+  }
+}
+
 /**
  * One attempt to fetch a blob, bounded by how long each piece may take; undefined where what came is not whole, or where
  * a broker that is there sends nothing.
@@ -120,7 +137,7 @@ async function fetchBlob(
   signal: AbortSignal,
   away: () => boolean,
 ): Promise<Uint8Array | undefined> {
-  const found = await bounded(store.get(digest), requestMs);
+  const found = await bounded(openObject(store, digest), requestMs);
   if (found === undefined) throw NatsError.errorForCode(ErrorCode.Timeout);
   if (found === null) return undefined;
   const reader = found.data.getReader();
@@ -146,6 +163,16 @@ async function fetchBlob(
   } finally {
     signal.removeEventListener('abort', end);
     end();
+  }
+}
+
+/** Null where there is nothing to open; what its entry says of it, others have written. */
+async function openObject(store: ObjectStore, name: string): ReturnType<ObjectStore['get']> {
+  try {
+    return await store.get(name);
+  } catch (error) {
+    if (error instanceof NatsError && error.code !== ErrorCode.BadJson) throw error;
+    return null;
   }
 }
 

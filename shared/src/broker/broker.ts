@@ -2,7 +2,8 @@ import type { KV, NatsConnection, ObjectStore } from 'nats';
 import type { Border } from '../border.ts';
 import { unwatchedBorder } from '../border.ts';
 import type { BlobStore } from '../data/blob-store.ts';
-import { DatasetRecord } from '../data/dataset-record.ts';
+import { DatasetRecord, RemovalNote } from '../data/dataset-record.ts';
+import type { NamedDocuments } from '../data/named-documents.ts';
 import { ConfigError } from '../errors.ts';
 import { ExperimentRecord, JobRecord } from '../jobs/records.ts';
 import { Quotas } from '../quotas.ts';
@@ -11,7 +12,6 @@ import { connectBroker, connectTimeoutMs } from './connection.ts';
 import { leastPayload } from './harden.ts';
 import { Lease } from './lease.ts';
 import { Link } from './link.ts';
-import type { NamedDocuments } from './named-documents.ts';
 import { namedDocuments } from './named-documents.ts';
 import { useNativeDigest } from './native-digest.ts';
 import type { Role } from './permissions.ts';
@@ -37,6 +37,8 @@ export interface Broker {
   readonly data: BlobStore;
   /** Data sets that were imported under a name. */
   readonly datasets: NamedDocuments<DatasetRecord>;
+  /** What is being removed of `data`, and what was last. */
+  readonly removals: NamedDocuments<RemovalNote>;
   /** Plans, folds, models, results. */
   readonly artifacts: BlobStore;
   /** One for each job that has got so far, and while it is being replaced two. */
@@ -120,7 +122,8 @@ export async function openBroker(url: string, name: string, options: BrokerOptio
       leases: new RecordStore({ ...parts, kv: leases, bucket: Buckets.leases, schema: Lease, keyOf: () => undefined }),
       quotas: new RecordStore({ ...parts, kv: leases, bucket: Buckets.leases, schema: Quotas, keyOf: () => undefined }),
       data: blobStore(data, link),
-      datasets: namedDocuments(data, link, 'dataset', DatasetRecord),
+      datasets: namedDocuments(data, Stores.data, manager, link, 'dataset', DatasetRecord),
+      removals: namedDocuments(data, Stores.data, manager, link, 'removal', RemovalNote),
       artifacts: blobStore(artifacts, link),
       checkpoints: blobStore(checkpoints, link),
       seats: seatQueue(jetstream, manager, link, border),

@@ -7,7 +7,7 @@ import { decodeJson } from '../decode.ts';
 import { DamagedDataError, UnreachableError } from '../errors.ts';
 import { pause } from '../wait.ts';
 import type { Link } from './link.ts';
-import { isApiError, writeUnderWay } from './trouble.ts';
+import { isApiError, writeUnderWay, wrongLastSequence } from './trouble.ts';
 import { watchBucket } from './watch.ts';
 
 export interface Stored<T> {
@@ -205,6 +205,3 @@ export function decodeRecord<T>(
 
 const codec = JSONCodec<unknown>();
 const never = new AbortController().signal;
-
-/** JetStream's error for a write whose expected revision is not the last one. */
-const wrongLastSequence = 10071;

@@ -10,6 +10,8 @@ export interface Trouble {
 
 /** JetStream's error for a message that its store refused: a limit of the stream, or no space left on the device. */
 export const storeFailed = 10077;
+/** JetStream's error for a write whose expected revision is not the last one. */
+export const wrongLastSequence = 10071;
 /** JetStream's errors that say that a disk, a stream or an account is full. */
 const fullCodes: ReadonlySet<number> = new Set([
   10023, // insufficient resources

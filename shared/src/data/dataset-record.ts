@@ -31,3 +31,19 @@ export const DatasetRecord = z
   })
   .readonly();
 export type DatasetRecord = z.infer<typeof DatasetRecord>;
+
+/** What whoever takes blobs away leaves beside them, for those who count on blobs that are there already. */
+export const RemovalNote = z
+  .strictObject({
+    schema: z.literal(1),
+    /** `now`: the removal that is under way; `last`: the one that was over last. */
+    name: z.enum(['now', 'last']),
+    /** Another one for each removal. */
+    id: z.string().max(100),
+    /** The data set. */
+    of: z.string().max(100),
+    /** When the remover was last seen at work, epoch milliseconds. */
+    seenAt: z.number(),
+  })
+  .readonly();
+export type RemovalNote = z.infer<typeof RemovalNote>;
