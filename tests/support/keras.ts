@@ -1,7 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { LayerSpec } from '@crossfold/shared/config/layers';
 import type { TrainingSpec as Training } from '@crossfold/shared/config/training';
-import { ClipSpec, Loss, OptimizerSpec, TrainingSpec } from '@crossfold/shared/config/training';
+import {
+  ClipSpec,
+  EarlyStoppingSpec,
+  Loss,
+  OptimizerSpec,
+  ScheduleSpec,
+  TrainingSpec,
+} from '@crossfold/shared/config/training';
 import type { ModelPlan } from '@crossfold/shared/model/plan';
 import { planModel } from '@crossfold/shared/model/plan';
 import { z } from 'zod';
@@ -54,6 +61,22 @@ const MnistFile = z.object({
   after: floats,
   moved: z.number(),
 });
+const ScheduleFile = z.object({
+  versions,
+  schedules: z.array(z.object({ name: z.string(), training: TrainingSpec, stepsPerEpoch: z.int(), rates: floats })),
+  warmUp: z.array(z.object({ steps: z.int(), learningRate: z.number(), rates: floats })),
+  plateaus: z.array(z.object({ learningRate: z.number(), schedule: ScheduleSpec, values: floats, rates: floats })),
+  stops: z.array(
+    z.object({
+      earlyStopping: EarlyStoppingSpec,
+      values: floats,
+      epochs: z.int(),
+      ended: z.boolean(),
+      bestEpoch: z.int(),
+    }),
+  ),
+  updates: z.object({ training: TrainingSpec, weights: floats, gradients: z.array(floats), steps: z.array(floats) }),
+});
 
 const read = (name: string): unknown =>
   JSON.parse(readFileSync(new URL(`../fixtures/keras/${name}`, import.meta.url), 'utf8'));
@@ -84,3 +107,4 @@ export function kerasLayers(): KerasCase[] {
 export const kerasOptimizers = () => OptimizerFile.parse(read('optimizers.json')).cases;
 export const kerasAverages = () => OptimizerFile.parse(read('optimizers.json')).averages;
 export const kerasMnist = () => MnistFile.parse(read('mnist.json'));
+export const kerasSchedules = () => ScheduleFile.parse(read('schedules.json'));

@@ -75,7 +75,11 @@ export const ScheduleSpec = z.discriminatedUnion('name', [
       monitor: z.enum(['valLoss', 'valAccuracy']).default('valLoss'),
       factor: z.number().gt(0).lt(1).default(0.1),
       patience: z.int().min(1).default(10),
+      /** What is better by no more than this is no progress. */
       minDelta: z.number().min(0).default(1e-4),
+      /** Epochs after a lowering in which nothing is counted. */
+      cooldown: z.int().min(0).default(0),
+      /** A learning rate, below which it is not lowered. Keras' `min_lr`. */
       minimum: z.number().min(0).default(0),
     })
     .readonly(),
@@ -125,7 +129,7 @@ export const TrainingSpec = z
     microBatches: z.int().min(1).max(1024).default(4),
     optimizer: OptimizerSpec,
     loss: Loss.default('categoricalCrossentropy'),
-    /** The learning rate rises in equal steps over the first so many updates. */
+    /** The learning rate rises in equal steps over the first so many updates: a factor beside any schedule, which counts from the first update. */
     warmUpSteps: z.int().min(0).default(0),
     schedule: ScheduleSpec.exactOptional(),
     clip: ClipSpec.exactOptional(),

@@ -1,4 +1,5 @@
 import type { ScheduleSpec, TrainingSpec } from '@crossfold/shared/config/training';
+import { improves, watched } from './monitor.ts';
 
 /** How far a job is. */
 export interface Progress {
@@ -12,7 +13,11 @@ export interface Progress {
   readonly history: { readonly valLoss: readonly number[]; readonly valAccuracy: readonly number[] };
 }
 
-/** The learning rate of an update: the optimizer's own, changed by warm-up and schedule. */
+/**
+ * The learning rate of an update: the optimizer's own, changed by schedule and warm-up. Warm-up is a factor beside any
+ * schedule, which counts from the first update as it would without: Keras has it in CosineDecay alone, where the cosine
+ * begins after it and its first update has the rate 0.
+ */
 export function learningRateAt(
   training: Pick<TrainingSpec, 'optimizer' | 'warmUpSteps' | 'schedule'>,
   progress: Progress,
@@ -38,22 +43,27 @@ function scheduled(schedule: ScheduleSpec, rate: number, { epoch, update, update
   }
 }
 
-/** Keras' ReduceLROnPlateau: lowered whenever `patience` epochs in a row have not been better by more than `minDelta`. */
+/**
+ * Keras' ReduceLROnPlateau: lowered whenever `patience` epochs in a row have not been better by more than `minDelta`; the
+ * `cooldown` epochs after that do not count.
+ */
 function onPlateau(
-  { monitor, factor, patience, minDelta, minimum }: Extract<ScheduleSpec, { name: 'plateau' }>,
+  { monitor, factor, patience, minDelta, cooldown, minimum }: Extract<ScheduleSpec, { name: 'plateau' }>,
   rate: number,
   history: Progress['history'],
 ): number {
-  const values = monitor === 'valAccuracy' ? history.valAccuracy.map((value) => -value) : history.valLoss;
   let lowered = rate;
   let best = Number.POSITIVE_INFINITY;
   let waited = 0;
-  for (const value of values) {
-    if (value < best - minDelta) {
+  let cooling = 0;
+  for (const value of watched(monitor, history)) {
+    if (cooling > 0) cooling--;
+    if (improves(value, best, minDelta)) {
       best = value;
       waited = 0;
-    } else if (++waited >= patience) {
-      lowered = Math.min(lowered, Math.max(lowered * factor, minimum));
+    } else if (cooling === 0 && ++waited >= patience && lowered > minimum) {
+      lowered = Math.max(lowered * factor, minimum);
+      cooling = cooldown;
       waited = 0;
     }
   }

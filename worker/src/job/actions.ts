@@ -2,6 +2,7 @@ import type { TrainingSpec } from '@crossfold/shared/config/training';
 import { ExperimentFailedError } from '@crossfold/shared/errors';
 import type { Faults } from '@crossfold/shared/faults';
 import { sliceStart } from '../data/batches.ts';
+import { improves, watched } from '../engine/monitor.ts';
 import { learningRateAt } from '../engine/schedule.ts';
 import type { EngineSession } from '../engine/session.ts';
 import type { Exchange } from '../exchange/exchange.ts';
@@ -165,13 +166,12 @@ export function earlyStopping(
 ): { bestEpoch: number; ended: boolean; restoreBest: boolean } | undefined {
   const rule = training.earlyStopping;
   if (rule === undefined) return undefined;
-  const values = rule.monitor === 'valAccuracy' ? history.valAccuracy.map((v) => -v) : history.valLoss;
   let bestEpoch = 0;
   let best = Number.POSITIVE_INFINITY;
   let waited = 0;
-  values.forEach((value, epoch) => {
+  watched(rule.monitor, history).forEach((value, epoch) => {
     waited++;
-    if (value < best - rule.minDelta) {
+    if (improves(value, best, rule.minDelta)) {
       best = value;
       bestEpoch = epoch;
       waited = 0;
