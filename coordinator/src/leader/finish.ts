@@ -1,3 +1,4 @@
+import type { Broker } from '@crossfold/shared/broker/broker';
 import { getJson, putJson } from '@crossfold/shared/broker/json-blobs';
 import { Manifest } from '@crossfold/shared/data/manifest';
 import { FoldsDocument } from '@crossfold/shared/folds/folds';
@@ -84,7 +85,7 @@ async function readResults({ broker }: LeaderContext, jobs: readonly JobRecord[]
 
 /** The plan of each trial, by the trial's number. */
 export async function readPlans(
-  { broker }: Pick<LeaderContext, 'broker'>,
+  { broker }: { readonly broker: Pick<Broker, 'artifacts'> },
   { trials }: Pick<SweepPlan, 'trials'>,
 ): Promise<Map<number, TrialPlan>> {
   const plans = new Map<number, TrialPlan>();

@@ -22,7 +22,7 @@ const maxFolds = 500;
  * @throws UnreachableError
  */
 export async function outOfFoldOf(
-  broker: Broker,
+  broker: Pick<Broker, 'artifacts'>,
   results: Results,
   finished: readonly FinishedJob[],
 ): Promise<Pick<Results, 'outOfFold'>> {

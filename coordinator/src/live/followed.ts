@@ -8,14 +8,15 @@ import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records
 import { isFinal } from '@crossfold/shared/jobs/records';
 import type { Logger } from '@crossfold/shared/logger';
 import { decodeProgress } from '@crossfold/shared/progress';
+import { pause } from '@crossfold/shared/wait';
 import { resolvedYaml } from '../config/load.ts';
 import type { JobNews } from '../metrics/standing.ts';
 import { newsAfter, standingOf } from '../metrics/standing.ts';
 import type { Html } from '../results/report/html.ts';
+import { html } from '../results/report/html.ts';
 import { reportHtml } from '../results/report/report.ts';
 import { barePage, liveHtml, liveSection, manageSection } from './pages.ts';
-import type { Partial } from './partial.ts';
-import { beginsLater, PartialResults } from './partial.ts';
+import { PartialResults } from './partial.ts';
 
 export interface LiveContext {
   readonly broker: Broker;
@@ -35,12 +36,27 @@ interface Listener {
 
 /** Changes are told no more often than this. */
 const tellEveryMs = 1000;
-/** A page is drawn anew no more often than this many times what drawing it took: large ones cost a coordinator little. */
-const drawnForTimes = 10;
+/** A page is drawn anew, and what stands above it told, no more often than this many times what it took: large ones cost a coordinator little. */
+const [drawnForTimes, toldForTimes] = [10, 20];
+/** Whoever asks for a page waits so long for a drawing; then there is the last one, or one without a report. */
+const patienceMs = 3000;
+/** After a drawing that failed. */
+const drawAgainMs = 3000;
+
+/** A page as it was drawn; what stands above the report is put in as it is asked for. */
+interface Drawn {
+  /** The content that it shows. */
+  readonly key: string;
+  /** What the report below is of. */
+  readonly below: string;
+  readonly before: string;
+  readonly after: string;
+}
 
 /**
  * An experiment that is under way and that somebody looks at: its records, mirrored by watching, and what its groups say.
- * Costs the same however many look, and one drawing a second at most.
+ * Costs the same however many look: one drawing at a time, and a tenth of the time at most is spent on them. So a report
+ * grows in larger steps the larger it is, and what it costs grows with the experiment's time alone.
  */
 export class FollowedExperiment {
   readonly id: string;
@@ -55,12 +71,12 @@ export class FollowedExperiment {
   #record: ExperimentRecord;
   #timer: NodeJS.Timeout | undefined;
   #yaml: Promise<string> | undefined;
-  #below = beginsLater;
-  /** The newest content that was put together, and the newest page that was drawn. */
-  #content: { readonly key: string; readonly made: Promise<Partial> } | undefined;
-  #page: { readonly key: string; readonly at: number; readonly drawn: Promise<string> } | undefined;
+  #drawn: Drawn | undefined;
+  #drawing: Promise<Drawn> | undefined;
   /** When what is finished may be drawn again. */
   #drawAgainAt = 0;
+  /** How long telling how it stands took last. */
+  #toldInMs = 0;
 
   constructor(record: ExperimentRecord, context: LiveContext) {
     this.id = record.id;
@@ -107,19 +123,20 @@ export class FollowedExperiment {
     return this.#listeners.size > 0;
   }
 
-  /** The page as it is now; what is finished is put together once, however often it is asked for. */
-  page(): Promise<string> {
+  /**
+   * The page as it is now, with what is finished as it was drawn last where that is not long ago.
+   * @throws UnreachableError, DamagedDataError
+   */
+  async page(): Promise<string> {
     const { now } = this.#context;
     this.usedAt = now();
-    const key = this.#key();
-    if (this.#page?.key === key && now() - this.#page.at < tellEveryMs) return this.#page.drawn;
-    const drawn = this.#draw(key);
-    const page = { key, at: now(), drawn };
-    this.#page = page;
-    drawn.catch(() => {
-      if (this.#page === page) this.#page = undefined;
-    });
-    return drawn;
+    if (this.#drawn === undefined || (this.#drawn.key !== this.#key() && this.#mayDraw())) {
+      const ready = await inTime(this.#draw(), patienceMs);
+      if (ready === undefined && this.#drawn === undefined)
+        return barePage(this.#record, this.#head(''), this.#context.canWrite);
+    }
+    const { key, before, after } = this.#drawn ?? (await this.#draw());
+    return `${before}${this.#head(key).html}${after}`;
   }
 
   /**
@@ -149,68 +166,104 @@ export class FollowedExperiment {
     this.#over.abort();
   }
 
-  async #draw(key: string): Promise<string> {
+  #mayDraw(): boolean {
+    return this.#drawing !== undefined || this.#context.now() >= this.#drawAgainAt;
+  }
+
+  /** Draws what is finished, unless that is being done. */
+  #draw(): Promise<Drawn> {
+    if (this.#drawing !== undefined) return this.#drawing;
+    const { now } = this.#context;
+    const begun = now();
+    const drawing = this.#drawNow();
+    this.#drawing = drawing;
+    drawing
+      .then(
+        (drawn) => {
+          this.#drawn = drawn;
+          this.#drawAgainAt = now() + Math.max(tellEveryMs, drawnForTimes * (now() - begun));
+        },
+        () => {
+          this.#yaml = undefined;
+          this.#drawAgainAt = now() + drawAgainMs;
+        },
+      )
+      .finally(() => {
+        this.#drawing = undefined;
+        this.#tell();
+      });
+    return drawing;
+  }
+
+  async #drawNow(): Promise<Drawn> {
     const record = this.#record;
     const { broker, now, canWrite } = this.#context;
-    if (this.#content?.key !== key)
-      this.#content = { key, made: this.#partial.of(record, [...this.#jobs.values()], now()) };
-    const content = this.#content;
-    const begun = now();
-    try {
-      const made = await content.made;
-      this.#below =
-        'none' in made
-          ? made.none
-          : 'The report below is of what is finished alone: it grows by itself, and may change its mind, as more folds finish.';
-      const head = liveSection(this.#live(), `/experiments/${this.id}/events?shown=${key}`);
-      if ('none' in made) return barePage(record, head, canWrite);
-      this.#yaml ??= getJson(broker.artifacts, record.spec, Experiment).then(resolvedYaml);
-      const drawn = reportHtml(
-        { results: made.results, yaml: await this.#yaml },
-        {
-          live: { head, state: record.state },
-          ...(canWrite ? { manage: manageSection(record) } : {}),
-        },
-      );
-      this.#drawAgainAt = now() + drawnForTimes * (now() - begun);
-      return drawn;
-    } catch (error) {
-      this.#content = undefined;
-      this.#yaml = undefined;
-      throw error;
-    }
+    const key = this.#key();
+    const made = await this.#partial.of(record, [...this.#jobs.values()], now());
+    const below =
+      'none' in made
+        ? made.none
+        : 'The report below is of what is finished alone: it grows by itself, and may change its mind, as more folds finish.';
+    // Stands for what is put in whenever it is asked for.
+    const head = liveSection(html``, key);
+    if ('none' in made) return { key, below, ...around(barePage(record, head, canWrite), head) };
+    this.#yaml ??= getJson(broker.artifacts, record.spec, Experiment).then(resolvedYaml);
+    const page = reportHtml(
+      { results: made.results, yaml: await this.#yaml },
+      {
+        live: { head, state: record.state },
+        ...(canWrite ? { manage: manageSection(record) } : {}),
+      },
+    );
+    return { key, below, ...around(page, head) };
+  }
+
+  /** What stands above everything else on a page that shows some content. */
+  #head(shown: string): Html {
+    return liveSection(this.#live(), `/experiments/${this.id}/events?shown=${shown}`);
   }
 
   #live(): Html {
     const jobs = [...this.#jobs.values()];
     const standing = standingOf(this.#record, jobs, this.#news, this.#context.now());
-    return liveHtml(this.#record, standing, jobs, this.#news, this.#below);
+    const below = this.#drawn?.below ?? 'The report of what is finished is being put together.';
+    return liveHtml(this.#record, standing, jobs, this.#news, below);
   }
 
   #touch(): void {
     if (this.#listeners.size === 0 || this.#over.signal.aborted) return;
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      this.#tell();
-    }, tellEveryMs);
+    this.#timer ??= setTimeout(
+      () => {
+        this.#timer = undefined;
+        this.#tell();
+      },
+      Math.max(tellEveryMs, toldForTimes * this.#toldInMs),
+    );
   }
 
   #tell(): void {
+    if (this.#listeners.size === 0 || this.#over.signal.aborted) return;
+    const { now, logger } = this.#context;
+    const begun = now();
     const live = this.#live().html;
     const key = this.#key();
     // What is over is told at once: its page is another's to draw.
-    const mayDraw = isFinal(this.#record.state) || this.#context.now() >= this.#drawAgainAt;
+    const ready = isFinal(this.#record.state) ? key : this.#drawn?.key;
     let waits = false;
     for (const listener of this.#listeners) {
       listener.send({ type: 'live', data: live });
-      if (listener.shown === key) continue;
-      if (mayDraw) {
-        listener.shown = key;
-        listener.send({ type: 'changed', data: key });
-      } else waits = true;
+      if (ready !== undefined && listener.shown !== ready && (ready === key || listener.shown !== key)) {
+        listener.shown = ready;
+        listener.send({ type: 'changed', data: ready });
+      }
+      waits ||= listener.shown !== key;
     }
+    this.#toldInMs = now() - begun;
+    if (!waits) return;
+    if (this.#drawing === undefined && this.#mayDraw())
+      this.#draw().catch((error: unknown) => logger.warn({ err: error }, 'a page could not be put together'));
     // Where nothing more happens, too, the last change is told.
-    if (waits) this.#touch();
+    else this.#touch();
   }
 
   /** Names what the page shows beside what is under way; the same from every coordinator. */
@@ -222,5 +275,21 @@ export class FollowedExperiment {
       if (job !== undefined && isFinal(job.state)) hash.update(`\n${id} ${job.state} ${job.result?.digest ?? ''}`);
     }
     return hash.digest('hex').slice(0, 16);
+  }
+}
+
+/** What lies before and after a part of a page. */
+function around(page: string, part: Html): Pick<Drawn, 'before' | 'after'> {
+  const at = page.indexOf(part.html);
+  return { before: page.slice(0, at), after: page.slice(at + part.html.length) };
+}
+
+/** The promise's outcome, or undefined where it has none in time. */
+async function inTime<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
+  const late = new AbortController();
+  try {
+    return await Promise.race([promise, pause(milliseconds, late.signal).then(() => undefined)]);
+  } finally {
+    late.abort();
   }
 }

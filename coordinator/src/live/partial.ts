@@ -3,6 +3,7 @@ import { getJson } from '@crossfold/shared/broker/json-blobs';
 import { Manifest } from '@crossfold/shared/data/manifest';
 import { FoldsDocument } from '@crossfold/shared/folds/folds';
 import { TrainJobResult } from '@crossfold/shared/jobs/job-result';
+import type { PlannedFold, PlannedTrial, TrialPlan } from '@crossfold/shared/jobs/plan';
 import { SweepPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
@@ -14,75 +15,199 @@ import type { FinishedJob } from '../results/aggregate.ts';
 import { crossValidated } from '../results/aggregate.ts';
 import { version } from '../version.ts';
 
-/** Of more folds the report waits until all are over: their results are large, and it would be drawn again and again. */
-export const maxPartialFolds = 500;
+/**
+ * Bytes of results, as they are stored, that are kept whole: of the best trial and, as far as they go, of those after it.
+ * Of others there is kept what tables and points show: no histories, no matrices.
+ */
+const wholeBytes = 16 * 1024 * 1024;
 const readsAtOnce = 8;
-export const beginsLater = 'The report begins once the first fold is finished.';
+const beginsLater = 'The report begins once the first fold is finished.';
+const beginsNested =
+  'The report begins once the search within the first outer fold is over, and what it found is scored.';
 
 /** Results of what is finished, or why there are none yet. */
 export type Partial = { readonly results: Results } | { readonly none: string };
 
-/** Trials with a job that is under way or, as far as is known, still to come: what folds they have is not all of it. */
-export function underWay(jobs: readonly JobRecord[], folds: number): ReadonlySet<number> {
-  const byTrial = new Map<number, JobRecord[]>();
+function byTrial(jobs: readonly JobRecord[]): ReadonlyMap<number, readonly JobRecord[]> {
+  const trials = new Map<number, JobRecord[]>();
   for (const job of jobs) {
-    if (job.kind !== 'train') continue;
-    const own = byTrial.get(job.trial);
-    if (own === undefined) byTrial.set(job.trial, [job]);
+    const own = trials.get(job.trial);
+    if (own === undefined) trials.set(job.trial, [job]);
     else own.push(job);
   }
+  return trials;
+}
+
+/** Trials with a job that is under way or, as far as is known, still to come: what folds they have is not all of it. */
+export function underWay(jobs: readonly JobRecord[], folds: number): ReadonlySet<number> {
   const isOver = (own: readonly JobRecord[]): boolean =>
     own.every(({ state }) => isFinal(state)) &&
     (own.length >= folds || own.some(({ state }) => state === 'pruned' || state === 'cancelled'));
-  return new Set([...byTrial].flatMap(([trial, own]) => (isOver(own) ? [] : [trial])));
+  const train = jobs.filter(({ kind }) => kind === 'train');
+  return new Set([...byTrial(train)].flatMap(([trial, own]) => (isOver(own) ? [] : [trial])));
 }
 
-/** Reads what finished jobs left, each but once, and puts it together as the leader does in the end. */
-export class PartialResults {
-  readonly #broker: Broker;
-  readonly #read = new Map<string, TrainJobResult>();
+/**
+ * Finished jobs that a report may tell of. Nested, what trials earned within an outer fold is not theirs to show before
+ * what was found there is scored on that fold.
+ */
+export function tellable(jobs: readonly JobRecord[], folds: readonly PlannedFold[]): JobRecord[] {
+  const over = jobs.filter(({ kind, state }) => kind === 'train' && isFinal(state));
+  const outerOf = new Map(folds.flatMap(({ fold, within }) => (within === undefined ? [] : [[fold, within] as const])));
+  if (outerOf.size === 0) return over;
+  const outers = new Set(outerOf.values());
+  const scored = new Set(over.flatMap(({ fold }) => (outers.has(fold) ? [fold] : [])));
+  return over.filter(({ fold }) => scored.has(outerOf.get(fold) ?? fold));
+}
 
-  constructor(broker: Broker) {
+/**
+ * Finished jobs, those first of which a report shows most: nested what was found for each outer fold, otherwise all
+ * folds of the best trial that is whole, then those of the others by their means.
+ */
+export function mostShownFirst(
+  over: readonly JobRecord[],
+  folds: readonly PlannedFold[],
+  running: ReadonlySet<number>,
+): JobRecord[] {
+  const inner = new Set(folds.flatMap(({ fold, within }) => (within === undefined ? [] : [fold])));
+  const order = [...byTrial(over)].map(([trial, jobs]) => {
+    const done = jobs.filter(({ state }) => state === 'completed');
+    const isWhole = done.length === jobs.length && !running.has(trial);
+    const mean = done.reduce((sum, { result }) => sum + (result?.accuracy ?? 0), 0) / done.length;
+    // While none is whole, the report is mainly about the one that has most folds.
+    return { jobs, rank: isWhole ? 1 + mean : done.length / (over.length + 1) };
+  });
+  const inOrder = order.sort((a, b) => b.rank - a.rank).flatMap(({ jobs }) => jobs);
+  return [...inOrder.filter(({ fold }) => !inner.has(fold)), ...inOrder.filter(({ fold }) => inner.has(fold))];
+}
+
+/** A result without what a report shows of few trials alone. */
+const inBrief = (result: TrainJobResult): TrainJobResult => ({
+  ...result,
+  fold: {
+    ...result.fold,
+    history: { loss: [], accuracy: [], valLoss: [], valAccuracy: [] },
+    epochSeconds: [],
+    validation: { ...result.fold.validation, confusionMatrix: [], precision: [], recall: [], f1: [] },
+  },
+});
+
+/** What of an experiment does not change any more, and is not large. */
+interface Fixed {
+  readonly plan: SweepPlan;
+  readonly manifest: Manifest;
+}
+
+/**
+ * Reads what finished jobs left, each but once, and puts it together as the leader does in the end. What it keeps is
+ * bounded by the results' number, not by how long their histories are or how many classes there are.
+ */
+export class PartialResults {
+  readonly #broker: Pick<Broker, 'artifacts' | 'data'>;
+  readonly #wholeBytes: number;
+  /** What finished jobs left, by digest. */
+  readonly #read = new Map<string, { readonly result: TrainJobResult; readonly isWhole: boolean }>();
+  readonly #plans = new Map<number, TrialPlan>();
+  /** Parts of experiments, each but once: trials have most of them in common. */
+  readonly #parts = new Map<string, unknown>();
+  #fixed: Promise<Fixed> | undefined;
+
+  constructor(broker: Pick<Broker, 'artifacts' | 'data'>, keepWholeBytes = wholeBytes) {
     this.#broker = broker;
+    this.#wholeBytes = keepWholeBytes;
   }
 
   /** @throws UnreachableError, DamagedDataError */
   async of(record: ExperimentRecord, jobs: readonly JobRecord[], now: number): Promise<Partial> {
-    const broker = this.#broker;
-    if (record.manifest === null || record.folds === null || record.plan === null) return { none: beginsLater };
-    const plan = await getJson(broker.artifacts, record.plan, SweepPlan);
-    // What trials earned within an outer fold is not theirs to show before that fold's winner is known.
-    if (plan.folds.some(({ within }) => within !== undefined))
-      return { none: 'The report of a nested evaluation follows once all of it is over.' };
-    const over = jobs.filter(({ kind, state }) => kind === 'train' && isFinal(state));
-    if (over.length > maxPartialFolds)
-      return { none: `The report of more than ${maxPartialFolds} folds follows once all are over.` };
-    if (!over.some(({ result, state }) => result !== null && state === 'completed')) return { none: beginsLater };
-    const finished: FinishedJob[] = [];
-    await inParallel(over, readsAtOnce, async (job, i) => {
-      finished[i] = { job, result: job.result === null ? undefined : await this.#resultOf(job.result.digest) };
-    });
+    const fixed = await this.#fixedOf(record);
+    if (fixed === undefined || record.folds === null) return { none: beginsLater };
+    const { plan, manifest } = fixed;
+    const isNested = plan.folds.some(({ within }) => within !== undefined);
+    const over = tellable(jobs, plan.folds);
+    if (!over.some(({ result, state }) => result !== null && state === 'completed'))
+      return { none: isNested ? beginsNested : beginsLater };
+    // Of a single trial there is a verdict from its first fold on; several are first compared when they are whole. Nested,
+    // what was found in each outer fold speaks for itself.
+    const running = plan.trials.length === 1 || isNested ? new Set<number>() : underWay(jobs, plan.folds.length);
+    const finished = await this.#finished(mostShownFirst(over, plan.folds, running));
     const shown = new Set(over.map(({ trial }) => trial));
     const results = crossValidated({
       record,
-      plans: await readPlans({ broker }, { trials: plan.trials.filter(({ trial }) => shown.has(trial)) }),
-      manifest: await getJson(broker.data, record.manifest, Manifest),
-      folds: await getJson(broker.artifacts, record.folds, FoldsDocument),
+      plans: await this.#plansOf(plan.trials.filter(({ trial }) => shown.has(trial))),
+      manifest,
+      folds: await getJson(this.#broker.artifacts, record.folds, FoldsDocument),
       finished,
       search: undefined,
       wallSeconds: (now - record.createdAt) / 1000,
       software: version(),
-      // Of a single trial there is a verdict from its first fold on; several are first compared when they are whole.
-      underWay: plan.trials.length === 1 ? new Set() : underWay(jobs, plan.folds.length),
+      underWay: running,
     });
-    return { results: { ...results, ...(await outOfFoldOf(broker, results, finished)) } };
+    return { results: { ...results, ...(await outOfFoldOf(this.#broker, results, finished)) } };
   }
 
-  async #resultOf(digest: string): Promise<TrainJobResult> {
+  async #fixedOf({ manifest, plan }: ExperimentRecord): Promise<Fixed | undefined> {
+    if (manifest === null || plan === null) return undefined;
+    const { artifacts, data } = this.#broker;
+    const read = async (): Promise<Fixed> => ({
+      plan: await getJson(artifacts, plan, SweepPlan),
+      manifest: await getJson(data, manifest, Manifest),
+    });
+    this.#fixed ??= read();
+    try {
+      return await this.#fixed;
+    } catch (error) {
+      this.#fixed = undefined;
+      throw error;
+    }
+  }
+
+  /** @param over those first of which most is shown */
+  async #finished(over: readonly JobRecord[]): Promise<FinishedJob[]> {
+    const [first] = over;
+    let bytes = 0;
+    const whole = over.map(({ trial, result }) => {
+      bytes += result?.bytes ?? 0;
+      return trial === first?.trial || bytes <= this.#wholeBytes;
+    });
+    const finished: FinishedJob[] = [];
+    await inParallel(over, readsAtOnce, async (job, i) => {
+      finished[i] = {
+        job,
+        result: job.result === null ? undefined : await this.#resultOf(job.result.digest, whole[i] === true),
+      };
+    });
+    return finished;
+  }
+
+  async #resultOf(digest: string, whole: boolean): Promise<TrainJobResult> {
     const known = this.#read.get(digest);
+    if (known !== undefined && known.isWhole === whole) return known.result;
+    const result =
+      known?.isWhole === true ? known.result : await getJson(this.#broker.artifacts, { digest }, TrainJobResult);
+    const kept = whole ? result : inBrief(result);
+    this.#read.set(digest, { result: kept, isWhole: whole });
+    return kept;
+  }
+
+  async #plansOf(trials: readonly PlannedTrial[]): Promise<ReadonlyMap<number, TrialPlan>> {
+    const missing = trials.filter(({ trial }) => !this.#plans.has(trial));
+    for (const [trial, plan] of await readPlans({ broker: this.#broker }, { trials: missing })) {
+      const parts = Object.entries(plan.experiment).map(([name, part]) => [name, this.#once(part)]);
+      this.#plans.set(trial, { ...plan, experiment: Object.fromEntries(parts) as TrialPlan['experiment'] });
+    }
+    return new Map(
+      trials.flatMap(({ trial }) => {
+        const plan = this.#plans.get(trial);
+        return plan === undefined ? [] : [[trial, plan] as const];
+      }),
+    );
+  }
+
+  #once(part: unknown): unknown {
+    const text = JSON.stringify(part);
+    const known = this.#parts.get(text);
     if (known !== undefined) return known;
-    const result = await getJson(this.#broker.artifacts, { digest }, TrainJobResult);
-    this.#read.set(digest, result);
-    return result;
+    this.#parts.set(text, part);
+    return part;
   }
 }

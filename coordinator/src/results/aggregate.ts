@@ -56,9 +56,10 @@ export function crossValidated(all: Omit<Finished, 'final' | 'test'>): Results {
     else own.push(one);
   }
   const splits = splitsOf(folds);
+  const weightsOf = weightsIn(manifest);
   const found = [...plans.values()]
     .map((plan): TrialResult => {
-      const own = trialResult(plan, ofTrial.get(plan.trial) ?? [], splits, manifest);
+      const own = trialResult(plan, ofTrial.get(plan.trial) ?? [], splits, weightsOf(plan));
       return all.underWay?.has(plan.trial) === true ? { ...own, status: 'running' } : own;
     })
     .sort((a, b) => a.trial - b.trial);
@@ -144,7 +145,7 @@ function trialResult(
   plan: TrialPlan,
   finished: readonly FinishedJob[],
   { sizes, isNested }: ReturnType<typeof splitsOf>,
-  manifest: Manifest,
+  weights: number | undefined,
 ): TrialResult {
   const results = finished
     .map(({ job, result }): FoldResult => {
@@ -168,7 +169,6 @@ function trialResult(
   const chosen = results.filter(({ within }) => (within !== undefined) === isNested);
   const accuracy = summaryOf(chosen, ({ accuracy: score }) => score, hasSharedSplit(plan));
   const loss = summaryOf(chosen, ({ loss: score }) => score, hasSharedSplit(plan));
-  const weights = weightsOf(plan, manifest);
   return {
     trial: plan.trial,
     parameters: plan.parameters,
@@ -187,14 +187,21 @@ const evidenceOf = ({ epochs, history, epochSeconds, validation }: CompletedFold
   validation,
 });
 
-/** Numbers in a trial's net; undefined where there can be no such net. */
-function weightsOf({ experiment }: TrialPlan, { imageShape, classes }: Manifest): number | undefined {
-  try {
-    return planModel(experiment.model, imageShape, classes.length, experiment.training.loss).weightCount;
-  } catch (error) {
-    if (error instanceof ConfigError) return undefined;
-    throw error;
-  }
+/** Numbers in trials' nets, each kind of net planned once; undefined where there can be no such net. */
+function weightsIn({ imageShape, classes }: Manifest): (plan: TrialPlan) => number | undefined {
+  const known = new Map<string, number | undefined>();
+  return ({ experiment: { model, training } }) => {
+    const net = JSON.stringify([model, training.loss]);
+    if (known.has(net)) return known.get(net);
+    let weights: number | undefined;
+    try {
+      weights = planModel(model, imageShape, classes.length, training.loss).weightCount;
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+    }
+    known.set(net, weights);
+    return weights;
+  };
 }
 
 const trialStatus = (folds: readonly FoldResult[]): TrialResult['status'] =>

@@ -50,14 +50,23 @@ function verdict(results: Results, trial: TrialResult | undefined, folds: readon
     accuracy.ci95.length === 0
       ? `that came out the same in each of ${folds.length} folds, as it may with few samples: how far it would differ with others cannot be told from them, and no confidence interval can be given.`
       : `from fold to fold that differs by ${points(accuracy.std)} (standard deviation). The mean lies ${between(accuracy)} with 95 % confidence.`;
-  if (results.nested !== undefined)
-    return `In ${splitText(split)} of the ${whole(dataset.samples)} samples of ${dataset.name}, nets that were searched for within each fold's training samples classify correctly ${percent(accuracy.mean)} of the samples that neither they nor the search had seen; ${spread}`;
+  if (results.nested !== undefined) return nestedVerdict(results, accuracy.mean, folds.length, spread);
   const which = trials.length > 1 ? `the net of trial ${trial.trial}` : 'the net';
   const share = folds[0] === undefined ? 0 : folds[0].trainSamples / dataset.samples;
   const trainedOn = `trained on ${Math.round(100 * share)} % of the ${whole(dataset.samples)} samples of ${dataset.name}`;
   if (folds.length === 1)
     return `In ${splitText(split)}, ${which}, ${trainedOn}, classifies correctly ${percent(accuracy.mean)} of the samples that it was not trained on. A single split does not tell how much that would differ with another.`;
   return `In ${splitText(split)}, ${which}, ${trainedOn}, classifies correctly ${percent(accuracy.mean)} of the samples that it was not trained on; ${spread}`;
+}
+
+/** @param scored outer folds that have a score: of others the search is under way, or has come to nothing */
+function nestedVerdict({ split, dataset }: Results, mean: number, scored: number, spread: string): string {
+  const where = `In ${scored < split.folds ? `${scored} of the ${split.folds} folds of ` : ''}${splitText(split)} of the ${whole(dataset.samples)} samples of ${dataset.name}`;
+  const one = scored === 1;
+  const found = one
+    ? `a net that was searched for within the fold's training samples classifies correctly ${percent(mean)} of the samples that neither it nor the search had seen`
+    : `nets that were searched for within each fold's training samples classify correctly ${percent(mean)} of the samples that neither they nor the search had seen`;
+  return `${where}, ${found}${one ? '. A single fold does not tell how much that would differ with another.' : `; ${spread}`}`;
 }
 
 function between({ ci95: [low = 0, high = 1] }: Summary): string {

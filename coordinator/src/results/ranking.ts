@@ -94,6 +94,8 @@ function nestedText({ outer }: NestedResult): string[] {
   for (const { trial } of outer) times.set(trial, (times.get(trial) ?? 0) + 1);
   const found = [...times].sort(([a, m], [b, n]) => n - m || a - b);
   if (found.length === 0) return [];
+  if (outer.length === 1)
+    return [`The search found trial ${found[0]?.[0]} within the one outer fold that has a score.`];
   if (found.length === 1)
     return [`The search found trial ${found[0]?.[0]} within each of the ${outer.length} outer folds.`];
   const named = found.slice(0, maxNamed).map(([trial, n]) => `trial ${trial} in ${n}`);

@@ -2,7 +2,7 @@ import { meanOf, sampleStd } from '@crossfold/shared/metrics/summary';
 import type { CompletedFold } from '@crossfold/shared/results';
 import { area, line } from 'd3-shape';
 import { type Html, html } from '../html.ts';
-import { type Area, around, at, plot } from './plot.ts';
+import { type Area, around, at, extentOf, plot } from './plot.ts';
 
 export interface CurveSpec {
   readonly title: string;
@@ -50,7 +50,7 @@ export function curves(folds: readonly CompletedFold[], spec: CurveSpec): Html {
       description: `${spec.title} by epoch over ${folds.length} folds; in the end ${last(bands.train.mean)} on training samples and ${last(bands.validation.mean)} on validation samples. The numbers are in the table below.`,
       x: { domain: [1, Math.max(2, epochs)], label: 'epoch', ticks: 8, format: 'whole', exact: true },
       y: {
-        domain: percent ? around(every) : [0, Math.max(...every)],
+        domain: percent ? around(every) : [0, extentOf(every)[1]],
         label: '',
         ticks: 6,
         format: percent ? 'percent' : 'number',

@@ -1,7 +1,7 @@
 import type { Summary } from '@crossfold/shared/results';
 import { percent } from '../../text.ts';
 import { type Html, html } from '../html.ts';
-import { type Area, around, at, plot } from './plot.ts';
+import { type Area, around, at, extentOf, plot } from './plot.ts';
 
 export interface DotRow {
   readonly label: string;
@@ -28,7 +28,7 @@ export function dots({ rows, description, across, width = 480 }: DotSpec): Html 
     ...points.map(({ value }) => value),
     ...(summary === undefined ? [] : [summary.mean]),
   ]);
-  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const [least, most] = extentOf(values);
   // Intervals that reach far beyond all points, as those of two folds do, are cut off.
   const reach = Math.max(most - least, 0.02);
   const ends = rows.flatMap(({ summary }) => summary?.ci95 ?? []).concat(across?.ci95 ?? []);

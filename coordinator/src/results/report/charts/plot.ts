@@ -74,7 +74,17 @@ export function around(
   least = 0.01,
   [low, high]: readonly [number, number] = [0, 1],
 ): [number, number] {
-  const [min, max] = [Math.min(...values), Math.max(...values)];
+  const [min, max] = extentOf(values);
   const pad = Math.max((max - min) * 0.08, (least - (max - min)) / 2, 1e-6);
   return [Math.max(low, min - pad), Math.min(high, max + pad)];
+}
+
+/** The least and the greatest value, of however many. */
+export function extentOf(values: readonly number[]): [number, number] {
+  let [min, max] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const value of values) {
+    if (value < min) min = value;
+    if (value > max) max = value;
+  }
+  return [min, max];
 }

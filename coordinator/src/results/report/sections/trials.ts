@@ -128,6 +128,12 @@ ${others
   .slice(0, limits.details)
   .map(
     (trial) =>
-      html`<details class="trial" data-name="trial-${trial.trial}"><summary>Trial ${trial.trial}: ${trial.summary === null ? '' : meanPercent(trial.summary.accuracy)}</summary><div class="scroll">${foldTable(trial, results.split.repeats > 1, `Folds of trial ${trial.trial}`)}</div>${courseCharts(completedFolds(trial))}</details>`,
+      html`<details class="trial" data-name="trial-${trial.trial}"><summary>Trial ${trial.trial}: ${trial.summary === null ? '' : meanPercent(trial.summary.accuracy)}</summary><div class="scroll">${foldTable(trial, results.split.repeats > 1, `Folds of trial ${trial.trial}`)}</div>${courseOf(trial)}</details>`,
   )}${left > 0 ? html`<p class="note">${left} more are in results.json and history.csv.</p>` : undefined}</section>`;
+}
+
+/** A trial's learning curves; nothing where its histories are not there, as of many trials while they are under way. */
+function courseOf(trial: TrialResult): Html | undefined {
+  const drawn = completedFolds(trial).filter(({ history }) => history.loss.length > 0);
+  return drawn.length === 0 ? undefined : courseCharts(drawn);
 }
