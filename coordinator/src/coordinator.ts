@@ -25,8 +25,8 @@ export interface CoordinatorOptions {
   /** Address of the broker, credentials included. */
   readonly nats: string;
   readonly metrics: ServiceMetrics<'coordinator'>;
-  /** Monitoring port of a server of the broker, `http://host:port`. */
-  readonly monitor?: string | undefined;
+  /** Monitoring ports of the broker's servers, `http://host:port`. */
+  readonly monitors?: readonly string[];
   readonly border: Border;
   /** Takes the log's lines along to the broker. */
   readonly logs?: LogShipper;
@@ -66,7 +66,7 @@ export async function runCoordinator(options: CoordinatorOptions, handles: Servi
   const exporter = new Exporter({
     metrics: options.metrics,
     broker,
-    monitor: options.monitor,
+    monitors: options.monitors ?? [],
     roster,
     waits,
     logger,
@@ -75,7 +75,10 @@ export async function runCoordinator(options: CoordinatorOptions, handles: Servi
   options.site?.attach({ broker, logger, now, signal });
   const { storage, limits } = options.quotas ?? { storage: undefined, limits: {} };
   if (storage !== undefined) await keepToShares(broker, storage, logger);
-  const quotas = quotasOf(limits, storage ?? (await storageLimit(broker, options.monitor).catch(() => undefined)));
+  const quotas = quotasOf(
+    limits,
+    storage ?? (await storageLimit(broker, options.monitors ?? []).catch(() => undefined)),
+  );
   const lease = new LeaseKeeper(broker.leases, name, now);
   let leading: AbortController | undefined;
   let rounds: Promise<void> = Promise.resolve();

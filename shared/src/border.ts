@@ -23,6 +23,8 @@ export const attemptKinds = [
   'http',
   /** What the broker does not let this process do, or as whom it does not let it in. */
   'broker',
+  /** Whom the broker did not let in, as its servers' monitoring ports tell. */
+  'login',
 ] as const;
 export type AttemptKind = (typeof attemptKinds)[number];
 

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { resolve } from 'node:path';
-import { brokerMonitor } from '@crossfold/coordinator/cli/options';
-import { serverStorageLimit } from '@crossfold/coordinator/metrics/broker-monitor';
+import { brokerMonitors } from '@crossfold/coordinator/cli/options';
+import { RefusedLogins, serverStorageLimit } from '@crossfold/coordinator/metrics/broker-monitor';
 import { expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { fakeWorld } from '../support/fake-client.ts';
@@ -39,13 +39,39 @@ it.each<[string, number, string, number | RegExp]>([
   }
 });
 
+it('connections of a server that was started again are others, whatever their numbers', async () => {
+  const closed = (cid: number) => ({ cid, ip: '10.0.0.1', reason: 'Authentication Failure' });
+  const answers = [
+    { server_id: 'A', connections: [closed(1)] },
+    { server_id: 'A', connections: [closed(2), { cid: 3, reason: 'Client Closed' }, closed(1)] },
+    { server_id: 'B', connections: [closed(1)] },
+  ];
+  const server = createServer((_, response) => response.end(JSON.stringify(answers.shift()))).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const counts: number[] = [];
+  let told = 0;
+  const border = { dropped: () => undefined, refused: () => void told++ };
+  const logins = new RefusedLogins([`http://127.0.0.1:${(server.address() as AddressInfo).port}`], border);
+  try {
+    while (answers.length > 0) {
+      await logins.look();
+      counts.push(told);
+    }
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+  expect(counts).toEqual([0, 1, 2]);
+});
+
 it('is an address in the environment', () => {
   const of = (text?: string) =>
-    brokerMonitor(fakeWorld({ env: text === undefined ? {} : { CROSSFOLD_BROKER_MONITOR: text } }).context);
-  expect(of()).toBeUndefined();
-  expect(of('')).toBeUndefined();
-  expect(of('http://nats:8222')).toBe('http://nats:8222');
-  for (const bad of ['nats:8222', 'file:///etc/passwd', 'what'])
+    brokerMonitors(fakeWorld({ env: text === undefined ? {} : { CROSSFOLD_BROKER_MONITOR: text } }).context);
+  expect(of()).toEqual([]);
+  expect(of('')).toEqual([]);
+  expect(of('http://nats:8222')).toEqual(['http://nats:8222']);
+  expect(of('http://a:8222, https://b:8222')).toEqual(['http://a:8222', 'https://b:8222']);
+  for (const bad of ['nats:8222', 'http://a:8222,', 'http://a:8222 http://b:8222', 'file:///etc/passwd', 'what'])
     expect(() => of(bad)).toThrow(/CROSSFOLD_BROKER_MONITOR/);
 });
 

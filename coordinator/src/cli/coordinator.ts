@@ -8,7 +8,7 @@ import { version } from '../version.ts';
 import type { CommandContext } from './context.ts';
 import type { Register } from './options.ts';
 import {
-  brokerMonitor,
+  brokerMonitors,
   brokerUrl,
   defaultHttp,
   examples,
@@ -69,7 +69,7 @@ export const registerCoordinator: Register = (program, context) => {
         border,
         ...(options.name === undefined ? {} : { name: options.name }),
         replicas: options.replicas ?? replicasFromEnv(context),
-        monitor: brokerMonitor(context),
+        monitors: brokerMonitors(context),
         quotas: quotaSettingsOf(context.env),
       };
       const token = writeTokenOf(context.env);

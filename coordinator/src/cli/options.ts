@@ -136,15 +136,16 @@ export function remoteUrl(given: string | undefined, { env }: Pick<CommandContex
 }
 
 /**
- * Monitoring port of one of the broker's servers, if the environment names it.
+ * Monitoring ports of the broker's servers, as far as the environment names them.
  *
  * @throws ConfigError naming the variable.
  */
-export function brokerMonitor({ env }: Pick<CommandContext, 'env'>): string | undefined {
-  const text = env.CROSSFOLD_BROKER_MONITOR ?? '';
-  if (text === '') return undefined;
-  if (/^https?:$/.test(URL.parse(text)?.protocol ?? '')) return text;
-  const allowed = 'must be an address as in http://nats:8222';
+export function brokerMonitors({ env }: Pick<CommandContext, 'env'>): string[] {
+  const text = (env.CROSSFOLD_BROKER_MONITOR ?? '').trim();
+  if (text === '') return [];
+  const addresses = text.split(',').map((address) => address.trim());
+  if (addresses.every((address) => /^https?:$/.test(URL.parse(address)?.protocol ?? ''))) return addresses;
+  const allowed = 'must be an address as in http://nats:8222, or one for each server, with commas between them';
   throw new ConfigError({ field: 'CROSSFOLD_BROKER_MONITOR', value: JSON.stringify(text), allowed });
 }
 

@@ -107,6 +107,8 @@ class Embedded implements EmbeddedCluster {
   readonly #failed = new AbortController();
   #port: number;
   #brokerPid: number | undefined;
+  /** Where the broker answers about itself, where services answer over HTTP as well. */
+  #monitor: number | undefined;
   #broker: Supervised | undefined;
   #coordinator: Supervised | undefined;
   #workers: Supervised[] = [];
@@ -205,9 +207,10 @@ class Embedded implements EmbeddedCluster {
         return guard;
       },
       (message) => {
-        const { pid, port } = message as GuardReady;
+        const { pid, port, monitor } = message as GuardReady;
         this.#brokerPid = pid;
         this.#port = port;
+        this.#monitor = monitor;
         // A server that is started again has to be where clients look for it.
         void this.#writeConfig(config, ports).then(() => first({ type: 'ready', pid, port }));
       },
@@ -250,7 +253,7 @@ server_name: "crossfold-embedded"
 ports_file_dir: ${JSON.stringify(ports)}
 jetstream { store_dir: ${JSON.stringify(this.#state)} }
 authorization { user: "crossfold", password: "${this.#password}" }
-`;
+${this.#options.http === undefined ? '' : `http: "127.0.0.1:${this.#monitor ?? -1}"\n`}`;
     await writeFile(file, text, { mode: 0o600 });
   }
 
@@ -263,7 +266,9 @@ authorization { user: "crossfold", password: "${this.#password}" }
   ): Promise<void> {
     const ready = new Promise<void>((resolve) => {
       const start = (output: number, errors: number): ChildProcess => {
-        const env = { ...this.#options.env, ...own, CROSSFOLD_NATS_URL: this.url };
+        const monitor =
+          this.#monitor === undefined ? {} : { CROSSFOLD_BROKER_MONITOR: `http://127.0.0.1:${this.#monitor}` };
+        const env = { ...monitor, ...this.#options.env, ...own, CROSSFOLD_NATS_URL: this.url };
         const script = this.#options.script ?? commandScript;
         return this.#fork(script, [...parameters, '--name', name], output, errors, env);
       };

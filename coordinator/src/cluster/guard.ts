@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pause } from '@crossfold/shared/wait';
+import { z } from 'zod';
 
 /** What the guard says to its parent once the server takes connections. */
 export interface GuardReady {
@@ -14,7 +15,12 @@ export interface GuardReady {
   /** Process id of the server. */
   readonly pid: number;
   readonly port: number;
+  /** Port where it answers about itself, where it does. */
+  readonly monitor?: number;
 }
+
+/** As nats-server writes it, once it listens everywhere. */
+const PortsFile = z.object({ nats: z.array(z.string()), monitoring: z.array(z.string()).optional() });
 
 const readyWithinMs = 30_000;
 const graceMs = 3000;
@@ -46,19 +52,27 @@ function main(portsFolder: string, binary: string, parameters: readonly string[]
 async function announce(portsFolder: string, pid: number, signal: AbortSignal): Promise<void> {
   const file = join(portsFolder, `nats-server_${pid}.ports`);
   for (const until = performance.now() + readyWithinMs; performance.now() < until && !signal.aborted; ) {
-    const port = portIn(await readFile(file, 'utf8').catch(() => ''));
+    const text = await readFile(file, 'utf8').catch(() => '');
+    const port = portIn(text, 'nats');
     if (port !== undefined) {
-      process.send?.({ type: 'ready', pid, port } satisfies GuardReady);
+      const monitor = portIn(text, 'monitoring');
+      process.send?.({ type: 'ready', pid, port, ...(monitor === undefined ? {} : { monitor }) } satisfies GuardReady);
       return;
     }
     await pause(10, signal);
   }
 }
 
-/** Port of the first address that the server listens on for clients; undefined while the file is not complete. */
-function portIn(text: string): number | undefined {
-  const port = Number(/"nats":\s*\[\s*"[a-z]+:\/\/[^"]*:(\d+)"/.exec(text)?.[1]);
-  return Number.isInteger(port) ? port : undefined;
+/** Port of the first address that the server listens on for something; undefined where the file does not say so (yet). */
+function portIn(text: string, purpose: 'nats' | 'monitoring'): number | undefined {
+  try {
+    const [address = ''] = PortsFile.parse(JSON.parse(text))[purpose] ?? [];
+    const port = Number(/:(\d+)$/.exec(address)?.[1]);
+    return Number.isInteger(port) ? port : undefined;
+  } catch {
+    // Not written to its end.
+    return undefined;
+  }
 }
 
 const [portsFolder, binary, ...parameters] = process.argv.slice(2);

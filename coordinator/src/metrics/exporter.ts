@@ -14,7 +14,7 @@ import type { Waits } from '@crossfold/shared/waits';
 import type { LeaderObserver, View } from '../leader/leader.ts';
 import { parametersText } from '../results/text.ts';
 import type { Parameters } from '../search/space.ts';
-import { storageLimit } from './broker-monitor.ts';
+import { RefusedLogins, storageLimit } from './broker-monitor.ts';
 import type { JobNews } from './standing.ts';
 import { newsAfter, newsOfEnded, shownOf, standingOf } from './standing.ts';
 
@@ -22,6 +22,7 @@ import { newsAfter, newsOfEnded, shownOf, standingOf } from './standing.ts';
 export const seriesKeptMs = 15 * 60_000;
 const readPlansEveryMs = 500;
 const readStorageEveryMs = 10_000;
+const readLoginsEveryMs = 5000;
 
 /** Gauges that are worked out anew at each reading. */
 const remade = [
@@ -54,8 +55,11 @@ const remade = [
 export interface ExporterParts {
   readonly metrics: ServiceMetrics<'coordinator'>;
   readonly broker: Broker;
-  /** Monitoring port of a server of the broker, `http://host:port`: asked for the limit that an account has not. */
-  readonly monitor?: string | undefined;
+  /**
+   * Monitoring ports of the broker's servers, `http://host:port`: asked for the limit that an account has not, and for
+   * whom they did not let in.
+   */
+  readonly monitors?: readonly string[];
   readonly roster: Roster;
   readonly waits: Waits;
   readonly logger: Logger;
@@ -115,6 +119,9 @@ export class Exporter implements LeaderObserver {
     const failed = (error: unknown): void => logger.debug({ err: error }, 'metrics could not be brought up to date');
     void repeat(readPlansEveryMs, signal, () => this.#readPlans(view), failed);
     void repeat(readStorageEveryMs, signal, () => this.#readStorage(), failed);
+    const { monitors = [] } = this.#parts;
+    const logins = new RefusedLogins(monitors, broker.border);
+    if (monitors.length > 0) void repeat(readLoginsEveryMs, signal, () => logins.look(), failed);
   }
 
   lost(again: boolean): void {
@@ -145,10 +152,10 @@ export class Exporter implements LeaderObserver {
   }
 
   async #readStorage(): Promise<void> {
-    const { broker, monitor } = this.#parts;
+    const { broker, monitors = [] } = this.#parts;
     const { storage } = await (await broker.nats.jetstreamManager()).getAccountInfo();
     this.#set.brokerStorage.set({ kind: 'used' }, storage);
-    const limit = await storageLimit(broker, monitor);
+    const limit = await storageLimit(broker, monitors);
     if (limit !== undefined) this.#set.brokerStorage.set({ kind: 'limit' }, limit);
   }
 

@@ -108,7 +108,7 @@ export const catalog = {
   refused: {
     kind: 'counter',
     name: 'crossfold_refused_total',
-    help: 'Attempts refused. peer: a connection to a worker that does not prove to be of its group; http: a request that would change something, or is none; broker: what the broker does not let this process do, or as whom it does not let it in.',
+    help: 'Attempts refused. peer: a connection to a worker that does not prove to be of its group; http: a request that would change something, or is none; broker: what the broker does not let this process do, or as whom it does not let it in; login: somebody whom the broker did not let in, from the leading coordinator, where CROSSFOLD_BROKER_MONITOR names its servers.',
     unit: 'count',
     labels: { kind: attemptKinds },
     services: both,
