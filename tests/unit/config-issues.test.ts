@@ -19,7 +19,7 @@ const Schema = z
     flag: z.boolean().default(true),
     model: z.union([
       z.strictObject({ preset: z.enum(['small', 'large']) }),
-      z.strictObject({ layers: z.array(Layer) }),
+      z.strictObject({ layers: z.array(Layer).min(1) }),
     ]),
   })
   .readonly();
@@ -70,6 +70,16 @@ describe('what is wrong with a file', () => {
       'a wrong value in the alternative that the key chooses',
       'name: abc\nmodel: { preset: smal }\n',
       'x.yaml:2: model.preset is "smal": must be small or large; did you mean small?',
+    ],
+    [
+      'two alternatives at once',
+      'name: abc\nmodel: { preset: small, layers: [] }\n',
+      'x.yaml:2: model.layers: cannot stand beside preset',
+    ],
+    [
+      'a list that is too short',
+      'name: abc\nmodel: { layers: [] }\n',
+      'x.yaml:2: model.layers is []: must be a list of at least 1',
     ],
     [
       'a missing field',

@@ -67,6 +67,16 @@ describe('inspect summary', () => {
     expect((await summary(file)).out).toMatch(/27,106 parameters \(0\.1 MiB\): 27,098 trained, 8 averaged/);
   });
 
+  it('says on which line of the file the layer stands that does not fit', async () => {
+    const layers = '{ layers: [\n  { type: conv2d, filters: 4, kernelSize: 3 },\n  { type: dense, units: 10 } ] }';
+    const file = await experiment('{ name: mnist }', layers);
+    const { code, err } = await summary(file);
+    expect(code).toBe(2);
+    expect(err).toBe(
+      `crossfold: ${file}:4: model.layers.1 is dense (dense): needs a flat input, and gets 26 x 26 x 4; put a flatten or globalAveragePooling2d layer before it\n`,
+    );
+  });
+
   it('may be tried with other fields', async () => {
     const file = await experiment('{ name: mnist }');
     expect((await summary(file, '--set', 'model.preset=cats-dogs-baseline')).err).toMatch(

@@ -6,8 +6,10 @@ import type { ImageShape } from '@crossfold/shared/data/manifest';
 import { ConfigError } from '@crossfold/shared/errors';
 import { planModel } from '@crossfold/shared/model/plan';
 import { InvalidArgumentError, Option } from 'commander';
+import type { LoadedExperiment } from '../config/load.ts';
 import { loadExperiment } from '../config/load.ts';
 import { type DatasetShape, describeDataset, mnistShape } from '../data/describe.ts';
+import { located } from '../data/preflight.ts';
 import { formatModelTable, modelDocument } from '../results/model-table.ts';
 import type { Register } from './options.ts';
 import { examples, jsonOption, setOption, wholeNumber } from './options.ts';
@@ -22,6 +24,8 @@ interface SummaryOptions {
 interface Net extends DatasetShape {
   readonly model: ModelSpec;
   readonly loss: Loss;
+  /** Where a field stands that is wrong. */
+  readonly at: LoadedExperiment['at'];
 }
 
 /** `inspect summary FILE|PRESET`: the layers of a net. */
@@ -52,8 +56,8 @@ export const registerSummary: Register = (program, context) => {
       ),
     )
     .action(async (what: string, options: SummaryOptions) => {
-      const { model, image, classes, loss } = await netOf(what, options);
-      const plan = planModel(model, image, classes, loss);
+      const { model, image, classes, loss, at } = await netOf(what, options);
+      const plan = await located(at, async () => planModel(model, image, classes, loss));
       context.out.write(
         options.json === true ? `${JSON.stringify(modelDocument(plan))}\n` : `${formatModelTable(plan)}\n`,
       );
@@ -70,18 +74,19 @@ async function netOf(what: string, { image, classes, set }: SummaryOptions): Pro
       loss: usual.loss,
       image: image ?? usual.image,
       classes: classes ?? usual.classes,
+      at: () => ({}),
     };
   }
   if (!existsSync(what) && !/[./\\]/.test(what))
     throw new ConfigError(`${what}: neither a file nor a net that is built in; those are ${Preset.options.join(', ')}`);
-  const { experiment, baseDir } = await loadExperiment(what, set);
+  const { experiment, baseDir, at } = await loadExperiment(what, set);
   const { model, training, dataset } = experiment;
-  if (image !== undefined && classes !== undefined) return { model, loss: training.loss, image, classes };
+  if (image !== undefined && classes !== undefined) return { model, loss: training.loss, image, classes, at };
   const shape = await describeDataset(dataset, baseDir).catch((error: unknown) => {
     if (!(error instanceof ConfigError)) throw error;
     throw new ConfigError(`${error.message}; without the data set, give --image and --classes`);
   });
-  return { model, loss: training.loss, image: image ?? shape.image, classes: classes ?? shape.classes };
+  return { model, loss: training.loss, image: image ?? shape.image, classes: classes ?? shape.classes, at };
 }
 
 /** What the nets that are built in are for. */

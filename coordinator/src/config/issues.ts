@@ -57,7 +57,10 @@ function describe(schema: Schema, value: unknown, issue: Issue): Problem[] {
   if (issue.code === 'unrecognized_keys') {
     const known = knownKeys(schema, value, issue.path);
     const kind = kindOf(schema, value, issue.path);
+    const others = Object.keys(asRecord(valueAt(value, issue.path))).filter((key) => !issue.keys.includes(key));
     return issue.keys.map((key) => {
+      // Known of another alternative than the one that the keys beside it are of.
+      if (known.includes(key)) return { path: [...issue.path, key], allowed: `cannot stand beside ${list(others)}` };
       const meant = nearest(key, known);
       const glued = known.find((name) => key.startsWith(`${name}:`));
       const spelling = meant === undefined ? `known here: ${known.join(', ')}` : `did you mean ${meant}?`;
@@ -132,7 +135,7 @@ export function expectation(schema: Schema): string {
     case 'string':
       return 'a text';
     case 'array':
-      return 'a list';
+      return `a list${lengths(def.checks ?? [])}`;
     case 'union': {
       const options = alternatives(inner, undefined);
       return kindsOf(options) ?? list(options.map(expectation));
@@ -185,6 +188,16 @@ function range(schema: Schema): string {
   }
   if (bounds.length === 2 && from !== undefined && to !== undefined) return ` from ${from} to ${to}`;
   return bounds.length === 0 ? '' : ` ${bounds.join(' and ')}`;
+}
+
+/** How long a list may be. */
+function lengths(checks: readonly z.core.$ZodCheck[]): string {
+  const bounds = checks.flatMap((check) => {
+    const def = (check as z.core.$ZodChecks)._zod.def;
+    if (def.check === 'min_length') return [`at least ${def.minimum}`];
+    return def.check === 'max_length' ? [`at most ${def.maximum}`] : [];
+  });
+  return bounds.length === 0 ? '' : ` of ${bounds.join(' and ')}`;
 }
 
 function list(words: readonly string[]): string {

@@ -171,7 +171,7 @@ function checkOutput(
     throw wrong(
       `the last layer must have ${classes} outputs, one a class${classes === 2 ? ', or a single one with binaryCrossentropy' : ''}, for ${loss}`,
     );
-  const activation = 'activation' in last.spec ? last.spec.activation : 'linear';
+  const activation = 'activation' in last.spec ? last.spec.activation : 'none';
   const wanted = { categoricalCrossentropy: 'softmax', binaryCrossentropy: 'sigmoid', meanSquaredError: undefined }[
     loss
   ];
