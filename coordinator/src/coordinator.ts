@@ -74,7 +74,7 @@ export async function runCoordinator(options: CoordinatorOptions, handles: Servi
   });
   options.site?.attach({ broker, logger, now, signal });
   const { storage, limits } = options.quotas ?? { storage: undefined, limits: {} };
-  if (storage !== undefined) await keepToShares(broker, storage, logger);
+  await keepToShares(broker, storage, logger);
   const quotas = quotasOf(
     limits,
     storage ?? (await storageLimit(broker, options.monitors ?? []).catch(() => undefined)),
@@ -138,7 +138,7 @@ export async function runCoordinator(options: CoordinatorOptions, handles: Servi
 }
 
 /** A store that cannot be limited is as it was: said, and no reason not to run. */
-async function keepToShares(broker: Broker, storage: number, logger: Logger): Promise<void> {
+async function keepToShares(broker: Broker, storage: number | undefined, logger: Logger): Promise<void> {
   try {
     for (const why of await limitStores(await broker.nats.jetstreamManager(), storage))
       logger.warn({ why }, 'a store of the broker could not be limited to its share of CROSSFOLD_QUOTA_STORAGE');

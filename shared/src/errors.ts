@@ -52,7 +52,8 @@ export class UnreachableError extends CrossfoldError {
 }
 
 /** What to do about a broker without room. */
-export const roomRemedy = 'free space on its disk or raise its limits';
+export const roomRemedy =
+  'free space on its disk, remove data sets that nobody needs (crossfold data remove), or raise its limits (CROSSFOLD_QUOTA_STORAGE of the coordinators, where that is set)';
 
 /** The broker has no room for what should be stored. What it holds is intact; the remedy is room. */
 export class BrokerFullError extends CrossfoldError {

@@ -57,7 +57,8 @@ export const quotaSettings: Readonly<Record<Quota, Setting>> = {
   datasetBytes: {
     variable: 'CROSSFOLD_QUOTA_DATASET',
     most: 64 * GiB,
-    share: 1 / 2,
+    // Less than the broker's own limit on the store (broker/quotas.ts): of one data set that is too large this is what is said.
+    share: 2 / 5,
     what: 'files and shards of a data set',
     remedy: 'take less of it (dataset.limit, dataset.perClass), smaller images, or dataset.image.store: files',
   },
@@ -103,7 +104,7 @@ export function overQuota(demand: Demand, limits: Quotas): ConfigProblem | undef
   return undefined;
 }
 
-/** Of an experiment that is one too many. */
+/** Of an experiment that is one too many, submitted or taken up again. */
 export function tooManyExperiments(unfinished: number, limits: Quotas): ConfigError | undefined {
   if (unfinished < limits.experiments) return undefined;
   const { variable, what, remedy } = quotaSettings.experiments;

@@ -28,7 +28,7 @@ it('a broker that is full in the middle of a job is named, with the remedy; the 
   await limit((stored) => Math.max(1, stored));
   worker.signal('SIGUSR2');
   await worker.says(
-    /^waiting for the broker to .*maximum bytes exceeded.*; free space on its disk or raise its limits$/,
+    /^waiting for the broker to .*maximum bytes exceeded.*; free space on its disk, .*or raise its limits \(CROSSFOLD_QUOTA_STORAGE.*\)$/,
   );
   await limit(() => -1);
   const { record, results } = await run;

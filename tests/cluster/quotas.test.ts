@@ -140,6 +140,13 @@ describe('a submission over a quota', () => {
           expect(await readQuotas(broker)).toMatchObject({ [quota]: limit });
         });
       expect(await broker.jobs.list('>')).toEqual([]);
+      // Nobody leads: it stays, and there is room for one alone.
+      const [one] = await client.list();
+      if (one === undefined) throw new Error('all were submitted');
+      await broker.experiments.create('other', { ...one, id: 'other', state: 'submitted', finishedAt: null });
+      await writeQuotas(broker, quotasOf({ experiments: 1 }, undefined));
+      await expect(client.resume('jobs')).rejects.toThrow(/there are 1 experiments .*the quota is 1/);
+      await client.cancel('other');
       // What was refused is run once the quota is raised.
       await ledBy(quotasOf({}, undefined), async () => {
         await client.resume('jobs');
@@ -179,13 +186,32 @@ it.each(['data', 'artifacts', 'checkpoints'] as const)(
     const held = async () => (await manager.streams.info(blobStream(Stores[store]))).state;
     await broker[store].put(new Uint8Array(1000));
     const { messages } = await held();
-    await expect(broker[store].put(new Uint8Array(2 ** 20).fill(1))).rejects.toThrow(BrokerFullError);
+    const tooMuch = broker[store].put(new Uint8Array(2 ** 20).fill(1));
+    await expect(tooMuch).rejects.toThrow(BrokerFullError);
+    await expect(tooMuch).rejects.toThrow(/maximum bytes exceeded.*raise its limits \(CROSSFOLD_QUOTA_STORAGE/);
     expect((await held()).messages).toBe(messages);
     expect(await broker.leases.create('leader', { holder: 'somebody', renewals: 0 })).toBe(true);
     // There is room for what fits, as before.
     await broker[store].put(new Uint8Array(2000));
   },
 );
+
+it('the limits go with the setting, those of somebody else stay', async () => {
+  const manager = await broker.nats.jetstreamManager();
+  const limitOf = async (store: string): Promise<number> =>
+    (await manager.streams.info(blobStream(store))).config.max_bytes;
+  const { config } = await manager.streams.info(blobStream(Stores.data));
+  await manager.streams.update(blobStream(Stores.data), { ...config, max_bytes: 12_345_678 });
+  expect(await limitStores(manager, undefined)).toEqual([]);
+  expect(await limitOf(Stores.data)).toBe(12_345_678);
+  expect(await limitStores(manager, 2 ** 20)).toEqual([]);
+  const lead = quotasOf({}, 2 ** 20).datasetBytes;
+  // Of one data set too large the clear words come first.
+  expect(await limitOf(Stores.data)).toBeGreaterThan(lead);
+  expect(await limitOf(Stores.artifacts)).toBeGreaterThan(quotasOf({}, 2 ** 20).experimentBytes);
+  expect(await limitStores(manager, undefined)).toEqual([]);
+  for (const store of Object.values(Stores)) expect(await limitOf(store)).toBe(-1);
+});
 
 it('a store that holds more than its share is left as it is, and said', async () => {
   await broker.data.put(new Uint8Array(300_000));

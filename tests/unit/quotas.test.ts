@@ -21,7 +21,7 @@ describe('quotas', () => {
     expect(quotasOf(limits, undefined)).toMatchObject({ experiments: 1000, jobs: 100_000, datasetBytes: 64 * GiB });
     expect(quotasOf(limits, 12 * GiB)).toMatchObject({
       experiments: 1000,
-      datasetBytes: 6 * GiB,
+      datasetBytes: Math.floor(4.8 * GiB),
       experimentBytes: 4 * GiB,
       checkpointBytes: 0.75 * GiB,
     });
@@ -111,7 +111,7 @@ describe('what an experiment comes to', () => {
     expect(jobs).toEqual({ value: 6, field: 'evaluation' });
     expect(checkpointBytes?.value).toBeGreaterThanOrEqual(4 * weights * 4);
     expect(checkpointBytes?.value).toBeLessThan(4 * weights * 4 + 1000);
-    expect(resultBytes?.value).toBeGreaterThan(4 * weights);
+    expect(resultBytes?.value).toBeGreaterThan(4 * weights + 12 * 8 * 8);
     expect(experimentBytes?.value).toBe(6 * (resultBytes?.value ?? 0));
   });
 

@@ -13,6 +13,7 @@ import type { BlobRef, ExperimentRecord, JobRecord, Selection } from '@crossfold
 import { covers, epochsDone, isFinal, publicJob } from '@crossfold/shared/jobs/records';
 import type { JobProgress, ProgressEvent } from '@crossfold/shared/progress';
 import { decodeProgress } from '@crossfold/shared/progress';
+import type { Quotas } from '@crossfold/shared/quotas';
 import { tooManyExperiments } from '@crossfold/shared/quotas';
 import { Results } from '@crossfold/shared/results';
 import { pause } from '@crossfold/shared/wait';
@@ -62,19 +63,21 @@ export function brokerClient(broker: Broker): ExperimentClient {
     if (fold !== undefined && !folds.some((one) => one.fold === fold))
       throw wrong('fold', fold, Math.max(...folds.map((one) => one.fold)));
   };
+  /** The cluster's quotas. @throws ConfigError where this experiment is one too many that is not over */
+  const checkRoom = async (id: string): Promise<Quotas | undefined> => {
+    const quotas = await readQuotas(broker);
+    if (quotas === undefined) return undefined;
+    const others = (await broker.experiments.list('>', leftOut)).filter((one) => one.id !== id && !isFinal(one.state));
+    const refused = tooManyExperiments(others.length, quotas);
+    if (refused !== undefined) throw refused;
+    return quotas;
+  };
   const datasets = clusterLibrary(broker);
   return {
     datasets,
     async submit(experiment, baseDir, id, { fresh = false, onProgress, checked } = {}) {
-      const quotas = await readQuotas(broker);
-      if (quotas !== undefined) {
-        const others = (await broker.experiments.list('>', leftOut)).filter(
-          (one) => one.id !== id && !isFinal(one.state),
-        );
-        const refused = tooManyExperiments(others.length, quotas);
-        if (refused !== undefined) throw refused;
-        if (checked !== undefined) checkDemand(demandOf(experiment, checked), quotas);
-      }
+      const quotas = await checkRoom(id);
+      if (quotas !== undefined && checked !== undefined) checkDemand(demandOf(experiment, checked), quotas);
       await uploadStart(experiment, broker.artifacts);
       const spec = await putJson(broker.artifacts, rooted(experiment, baseDir));
       const recordFor = (source: BlobRef): ExperimentRecord => ({
@@ -166,6 +169,7 @@ export function brokerClient(broker: Broker): ExperimentClient {
       const states = (await jobsOf(id)).filter((job) => covers(selection, job)).map(({ state }) => state);
       if (record.state === 'completed' && !states.some((state) => state === 'failed' || state === 'cancelled'))
         return record;
+      if (isFinal(record.state)) await checkRoom(id);
       return (await broker.experiments.transition(id, (current) => resume(current, selection))) ?? recordOf(id);
     },
     async refit(id, final, trial) {
@@ -184,6 +188,7 @@ export function brokerClient(broker: Broker): ExperimentClient {
         });
       const { schedule } = (await getJson(broker.artifacts, record.spec, Experiment)).training;
       if (final === 'refit' && schedule?.name === 'plateau') throw new ConfigError(`${id}: ${plateauNeedsValidation}`);
+      await checkRoom(id);
       return (
         (await broker.experiments.transition(id, (current) => makeFinal(current, final, trial))) ?? (await recordOf(id))
       );

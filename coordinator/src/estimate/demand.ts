@@ -4,6 +4,7 @@ import type { ImageShape } from '@crossfold/shared/data/manifest';
 import { sampleBytesOf } from '@crossfold/shared/data/manifest';
 import { ConfigError } from '@crossfold/shared/errors';
 import type { Fold } from '@crossfold/shared/folds/folds';
+import { mostFindingsBytes } from '@crossfold/shared/jobs/findings-size';
 import { maxWorkersNamed } from '@crossfold/shared/jobs/records';
 import { planModel } from '@crossfold/shared/model/plan';
 import type { Demand, Quotas } from '@crossfold/shared/quotas';
@@ -67,6 +68,7 @@ export function jobsDemand(
   const outer = folds.length - inner.length;
   const [searched, after] = inner.length === 0 ? [outer, 0] : [inner.length, outer];
   const samples = folds.reduce((most, { validation }) => Math.max(most, validation.length), 1);
+  const findings = mostFindingsBytes(image);
   const sizes = trials.map(({ experiment: { model, training } }) => {
     const { weightCount, parameterCount } = planModel(model, image, classes, training.loss);
     const net = 4 * weightCount;
@@ -78,7 +80,7 @@ export function jobsDemand(
     const matrix = 2 * classes * (classes + 1) + numberBytes * (samples + 3 * classes);
     return {
       checkpoint: 2 * net + optimizer + outputs + history,
-      result: net + matrix + history + maxWorkersNamed * 100,
+      result: net + matrix + history + maxWorkersNamed * 100 + findings,
     };
   });
   const most = (of: 'checkpoint' | 'result'): number => sizes.reduce((max, size) => Math.max(max, size[of]), 0);

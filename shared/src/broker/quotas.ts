@@ -36,27 +36,37 @@ const shares: Readonly<Record<string, number>> = {
   [recordStream(Buckets.experiments)]: 0.02,
 };
 
+/** In a stream's metadata: its limit was set here, and goes with the setting; one that somebody else has set stays. */
+const ownLimit = 'crossfold.share';
+
 /**
- * Has the broker refuse what would go over a store's share.
+ * Has the broker refuse what would go over a store's share, or takes such limits back.
  *
- * @param storage what everything together may take, bytes
+ * @param storage what everything together may take, bytes; undefined where nothing says so (any more)
  * @returns why it is not so everywhere, a sentence a store; empty where it is
  */
-export async function limitStores(manager: JetStreamManager, storage: number): Promise<string[]> {
+export async function limitStores(manager: JetStreamManager, storage: number | undefined): Promise<string[]> {
   const problems: string[] = [];
   for (const [stream, share] of Object.entries(shares)) {
-    const most = Math.max(1, Math.floor(share * storage));
     const { config, state } = await manager.streams.info(stream);
-    if (config.max_bytes === most) continue;
-    if (state.bytes > most) {
-      problems.push(`${stream} holds ${showBytes(state.bytes)} already, and its share is ${showBytes(most)}`);
+    const { [ownLimit]: own, ...metadata } = config.metadata ?? {};
+    const update = async (max_bytes: number, marked: Record<string, string>): Promise<void> => {
+      try {
+        const limited = { ...config, max_bytes, discard: DiscardPolicy.New, metadata: { ...metadata, ...marked } };
+        await manager.streams.update(stream, limited);
+      } catch (error) {
+        problems.push(`${stream}: ${error instanceof Error ? error.message : String(error)}`);
+      }
+    };
+    if (storage === undefined) {
+      if (own !== undefined) await update(-1, {});
       continue;
     }
-    try {
-      await manager.streams.update(stream, { ...config, max_bytes: most, discard: DiscardPolicy.New });
-    } catch (error) {
-      problems.push(`${stream}: ${error instanceof Error ? error.message : String(error)}`);
-    }
+    const most = Math.max(1, Math.floor(share * storage));
+    if (config.max_bytes === most && own !== undefined) continue;
+    if (state.bytes > most)
+      problems.push(`${stream} holds ${showBytes(state.bytes)} already, and its share is ${showBytes(most)}`);
+    else await update(most, { [ownLimit]: String(share) });
   }
   return problems;
 }

@@ -2,17 +2,13 @@ import { getJson } from '@crossfold/shared/broker/json-blobs';
 import type { BlobStore } from '@crossfold/shared/data/blob-store';
 import type { ImageShape, Manifest } from '@crossfold/shared/data/manifest';
 import { SampleNames } from '@crossfold/shared/data/manifest';
+import { losslessPixels, shownMistakes, shownPixels } from '@crossfold/shared/jobs/findings-size';
 import type { Findings } from '@crossfold/shared/jobs/job-result';
 import type { BlobRef } from '@crossfold/shared/jobs/records';
 import { reliabilityOf } from '@crossfold/shared/metrics/calibration';
 import { outputsPerSample } from '@crossfold/shared/metrics/scores';
 import sharp from 'sharp';
 import type { DatasetStore } from '../data/dataset-store.ts';
-
-/** Mistakes that are kept with their pictures. */
-const shownMistakes = 12;
-/** Larger pictures are made smaller for the report. */
-const shownPixels = 128;
 
 /** Samples that a net was scored on, and was not trained on. */
 export interface Judged {
@@ -70,7 +66,7 @@ async function pictureOf({ pixels, sampleBytes }: DatasetStore, sample: number, 
     raw: { width, height, channels: channels === 1 || channels === 2 || channels === 3 ? channels : 4 },
   });
   const picture = raw.resize({ width: shownPixels, height: shownPixels, fit: 'inside', withoutEnlargement: true });
-  if (Math.max(height, width) <= 32)
+  if (Math.max(height, width) <= losslessPixels)
     return `data:image/png;base64,${(await picture.png().toBuffer()).toString('base64')}`;
   return `data:image/jpeg;base64,${(await picture.jpeg({ quality: 80 }).toBuffer()).toString('base64')}`;
 }
