@@ -195,7 +195,7 @@ export type Summary = z.infer<typeof Summary>;
 /** The best trial against another, on the folds that both have (corrected resampled t-test). */
 export const Comparison = z
   .strictObject({
-    /** Folds that both were trained on to the end. */
+    /** Folds that both were trained on: to the end, or as far as `at` says. */
     folds: z.int().min(2),
     /** How much higher the best trial's mean accuracy is on these. */
     difference: z.number(),
@@ -205,6 +205,14 @@ export const Comparison = z
     p: ratio,
     /** The same, adjusted for the number of trials that the best is compared with (Benjamini and Hochberg). */
     pAdjusted: ratio,
+    /**
+     * Where the search stopped the other before it had two whole folds: both are compared as they were after its last
+     * epoch, from 1, with these mean accuracies. A training that had ended by itself counts as it ended.
+     */
+    at: z
+      .strictObject({ epoch: z.int().min(1), best: z.number(), trial: z.number() })
+      .readonly()
+      .exactOptional(),
   })
   .readonly();
 export type Comparison = z.infer<typeof Comparison>;

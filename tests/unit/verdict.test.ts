@@ -1,12 +1,16 @@
 import { findings } from '@crossfold/coordinator/results/findings';
+import { formatFoldTable } from '@crossfold/coordinator/results/fold-table';
+import { foldsCsv } from '@crossfold/coordinator/results/folds-csv';
+import { reportMarkdown } from '@crossfold/coordinator/results/markdown';
 import { rankingText } from '@crossfold/coordinator/results/ranking';
+import { reportHtml } from '@crossfold/coordinator/results/report/report';
 import { completedFolds } from '@crossfold/coordinator/results/select';
 import { judge } from '@crossfold/coordinator/results/verdict';
 import { compareTrials, falseDiscovery, type PlacedScore } from '@crossfold/shared/metrics/comparison';
 import { averagedOverRepeats, spreadOfRepeats } from '@crossfold/shared/metrics/repeats';
 import { studentTQuantile } from '@crossfold/shared/metrics/student-t';
 import { meanOf, sampleStd, summarize } from '@crossfold/shared/metrics/summary';
-import type { TrialResult } from '@crossfold/shared/results';
+import { Results, type TrialResult } from '@crossfold/shared/results';
 import { type KeyedRandom, keyedRandom } from '@crossfold/shared/rng';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -147,6 +151,89 @@ describe('the verdict', () => {
       ended: { '1.3': { state: 'pruned' }, '1.4': { state: 'pruned' } },
     });
     expect(all.trials[1]?.comparison).toMatchObject({ folds: 3, difference: expect.closeTo(0.3, 0) });
+  });
+});
+
+describe('what halving has stopped', () => {
+  /** Trials of which all but the first were stopped after so many epochs. */
+  function halved(...stopped: readonly { readonly accuracy: number; readonly epochs: number }[]): Results {
+    const plans = [{ accuracy: 0.9, epochs: 6 }, ...stopped].map((plan) => ({ ...plan, parameters: {} }));
+    const places = stopped.flatMap((_, i) => [0, 1, 2, 3, 4].map((fold) => `${i + 1}.${fold}`));
+    const ended = Object.fromEntries(places.map((place) => [place, { state: 'pruned' as const, kept: true }]));
+    const results = storyResults({ samples: 2000, trials: plans, ended });
+    const trials = results.trials.map((trial, i): TrialResult => {
+      const { epochs = 6 } = plans[i] ?? {};
+      if (i === 0) return trial;
+      const folds = trial.folds.map((fold) => {
+        if (fold.status === 'completed' || fold.history === undefined) throw new Error('it was stopped');
+        const { loss, accuracy, valLoss, valAccuracy } = fold.history;
+        const history = {
+          loss: loss.slice(0, epochs),
+          accuracy: accuracy.slice(0, epochs),
+          valLoss: valLoss.slice(0, epochs),
+          valAccuracy: valAccuracy.slice(0, epochs),
+        };
+        return { ...fold, epochs, history };
+      });
+      return { ...trial, folds };
+    });
+    return { ...results, ...judge(trials) };
+  }
+  const valAccuracies = (results: Results, trial: number, epoch: number): number[] =>
+    (results.trials[trial]?.folds ?? []).map(({ history }) => history?.valAccuracy[epoch - 1] ?? Number.NaN);
+
+  it('is compared with the best as both were after the epoch at which it was stopped', () => {
+    const results = halved({ accuracy: 0.6, epochs: 2 }, { accuracy: 0.9, epochs: 3 });
+    for (const [trial, epoch] of [
+      [1, 2],
+      [2, 3],
+    ] as const) {
+      const [best, own] = [valAccuracies(results, 0, epoch), valAccuracies(results, trial, epoch)];
+      const { comparison } = results.trials[trial] ?? {};
+      expect(comparison?.at).toEqual({
+        epoch,
+        best: expect.closeTo(meanOf(best), 12),
+        trial: expect.closeTo(meanOf(own), 12),
+      });
+      expect(comparison).toMatchObject(compareTrials(placed(...best), placed(...own)) ?? {});
+      expect(comparison?.folds).toBe(5);
+    }
+    expect(results.best?.undecided).toEqual([]);
+  });
+
+  it('counts as it ended where a training had ended by itself', () => {
+    const results = halved({ accuracy: 0.6, epochs: 4 });
+    const [best, own] = results.trials;
+    if (best === undefined || own === undefined) throw new Error('a story has trials');
+    const short = {
+      ...best,
+      folds: completedFolds(best).map((fold) => ({
+        ...fold,
+        history: { ...fold.history, valAccuracy: fold.history.valAccuracy.slice(0, 3) },
+      })),
+    };
+    const at = judge([short, own]).trials[1]?.comparison?.at;
+    expect(at).toMatchObject({ epoch: 4, best: expect.closeTo(meanOf(valAccuracies(results, 0, 3)), 12) });
+  });
+
+  it('is told of with the epoch wherever trials are listed', () => {
+    const results = halved({ accuracy: 0.3, epochs: 2 }, { accuracy: 0.9, epochs: 3 });
+    const ranking = rankingText(results);
+    expect(ranking[0]).toBe('Only trial 0 was trained to the end.');
+    expect(ranking[1]).toMatch(
+      /^Compared with trial 0 on the same folds after the epoch at which the search stopped each \(2 and 3\), trial 1 was behind it by more than chance explains; trial 2 cannot be told apart from it\. Trained/,
+    );
+    expect(formatFoldTable(results, { color: false })).toMatch(
+      / 1 .* -?\d+\.\d\d points at epoch 2, p (< )?0\.\d{3} .* pruned at epoch 2/,
+    );
+    expect(reportMarkdown(results, '')).toMatch(/\| 1 \| .*points at epoch 2 \| .* \| pruned at epoch 2 \|/);
+    const csv = foldsCsv(results).split('\n');
+    expect(csv[0]).toContain(',belowBest,pAdjusted,comparedFolds,comparedAtEpoch');
+    expect(csv.find((line) => line.startsWith('1,0,0,pruned,0.'))).toMatch(/,5,2$/);
+    const page = reportHtml({ results, yaml: '' });
+    for (const part of ['points at epoch 2</td>', 'after epoch 2: ', 'pruned at epoch 3, undecided'])
+      expect(page.includes(part)).toBe(true);
+    expect(Results.safeParse(results).success).toBe(true);
   });
 });
 

@@ -4,6 +4,7 @@ import { subjectOf } from './nested.ts';
 import { rankingText } from './ranking.ts';
 import { bestFold, completedFolds, ranked } from './select.ts';
 import {
+  belowText,
   count,
   decimal,
   leftOutText,
@@ -12,8 +13,10 @@ import {
   meanPercent,
   parametersText,
   percent,
+  pText,
   seconds,
   splitText,
+  statusText,
   testedText,
   whole,
 } from './text.ts';
@@ -36,7 +39,7 @@ export function formatFoldTable(results: Results, { color }: { readonly color: b
   const shown = subjectOf(results);
   const title = `${results.name}: ${splitText(split)} of ${count(results.dataset.samples, 'sample')} of ${results.dataset.name}${leftOutText(results.dataset)}`;
   const parts = [paint(title, 'bold')];
-  if (trials.length > 1) parts.push(columns(trialRows(results), 'rrrrrll', paint), ...rankingText(results));
+  if (trials.length > 1) parts.push(columns(trialRows(results), 'rrrrlrll', paint), ...rankingText(results));
   if (shown !== undefined) {
     const which = trials.length > 1 ? `${headingOf(results, shown)}:\n` : '';
     const repeated = split.repeats > 1;
@@ -95,17 +98,18 @@ function foldCells(fold: FoldResult): string[] {
 
 function trialRows({ trials, best }: Results): Row[] {
   return [
-    { cells: ['', 'trial', 'accuracy', 'loss', 'folds', 'status', 'parameters'], style: 'dim' },
+    { cells: ['', 'trial', 'accuracy', 'loss', 'below the best', 'folds', 'status', 'parameters'], style: 'dim' },
     ...ranked(trials).map((trial): Row => {
-      const { summary, status, folds, parameters } = trial;
+      const { summary, status, folds, parameters, comparison } = trial;
       return {
         cells: [
           trial.trial === best?.trial ? '*' : '',
           String(trial.trial),
           summary === null ? '' : meanPercent(summary.accuracy),
           summary === null ? '' : meanDecimal(summary.loss),
+          comparison === undefined ? '' : `${belowText(comparison)}, p ${pText(comparison.pAdjusted)}`,
           `${completedFolds(trial).length}/${folds.length}`,
-          status,
+          statusText(trial),
           parametersText(parameters),
         ],
         style: trial.trial === best?.trial ? 'green' : status === 'failed' ? 'red' : 'plain',

@@ -3,7 +3,7 @@ import { parameterText } from './text.ts';
 
 type Cell = string | number | undefined;
 
-/** One line for each fold of each trial: its scores, what it took, and the trial's parameters (RFC 4180). */
+/** One line for each fold of each trial: its scores (of one that was stopped, after the epochs that it had), what it took, how the trial compares and its parameters (RFC 4180). */
 export function foldsCsv({ trials }: Results): string {
   const paths = [...new Set(trials.flatMap(({ parameters }) => Object.keys(parameters)))];
   const lines = trials.flatMap((trial) =>
@@ -30,19 +30,23 @@ const columns = [
   'attempts',
   'workers',
   'weightsSha256',
+  'belowBest',
+  'pAdjusted',
+  'comparedFolds',
+  'comparedAtEpoch',
 ];
 
-function cells({ trial }: TrialResult, fold: FoldResult): Cell[] {
+function cells({ trial, comparison }: TrialResult, fold: FoldResult): Cell[] {
   const done = fold.status === 'completed' ? fold : undefined;
   return [
     trial,
     fold.repeat,
     fold.fold,
     fold.status,
-    done?.validation.accuracy,
-    done?.validation.loss,
-    done?.validation.rocAuc,
-    done?.epochs,
+    fold.validation?.accuracy,
+    fold.validation?.loss,
+    fold.validation?.rocAuc,
+    fold.epochs,
     done?.bestEpoch,
     fold.trainSamples,
     fold.validationSamples,
@@ -52,6 +56,10 @@ function cells({ trial }: TrialResult, fold: FoldResult): Cell[] {
     fold.attempts,
     fold.workers.join(' '),
     done?.weightsSha256,
+    comparison?.difference,
+    comparison?.pAdjusted,
+    comparison?.folds,
+    comparison?.at?.epoch,
   ];
 }
 

@@ -4,15 +4,16 @@ import { findings } from './findings.ts';
 import { pooledScores, supportOf } from './pooled.ts';
 import { completedFolds, ranked } from './select.ts';
 import {
+  belowText,
   decimal,
   meanDecimal,
   meanPercent,
   parametersText,
   percent,
-  points,
   pText,
   seconds,
   splitText,
+  statusText,
   whole,
 } from './text.ts';
 
@@ -82,10 +83,10 @@ function trialTable({ trials, best }: Results): string {
     `${trial.trial}${trial.trial === best?.trial ? ' (best)' : ''}`,
     trial.summary === null ? '' : meanPercent(trial.summary.accuracy),
     trial.summary === null ? '' : meanDecimal(trial.summary.loss),
-    trial.comparison === undefined ? '' : points(trial.comparison.difference),
+    trial.comparison === undefined ? '' : belowText(trial.comparison),
     trial.comparison === undefined ? '' : pText(trial.comparison.pAdjusted),
     `${completedFolds(trial).length}/${trial.folds.length}`,
-    trial.status,
+    statusText(trial),
     parametersText(trial.parameters),
   ]);
   return table('lrrrrrll', ['trial', 'accuracy', 'loss', 'below the best', 'p', 'folds', 'status', 'parameters'], rows);

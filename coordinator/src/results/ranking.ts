@@ -17,9 +17,11 @@ export function rankingText({ trials, best, split, nested }: Results): readonly 
     ];
   const compared = others.filter(({ status, comparison }) => status === 'completed' && comparison !== undefined);
   const worse = compared.filter(({ comparison }) => (comparison?.pAdjusted ?? 1) < significance);
+  const stopped = others.filter(({ status, comparison }) => status === 'pruned' && comparison !== undefined);
   return [
-    ...(compared.length === 0 ? aloneText(best, others) : []),
+    ...(compared.length === 0 ? aloneText(best, others, stopped.length > 0) : []),
     ...undecidedText(best, compared.length, worse.length, compared.length === others.length),
+    ...stoppedText(best, stopped),
     ...endedText(others),
     ...smallestText({ trials, best }),
     'The best of several trials looks better than it is, because it was chosen by these very scores; an honest figure for it is that on a test set, or of a nested evaluation.',
@@ -27,12 +29,51 @@ export function rankingText({ trials, best, split, nested }: Results): readonly 
 }
 
 /** Where the search has trained one trial alone to the end. */
-const aloneText = ({ trial }: NonNullable<Results['best']>, others: readonly TrialResult[]): string[] =>
-  others.every(({ status }) => status === 'pruned')
-    ? [
-        `Only trial ${trial} was trained to the end: whether it differs from the others by more than chance cannot be told. They were stopped where it was ahead, at fewer epochs or folds.`,
-      ]
-    : [];
+function aloneText({ trial }: NonNullable<Results['best']>, others: readonly TrialResult[], known: boolean): string[] {
+  if (others.some(({ status }) => status !== 'pruned')) return [];
+  const only = `Only trial ${trial} was trained to the end`;
+  return [
+    known
+      ? `${only}.`
+      : `${only}: whether it differs from the others by more than chance cannot be told. They were stopped where it was ahead, at fewer epochs or folds.`,
+  ];
+}
+
+/** Trials that a search stopped early, as they stood against the best where it did. */
+function stoppedText({ trial }: NonNullable<Results['best']>, stopped: readonly TrialResult[]): string[] {
+  if (stopped.length === 0) return [];
+  const isSure = ({ comparison }: TrialResult): boolean => (comparison?.pAdjusted ?? 1) < significance;
+  const isBehind = ({ comparison }: TrialResult): boolean => (comparison?.difference ?? 0) > 0;
+  const close = stopped.filter((one) => !isSure(one));
+  const parts = [
+    [
+      stopped.filter((one) => isSure(one) && isBehind(one)),
+      (n: number) => `${n === 1 ? 'was' : 'were'} behind it by more than chance explains`,
+    ],
+    [
+      stopped.filter((one) => isSure(one) && !isBehind(one)),
+      (n: number) => `${n === 1 ? 'was' : 'were'} ahead of it by more than chance explains`,
+    ],
+    [close, () => 'cannot be told apart from it'],
+  ] as const;
+  const said = parts.flatMap(([those, how]) => (those.length === 0 ? [] : [`${named(those)} ${how(those.length)}`]));
+  const epochs = [...new Set(stopped.flatMap(({ comparison }) => comparison?.at?.epoch ?? []))].sort((a, b) => a - b);
+  const where =
+    epochs.length === 0
+      ? 'on the same folds, as far as each was trained before the search stopped it'
+      : `on the same folds after the epoch at which the search stopped each (${listText(epochs.map(String))})`;
+  const caution = epochs.length === 0 ? '' : ' Trained to the end they might have come out otherwise.';
+  return [`Compared with trial ${trial} ${where}, ${said.join('; ')}.${caution}`];
+}
+
+/** `trial 3`, `trials 1, 2 and 5`, or of many their number. */
+function named(trials: readonly TrialResult[]): string {
+  if (trials.length > maxNamed) return count(trials.length, 'trial');
+  return `${trials.length === 1 ? 'trial' : 'trials'} ${listText(trials.map(({ trial }) => String(trial)))}`;
+}
+
+const listText = (words: readonly string[]): string =>
+  words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`;
 
 function undecidedText(
   best: NonNullable<Results['best']>,
@@ -47,15 +88,13 @@ function undecidedText(
     return [
       `Trial ${trial} is better than ${compared === 1 ? 'the other trial' : `each of the other ${compared} trials`}${isWhole ? '' : ' that ran to the end'} by more than chance explains, ${by}.`,
     ];
-  const named =
-    undecided.length === 1
-      ? `trial ${undecided[0]}`
-      : undecided.length <= maxNamed
-        ? `trials ${undecided.slice(0, -1).join(', ')} and ${undecided.at(-1)}`
-        : `${undecided.length} other trials`;
+  const those =
+    undecided.length > maxNamed
+      ? `${undecided.length} other trials`
+      : `${undecided.length === 1 ? 'trial' : 'trials'} ${listText(undecided.map(String))}`;
   const rest = worse === 0 ? '' : `; ${worse === 1 ? 'one trial is' : `${worse} trials are`} worse by more than that`;
   return [
-    `Trial ${trial} has the highest mean, but ${named} and it cannot be told apart: ${by}, such differences may well be chance${rest}.`,
+    `Trial ${trial} has the highest mean, but ${those} and it cannot be told apart: ${by}, such differences may well be chance${rest}.`,
   ];
 }
 
@@ -98,8 +137,8 @@ function nestedText({ outer }: NestedResult): string[] {
     return [`The search found trial ${found[0]?.[0]} within the one outer fold that has a score.`];
   if (found.length === 1)
     return [`The search found trial ${found[0]?.[0]} within each of the ${outer.length} outer folds.`];
-  const named = found.slice(0, maxNamed).map(([trial, n]) => `trial ${trial} in ${n}`);
+  const most = found.slice(0, maxNamed).map(([trial, n]) => `trial ${trial} in ${n}`);
   return [
-    `The search did not find the same within each of the ${outer.length} outer folds: ${named.join(', ')}${found.length > maxNamed ? ', and others' : ''}. The figures are those of searching, not of one of these trials.`,
+    `The search did not find the same within each of the ${outer.length} outer folds: ${most.join(', ')}${found.length > maxNamed ? ', and others' : ''}. The figures are those of searching, not of one of these trials.`,
   ];
 }

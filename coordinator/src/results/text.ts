@@ -1,4 +1,4 @@
-import type { Results, Summary, TrialResult } from '@crossfold/shared/results';
+import type { Comparison, Results, Summary, TrialResult } from '@crossfold/shared/results';
 
 /** `97.31 %`; the share of a whole that both people and spreadsheets read. */
 export const percent = (ratio: number): string => `${(100 * ratio).toFixed(2)} %`;
@@ -19,6 +19,17 @@ export function interval({ ci95 }: Summary): string {
 
 /** `0.031`, `< 0.001`. */
 export const pText = (p: number): string => (p < 0.001 ? '< 0.001' : p.toFixed(3));
+
+/** A trial's status; of one that a search stopped before any of its folds was whole, with the epoch that its scores are of. */
+export function statusText({ status, folds }: TrialResult): string {
+  if (status !== 'pruned' || folds.some((fold) => fold.status === 'completed')) return status;
+  const epoch = Math.max(0, ...folds.map(({ epochs }) => epochs ?? 0));
+  return epoch === 0 ? status : `${status} at epoch ${epoch}`;
+}
+
+/** How far a trial is below the best: `1.20 points`, of one that was stopped early `1.20 points at epoch 2`. */
+export const belowText = ({ difference, at }: Comparison): string =>
+  `${points(difference)}${at === undefined ? '' : ` at epoch ${at.epoch}`}`;
 
 export const decimal = (value: number, digits = 4): string => value.toFixed(digits);
 

@@ -1,9 +1,9 @@
 import { compareTrials, falseDiscovery, type PlacedScore } from '@crossfold/shared/metrics/comparison';
 import { averagedOverRepeats } from '@crossfold/shared/metrics/repeats';
-import { correctedError } from '@crossfold/shared/metrics/summary';
-import type { CompletedFold, NestedResult, Results, TrialResult } from '@crossfold/shared/results';
+import { correctedError, meanOf } from '@crossfold/shared/metrics/summary';
+import type { Comparison, CompletedFold, NestedResult, Results, TrialResult } from '@crossfold/shared/results';
 import { mostFound } from './nested.ts';
-import { bestTrial, completedFolds } from './select.ts';
+import { bestTrial, completedFolds, type ScoredFold, scoredFolds } from './select.ts';
 
 /** Two trials are told apart where chance alone would set them so far apart less often than this. */
 export const significance = 0.05;
@@ -28,9 +28,8 @@ export function judge(trials: readonly TrialResult[], nested?: NestedResult, sha
   if (nested !== undefined) return { best: found(trials, nested), trials };
   const best = bestTrial(trials);
   if (best === undefined) return { best: null, trials };
-  const scores = placedScores(best);
   const comparisons = trials.map((trial) =>
-    trial.trial === best.trial ? undefined : compareTrials(scores, placedScores(trial), sharedSplit),
+    trial.trial === best.trial ? undefined : compareWith(best, trial, sharedSplit),
   );
   const adjusted = falseDiscovery(
     comparisons.flatMap((comparison) => (comparison === undefined ? [] : [comparison.p])),
@@ -55,6 +54,29 @@ export function judge(trials: readonly TrialResult[], nested?: NestedResult, sha
     trials: compared,
   };
 }
+
+/** The best against a trial on whole folds; where the search left it none, as both were after its last epoch. */
+function compareWith(
+  best: TrialResult,
+  trial: TrialResult,
+  sharedSplit: boolean,
+): Omit<Comparison, 'pAdjusted'> | undefined {
+  const whole = compareTrials(placedScores(best), placedScores(trial), sharedSplit);
+  if (whole !== undefined || trial.status !== 'pruned') return whole;
+  const epoch = Math.max(0, ...scoredFolds(trial).map(({ history }) => history?.valAccuracy.length ?? 0));
+  const theirs = scoresAfter(epoch, scoredFolds(trial));
+  const compared = compareTrials(scoresAfter(epoch, completedFolds(best)), theirs, sharedSplit);
+  if (compared === undefined) return undefined;
+  const mean = meanOf(theirs.map(({ value }) => value));
+  return { ...compared, at: { epoch, best: mean + compared.difference, trial: mean } };
+}
+
+/** Accuracies on validation samples after an epoch, from 1, or after the last where the training had ended before. */
+const scoresAfter = (epoch: number, folds: readonly ScoredFold[]): PlacedScore[] =>
+  folds.flatMap(({ repeat, fold, history, trainSamples, validationSamples }) => {
+    const value = history?.valAccuracy.slice(0, epoch).at(-1);
+    return value === undefined ? [] : [{ repeat, fold, value, trainSamples, validationSamples }];
+  });
 
 function found(trials: readonly TrialResult[], nested: NestedResult): Results['best'] {
   const most = mostFound(trials, nested);

@@ -15,8 +15,12 @@ export function searchPart({ search }: Results): Html | undefined {
     foldEpochs < exhaustiveFoldEpochs
       ? `, ${percent(share)} of the ${whole(exhaustiveFoldEpochs)} that all trials to their ends would have taken`
       : '';
+  const isRace = rounds.some(({ dropped }) => dropped.some(({ pValue }) => pValue !== undefined));
+  const racing = isRace
+    ? html`<p class="note">p in the race is that of the decision, on the folds seen by then, against whoever led, with a variance that leans on all pairs; that in the table of trials is against the best in the end, adjusted for their number. They differ.</p>`
+    : undefined;
   return html`<p class="note">Search by ${method}: ${count(foldEpochs, 'epoch')} of a fold were trained${saved}${stopped === 0 ? '' : `; ${count(stopped, 'trial')} ${stopped === 1 ? 'was' : 'were'} stopped early`}.</p>
-${stopped === 0 ? undefined : html`<details data-name="rounds"><summary>Who was stopped, and on what evidence</summary><div class="scroll">${roundTable(rounds)}</div></details>`}`;
+${stopped === 0 ? undefined : html`<details data-name="rounds"><summary>Who was stopped, and on what evidence</summary><div class="scroll">${roundTable(rounds)}</div>${racing}</details>`}`;
 }
 
 function roundTable(rounds: readonly SearchRound[]): Html {
@@ -35,6 +39,6 @@ function roundTable(rounds: readonly SearchRound[]): Html {
 function droppedText({ trial, reason, versus, behind, pValue }: SearchRound['dropped'][number]): string {
   if (reason === 'lost') return `trial ${trial} (a fold of it failed or was cancelled)`;
   const by = behind === undefined ? '' : `${points(behind)} behind${versus === undefined ? '' : ` trial ${versus}`}`;
-  const p = pValue === undefined ? '' : `, p ${pText(pValue)}`;
+  const p = pValue === undefined ? '' : `, p ${pText(pValue)} in the race`;
   return `trial ${trial}${by === '' && p === '' ? '' : ` (${by}${p})`}`;
 }

@@ -1,6 +1,19 @@
 import type { Results, TrialResult } from '@crossfold/shared/results';
 import { completedFolds, ranked, scoredFolds } from '../../select.ts';
-import { count, decimal, interval, meanPercent, percent, points, pText, valueText, whole } from '../../text.ts';
+import {
+  belowText,
+  count,
+  decimal,
+  interval,
+  meanPercent,
+  percent,
+  points,
+  pText,
+  statusText,
+  valueText,
+  whole,
+} from '../../text.ts';
+import { significance } from '../../verdict.ts';
 import { dots } from '../charts/dots.ts';
 import { floorOf, parallel } from '../charts/parallel.ts';
 import { type Html, html } from '../html.ts';
@@ -72,7 +85,7 @@ function trialRow(trial: TrialResult, columns: readonly ParameterColumn[], { bes
   const compared =
     comparison === undefined
       ? html`<td></td><td></td>`
-      : html`<td data-value="${comparison.difference}" data-tip="${comparedTip(comparison)}">${points(comparison.difference)}</td><td data-value="${comparison.pAdjusted}">${pText(comparison.pAdjusted)}</td>`;
+      : html`<td data-value="${comparison.difference}" data-tip="${comparedTip(comparison)}">${belowText(comparison)}</td><td data-value="${comparison.pAdjusted}">${pText(comparison.pAdjusted)}</td>`;
   const done = completedFolds(trial).length;
   const wanted = status === 'running' ? split.folds * split.repeats : folds.length;
   const ofParameters = columns.map(({ path }) =>
@@ -81,10 +94,11 @@ function trialRow(trial: TrialResult, columns: readonly ParameterColumn[], { bes
   return html`<tr data-key="trial-${trial.trial}" class="${kind}"><th scope="row">${trial.trial}</th>${scores}${compared}<td class="text">${verdictOf(trial, best)}</td>${ofParameters}<td data-value="${done}">${done} of ${wanted}</td>${summary === null ? html`<td></td>` : html`<td data-value="${summary.loss.mean}">${decimal(summary.loss.mean)}</td>`}${weights === undefined ? html`<td></td>` : html`<td data-value="${weights}">${whole(weights)}</td>`}</tr>`;
 }
 
-function comparedTip({ ci95: [low, high], folds }: NonNullable<TrialResult['comparison']>): string {
+function comparedTip({ ci95: [low, high], folds, at }: NonNullable<TrialResult['comparison']>): string {
   const known = low !== undefined && high !== undefined;
   const interval = known ? `95 % interval ${points(low)} to ${points(high)}` : 'the same on every fold: no interval';
-  return `${interval}\non ${folds} folds that both have`;
+  const where = at === undefined ? '' : `\nafter epoch ${at.epoch}: ${percent(at.trial)}, the best ${percent(at.best)}`;
+  return `${interval}\non ${folds} folds that both have${where}`;
 }
 
 /** A value that is a whole mapping is shown in part; pointing at it shows all. */
@@ -96,13 +110,15 @@ function parameterCell(value: unknown): Html {
 }
 
 /** One or two words on where a trial stands. */
-function verdictOf({ trial, status, comparison }: TrialResult, best: Results['best']): string {
-  const words = [
+function verdictOf(one: TrialResult, best: Results['best']): string {
+  const { trial, status, comparison } = one;
+  const words: string[] = [
     ...(trial === best?.trial ? ['best'] : []),
     ...(trial === best?.oneStandardError && trial !== best.trial ? ['smallest'] : []),
     ...(best?.undecided.includes(trial) === true ? ['undecided'] : []),
-    ...(status === 'completed' ? [] : [status]),
+    ...(status === 'completed' ? [] : [statusText(one)]),
   ];
+  if (status === 'pruned' && comparison !== undefined && comparison.pAdjusted >= significance) words.push('undecided');
   if (words.length > 0) return words.join(', ');
   return comparison === undefined ? '' : 'worse';
 }
@@ -110,7 +126,7 @@ function verdictOf({ trial, status, comparison }: TrialResult, best: Results['be
 /** Full paths of the parameters whose names are cut short, and what p is. */
 function legendOf(columns: readonly ParameterColumn[]): Html {
   const short = columns.filter(({ name, path }) => name !== path);
-  return html`<p class="note">“Below the best” is the mean difference on the folds that both have; p says how often chance alone would make one so large if there were none in truth (corrected resampled t-test after Nadeau and Bengio, adjusted for the number of trials after Benjamini and Hochberg). Undecided: cannot be told apart from the best, p is 0.05 or more. Smallest: the smallest net within one standard error of the best.${
+  return html`<p class="note">“Below the best” is the mean difference on the folds that both have, of a trial that was stopped early after the epoch that is named, where neither was whole; p says how often chance alone would make one so large if there were none in truth (corrected resampled t-test after Nadeau and Bengio, adjusted for the number of trials after Benjamini and Hochberg; a race stops trials by another p, that of its decision at the time, which stands with whom it stopped). Undecided: cannot be told apart from the best, p is 0.05 or more. Smallest: the smallest net within one standard error of the best.${
     short.length === 0
       ? undefined
       : html` Parameters: ${short.map(({ name, path }, i) => html`${i === 0 ? '' : ', '}${name} is <code>${path}</code>`)}.`
