@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cut } from '@crossfold/coordinator/data/cut';
 import { scanImageFolder } from '@crossfold/coordinator/data/image-folder';
+import { KnownCuts } from '@crossfold/coordinator/data/known-cuts';
 import { SourceBundle } from '@crossfold/coordinator/data/source';
 import { uploadSource } from '@crossfold/coordinator/data/upload';
 import { getJson } from '@crossfold/shared/broker/json-blobs';
@@ -207,6 +208,27 @@ describe('a folder of pictures', () => {
     expect(said).toContainEqual(expect.stringMatching(/^1 picture is there more than once; a fold may be/));
     expect(skipping.names).toEqual(['train/cats/2.jpg', 'train/cats/3.jpg', 'train/dogs/4.jpg', 'train/dogs/5.jpg']);
     expect(skipping.manifest.skipped).toBe(2);
+  });
+
+  it('is decoded once for all experiments on it, and what is to be said of it is said each time', async () => {
+    await writeFiles(folder, {
+      'cats/1.png': { rgb: [1, 1, 1] },
+      'cats/2.png': { rgb: [1, 1, 1] },
+      'dogs/3.png': { rgb: [3, 3, 3] },
+    });
+    const blobs = memoryBlobs();
+    const spec = DatasetSpec.parse({ path: folder, image: { height: 8, width: 8 } });
+    const bundle = await getJson(blobs, await uploadSource(spec, '/', blobs), SourceBundle);
+    const cuts = new KnownCuts();
+    const said: string[][] = [[], []];
+    const first = await cuts.cut(bundle, spec, blobs, (message) => said[0]?.push(message));
+    blobs.fetched.length = 0;
+    expect(await cuts.cut(bundle, spec, blobs, (message) => said[1]?.push(message))).toEqual(first);
+    expect(blobs.fetched).toEqual([first.reference.digest]);
+    expect(said[1]).toEqual([expect.stringMatching(/^1 picture is there more than once/)]);
+    expect(said[0]).toEqual(said[1]);
+    const wider = DatasetSpec.parse({ ...spec, image: { height: 8, width: 9 } });
+    expect((await cuts.cut(bundle, wider, blobs, () => undefined)).manifest.imageShape.width).toBe(9);
   });
 
   it('follows no link out of itself', async () => {

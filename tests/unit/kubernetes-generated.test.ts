@@ -15,6 +15,16 @@ describe('what k8s/ takes from the code (npm run build && node k8s/generate.mjs)
     expect(read('k8s/base/nats.conf')).toBe(kubernetesBrokerConfig());
   });
 
+  it('leaves room on each server for all that coordinators have it set aside, and on its volume for that', () => {
+    const gibibytes = (file: string, pattern: RegExp): number => Number(pattern.exec(read(file))?.[1]);
+    const quota = gibibytes('k8s/base/coordinator.yaml', /CROSSFOLD_QUOTA_STORAGE, value: (\d+)GiB/);
+    const most = gibibytes('k8s/base/nats.conf', /max_file_store: (\d+)GiB/);
+    const volume = gibibytes('k8s/base/broker.yaml', /storage: (\d+)Gi\b/);
+    expect(quota).toBeGreaterThan(0);
+    expect(most).toBeGreaterThan(quota);
+    expect(volume).toBeGreaterThan(most);
+  });
+
   it('is the rules that Prometheus is given elsewhere', () => {
     const files = ['recording', 'alerts'].map((name) => read(`dashboards/prometheus/rules/${name}.yml`));
     const made = read('k8s/components/monitoring/rules.yaml');

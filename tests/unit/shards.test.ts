@@ -2,6 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cut } from '@crossfold/coordinator/data/cut';
+import { KnownCuts } from '@crossfold/coordinator/data/known-cuts';
 import { samplesPerShard } from '@crossfold/coordinator/data/shard-writer';
 import type { SourceFile } from '@crossfold/coordinator/data/source';
 import { SourceBundle } from '@crossfold/coordinator/data/source';
@@ -86,6 +87,37 @@ describe('cutting', () => {
     await expect(cut(without, { path: 'squares' }, blobs)).rejects.toThrow(
       /of images, 3000000 bytes were uploaded, and/,
     );
+  });
+});
+
+describe('a data set that was cut before', () => {
+  const spec = { path: 'squares' };
+  const digestsOf = ({ train, test }: Manifest): string[] =>
+    [train, ...(test === null ? [] : [test])].flatMap(({ shards }) => shards.map(({ digest }) => digest));
+
+  it('is not fetched again for the next experiment on the same files, wherever they lay', async () => {
+    const blobs = memoryBlobs();
+    const bundle = await uploaded(blobs, 10, 3_000_000);
+    const cuts = new KnownCuts();
+    const first = await cuts.cut(bundle, spec, blobs, () => undefined);
+    const before = blobs.fetched.length;
+    const second = await cuts.cut(bundle, { path: '/elsewhere/squares' }, blobs, () => undefined);
+    expect(second).toEqual(first);
+    expect(blobs.fetched.slice(before)).toEqual([first.reference.digest]);
+  });
+
+  it('is cut anew with another limit, and where something of it is gone', async () => {
+    const blobs = memoryBlobs();
+    const bundle = await uploaded(blobs, 10, 3_000_000);
+    const cuts = new KnownCuts();
+    const whole = await cuts.cut(bundle, spec, blobs, () => undefined);
+    const fewer = await cuts.cut(bundle, { ...spec, limit: 9 }, blobs, () => undefined);
+    expect(fewer.manifest.train.count).toBe(9);
+    for (const digest of [whole.reference.digest, digestsOf(whole.manifest)[1] ?? '']) {
+      blobs.blobs.delete(digest);
+      expect(await cuts.cut(bundle, spec, blobs, () => undefined)).toEqual(whole);
+      expect(blobs.blobs.has(digest)).toBe(true);
+    }
   });
 });
 

@@ -13,6 +13,14 @@ import { cutImages } from './image-source.ts';
 import { samplesPerShard } from './shard-writer.ts';
 import type { DatasetSource, SampleSource, SourceBundle } from './source.ts';
 
+/** A data set in shards. */
+export interface Cut {
+  readonly manifest: Manifest;
+  readonly reference: BlobRef;
+  /** What users should know of it, and have been told. */
+  readonly remarks: readonly string[];
+}
+
 /**
  * Cuts an uploaded data set into shards and writes its manifest; shards that are in the store already stay as they are.
  *
@@ -25,15 +33,23 @@ export async function cut(
   blobs: BlobStore,
   onProgress: OnProgress = () => undefined,
   onSkipped: (problem: Problem) => void = () => undefined,
-): Promise<{ manifest: Manifest; reference: BlobRef }> {
-  const manifest =
-    bundle.kind === 'imported'
-      ? await firstSamples(await getJson(blobs, bundle.manifest, Manifest), spec.limit, blobs)
-      : bundle.kind === 'images'
-        ? await cutImages(bundle, spec, blobs, onProgress, onSkipped)
-        : withColumns(await cutSource(await openIdxSource(bundle, spec.limit, blobs), blobs), bundle.columns);
-  return { manifest, reference: await putManifest(blobs, manifest) };
+): Promise<Cut> {
+  const { manifest, remarks } =
+    bundle.kind === 'images'
+      ? await cutImages(bundle, spec, blobs, onProgress, onSkipped)
+      : { manifest: await cutOthers(bundle, spec, blobs), remarks: [] };
+  for (const remark of remarks) onProgress(remark);
+  return { manifest, reference: await putManifest(blobs, manifest), remarks };
 }
+
+const cutOthers = async (
+  bundle: Exclude<SourceBundle, { kind: 'images' }>,
+  spec: DatasetSpec,
+  blobs: BlobStore,
+): Promise<Manifest> =>
+  bundle.kind === 'imported'
+    ? firstSamples(await getJson(blobs, bundle.manifest, Manifest), spec.limit, blobs)
+    : withColumns(await cutSource(await openIdxSource(bundle, spec.limit, blobs), blobs), bundle.columns);
 
 const withColumns = (manifest: Manifest, columns: BlobRef | undefined): Manifest =>
   columns === undefined ? manifest : { ...manifest, train: { ...manifest.train, columns } };

@@ -29,6 +29,7 @@ export interface Problem {
  * Makes a data set of uploaded pictures: decodes every one of them, whatever the shards are to hold, so that what cannot
  * be used is known before anything is trained. A pack of files and a shard or two are in memory at a time.
  *
+ * @returns also what users should know of it
  * @throws ConfigError naming every file that cannot be used, unless they are to be left out
  */
 export async function cutImages(
@@ -37,7 +38,7 @@ export async function cutImages(
   blobs: BlobStore,
   onProgress: OnProgress,
   onSkipped: (problem: Problem) => void = () => undefined,
-): Promise<Manifest> {
+): Promise<{ manifest: Manifest; remarks: readonly string[] }> {
   const { image, onError = 'fail' } = spec;
   if (image === undefined) throw new ConfigError({ field: 'dataset.image', allowed: 'is missing' });
   const problems: Problem[] = [];
@@ -76,8 +77,7 @@ export async function cutImages(
     ...(problems.length === 0 ? {} : { skipped: problems.length }),
   };
   for (const problem of problems) onSkipped(problem);
-  for (const remark of remarksOn(manifest, problems, total)) onProgress(remark);
-  return manifest;
+  return { manifest, remarks: remarksOn(manifest, problems, total) };
 }
 
 const shownProblems = 20;

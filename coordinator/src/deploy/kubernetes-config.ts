@@ -14,7 +14,8 @@ http: "0.0.0.0:8222"
 pid_file: "/run/nats/nats.pid"
 lame_duck_grace_period: "5s"
 lame_duck_duration: "30s"
-jetstream: { store_dir: "/data" }
+# Of a volume of 20 GiB; of these the coordinators have stores take 14 GiB (CROSSFOLD_QUOTA_STORAGE). Raise all three together.
+jetstream: { store_dir: "/data", max_file_store: 16GiB }
 cluster: {
   name: crossfold
   listen: "0.0.0.0:6222"

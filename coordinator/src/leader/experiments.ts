@@ -1,5 +1,6 @@
 import type { ExperimentRecord } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
+import { KnownCuts } from '../data/known-cuts.ts';
 import type { Board } from './board.ts';
 import { finish } from './finish.ts';
 import type { LeaderContext } from './leader.ts';
@@ -22,6 +23,7 @@ const unfinishedBefore = ({ id, createdAt }: ExperimentRecord, { experiments }: 
  */
 export class Experiments {
   readonly #sweeps = new Map<string, Sweep>();
+  readonly #cuts = new KnownCuts();
 
   /** @param changed jobs of the experiment that have changed since the last time */
   async advance(
@@ -30,7 +32,8 @@ export class Experiments {
     board: Board,
     changed: Iterable<string>,
   ): Promise<void> {
-    if (experiment.state === 'submitted') return prepare(context, experiment, unfinishedBefore(experiment, board));
+    if (experiment.state === 'submitted')
+      return prepare(context, experiment, unfinishedBefore(experiment, board), this.#cuts);
     const known = this.#sweeps.get(experiment.id);
     // Until it has done its work whole, it is taken up anew: an interrupted one does not know how far it came.
     this.#sweeps.delete(experiment.id);

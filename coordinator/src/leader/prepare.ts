@@ -13,7 +13,7 @@ import { maxReasonLength } from '@crossfold/shared/jobs/records';
 import { presetLayers } from '@crossfold/shared/model/presets';
 import type { LogProgress } from '@crossfold/shared/progress';
 import { tooManyExperiments } from '@crossfold/shared/quotas';
-import { cut } from '../data/cut.ts';
+import type { KnownCuts } from '../data/known-cuts.ts';
 import { SourceBundle } from '../data/source.ts';
 import { bundleDemand, checkDemand, jobsDemand } from '../estimate/demand.ts';
 import type { Trial } from '../search/trials.ts';
@@ -32,8 +32,14 @@ const writesAtOnce = 16;
  * and tried again.
  *
  * @param before experiments that are not over and come before this one
+ * @param cuts what has been cut for others
  */
-export async function prepare(context: LeaderContext, record: ExperimentRecord, before: number): Promise<void> {
+export async function prepare(
+  context: LeaderContext,
+  record: ExperimentRecord,
+  before: number,
+  cuts: KnownCuts,
+): Promise<void> {
   const { broker, logger, now, quotas } = context;
   const say = (message: string): void => {
     logger.info({ experiment: record.id }, message);
@@ -49,7 +55,7 @@ export async function prepare(context: LeaderContext, record: ExperimentRecord, 
     if (identity === undefined) throw new WaitingError(waitsFor(context.roster.alive(), experiment.threadsPerWorker));
     const bundle = await getJson(broker.data, record.source, SourceBundle);
     checkDemand(bundleDemand(bundle, experiment.dataset), quotas);
-    const { manifest, reference } = await cut(bundle, experiment.dataset, broker.data, say);
+    const { manifest, reference } = await cuts.cut(bundle, experiment.dataset, broker.data, say);
     const samples = await readSplitSamples(manifest, broker.data);
     const folds = makeFolds(experiment.evaluation, samples, experiment.seed);
     const { imageShape, classes } = manifest;
