@@ -17,6 +17,8 @@ import { uniqueName } from '@crossfold/shared/unique-name';
 import { pause } from '@crossfold/shared/wait';
 import { Waits } from '@crossfold/shared/waits';
 import { lead } from './leader/leader.ts';
+import type { SweepTiming } from './leader/sweep-timing.ts';
+import { defaultSweeps } from './leader/sweep-timing.ts';
 import type { LiveSite } from './live/site.ts';
 import { storageLimit } from './metrics/broker-monitor.ts';
 import { Exporter } from './metrics/exporter.ts';
@@ -38,6 +40,8 @@ export interface CoordinatorOptions {
   readonly replicas?: Replicas;
   /** What experiments may take, where that is not the default. */
   readonly quotas?: QuotaSettings;
+  /** When what nobody needs any more is removed, where that is not the default. */
+  readonly sweeps?: SweepTiming;
 }
 
 /** How often it is looked whether the broker's cluster has grown, and could keep more copies. */
@@ -92,7 +96,8 @@ export async function runCoordinator(options: CoordinatorOptions, handles: Servi
     if (held && leading === undefined) {
       leading = new AbortController();
       logger.info({ name }, 'leading');
-      const context = { broker, roster, logger, now, leads: () => lease.held, observer: exporter, quotas };
+      const { sweeps = defaultSweeps } = options;
+      const context = { broker, roster, logger, now, leads: () => lease.held, observer: exporter, quotas, sweeps };
       const term = leading;
       // The term before may still be ending a request.
       rounds = rounds

@@ -7,6 +7,7 @@ import { defaultWorkers, startEmbedded } from '@crossfold/coordinator/cluster/em
 import { preflight } from '@crossfold/coordinator/data/preflight';
 import { readImported } from '@crossfold/coordinator/datasets/imported';
 import { localLibrary } from '@crossfold/coordinator/datasets/local-library';
+import type { Removal } from '@crossfold/coordinator/removal/remove-experiments';
 import { withAccess } from '@crossfold/shared/broker/address';
 import { newExperimentId } from '@crossfold/shared/config/experiment';
 import { ConfigError } from '@crossfold/shared/errors';
@@ -34,6 +35,12 @@ export interface Cluster {
   run(id: string): Promise<Run>;
   /** All experiments, newest first. */
   list(): Promise<readonly ExperimentRecord[]>;
+  /**
+   * Removes an experiment that is over: it is gone at once, and what nothing else needs of what was stored for it within
+   * minutes. Says what it took up.
+   * @throws ConfigError where there is none of that id, or it is not over
+   */
+  remove(id: string): Promise<Removal>;
   /** Ends what was started, or lets go of what was connected to. What runs elsewhere goes on. */
   close(): Promise<void>;
 }
@@ -119,6 +126,11 @@ function clusterOf(url: string, client: ExperimentClient, broken: AbortSignal, c
       return new Run(id, client, broken);
     },
     list: () => client.list(),
+    async remove(id) {
+      const [removal] = await client.remove({ ids: [id] });
+      if (removal === undefined) throw new ConfigError(`there is no experiment ${id}`);
+      return removal;
+    },
     close() {
       closing ??= close();
       return closing;

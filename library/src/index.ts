@@ -7,6 +7,7 @@ export type { EvaluationDocument as Evaluation } from '@crossfold/coordinator/mo
 export type { Labelled as Dataset, PartName } from '@crossfold/coordinator/models/labelled';
 export type { Prediction } from '@crossfold/coordinator/models/predictions';
 export type { ModelFormat } from '@crossfold/coordinator/models/write-model';
+export type { Removal } from '@crossfold/coordinator/removal/remove-experiments';
 export type { Experiment } from '@crossfold/shared/config/experiment';
 export {
   ConfigError,

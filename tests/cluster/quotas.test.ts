@@ -6,6 +6,7 @@ import type { ExperimentClient } from '@crossfold/coordinator/client/types';
 import { checkExperiment } from '@crossfold/coordinator/config/load';
 import { preflight } from '@crossfold/coordinator/data/preflight';
 import { lead } from '@crossfold/coordinator/leader/leader';
+import { defaultSweeps } from '@crossfold/coordinator/leader/sweep-timing';
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker } from '@crossfold/shared/broker/broker';
 import { Roster } from '@crossfold/shared/broker/presence';
@@ -82,7 +83,7 @@ async function ledBy(quotas: Quotas, work: () => Promise<void>): Promise<void> {
   const observer = { lead: () => undefined, lost: () => undefined, waits: () => undefined };
   const roster = new Roster(broker.nats, over.signal, now);
   const leads = (): boolean => !over.signal.aborted;
-  const leading = lead({ broker, roster, logger, now, leads, observer, quotas }, over.signal);
+  const leading = lead({ broker, roster, logger, now, leads, observer, quotas, sweeps: defaultSweeps }, over.signal);
   try {
     await work();
   } finally {

@@ -16,7 +16,7 @@ it('a leader removes the checkpoints that no job can go on from, and no other', 
   await withCheckpoint('a.train.0.0.1', obsolete, 'completed');
   const logger = createLogger({ service: 'test', env: { CROSSFOLD_LOG_LEVEL: 'silent' } });
   const left = async (leads: boolean, now: number): Promise<string[]> => {
-    await sweepOnce({ broker, logger, now: () => now, leads: () => leads });
+    await sweepOnce({ broker, logger, now: () => now, leads: () => leads, youngMs: 600_000 });
     return (await broker.checkpoints.list()).map(({ digest }) => digest).toSorted();
   };
   const later = Date.now() + 3_600_000;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { connectClient } from '@crossfold/coordinator/client/client';
 import type { ExperimentClient, SubmitOptions } from '@crossfold/coordinator/client/types';
 import { lead } from '@crossfold/coordinator/leader/leader';
+import { defaultSweeps } from '@crossfold/coordinator/leader/sweep-timing';
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker } from '@crossfold/shared/broker/broker';
 import { Roster } from '@crossfold/shared/broker/presence';
@@ -76,7 +77,7 @@ function startLeader(): { stop(): Promise<void> } {
   const observer = { lead: () => undefined, lost: () => undefined, waits: () => undefined };
   const roster = new Roster(broker.nats, over.signal, now);
   const leading = lead(
-    { broker, roster, logger, now, leads: () => !over.signal.aborted, observer, quotas },
+    { broker, roster, logger, now, leads: () => !over.signal.aborted, observer, quotas, sweeps: defaultSweeps },
     over.signal,
   );
   const leader = {

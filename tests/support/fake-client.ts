@@ -43,7 +43,7 @@ export interface FakeWorld {
   readonly out: () => string;
   readonly err: () => string;
   readonly interrupt: () => void;
-  /** What was done, in order: `connect nats://...`, `submit ID`, `start 2`, `stop drain`, `remove`, `close`. */
+  /** What was done, in order: `connect nats://...`, `submit ID`, `start 2`, `stop drain`, `remove` (a cluster), `close`. */
   readonly done: string[];
   readonly submitted: Map<string, Experiment>;
   readonly records: Map<string, ExperimentRecord>;
@@ -147,6 +147,14 @@ export function fakeWorld(behaviour: FakeBehaviour = {}): FakeWorld {
       world.done.push(`resume ${id} ${JSON.stringify(selection)}`);
       world.records.set(id, resume(known(id), selection));
       return known(id);
+    },
+    async remove(unwanted, { dryRun = false } = {}) {
+      const ids = 'ids' in unwanted ? unwanted.ids : [...world.records.keys()];
+      world.done.push(`${dryRun ? 'would remove' : 'remove'} ${ids.join(' ')}`);
+      return ids.map((id) => {
+        const { name, state, finishedAt } = known(id);
+        return { id, name, state, finishedAt, jobs: 1, artifacts: 1500, data: 0 };
+      });
     },
     logs: async () => [],
     async *followLogs() {},

@@ -1,8 +1,8 @@
-import type { BlobStore } from '@crossfold/shared/data/blob-store';
+import type { BrokerBlobs } from '@crossfold/shared/broker/blobs';
 import { sha256 } from '@crossfold/shared/data/digest';
 import { DamagedDataError } from '@crossfold/shared/errors';
 
-export interface MemoryBlobs extends BlobStore {
+export interface MemoryBlobs extends BrokerBlobs {
   /** What is stored; tests may damage it. */
   readonly blobs: Map<string, Uint8Array>;
   /** Digests that were asked for, in order. */
@@ -28,6 +28,7 @@ export function memoryBlobs(): MemoryBlobs {
       return digest;
     },
     has: async (digest) => blobs.has(digest),
+    keep: async (digest) => blobs.has(digest),
     async get(digest, maxBytes) {
       fetched.push(digest);
       const bytes = blobs.get(digest);
@@ -36,8 +37,10 @@ export function memoryBlobs(): MemoryBlobs {
       return bytes;
     },
     list: async () => [...blobs].map(([digest, { length }]) => ({ digest, bytes: length, storedAt: 0 })),
+    tidy: async () => 0,
     async remove(digest) {
       blobs.delete(digest);
+      return true;
     },
   };
 }

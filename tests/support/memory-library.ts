@@ -13,6 +13,7 @@ export function memoryLibrary(): DatasetLibrary & { readonly blobs: MemoryBlobs 
     blobs: memoryBlobs(),
     experiments: async () => [],
     checkSize: async () => undefined,
+    uploading: (work) => work(),
   };
 }
 

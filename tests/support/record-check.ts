@@ -37,10 +37,17 @@ export async function checkRecords(broker: Broker): Promise<RecordCheck> {
       const found = [...wrong];
       for (const key of await broker.jobs.keys('>')) {
         const job = (await broker.jobs.get(key))?.value;
-        if (job === undefined) found.push(`${key} is gone`);
-        else found.push(...faultsOf(job));
-        if (job?.result != null && !(await broker.artifacts.has(job.result.digest)))
-          found.push(`the result of ${key} is not in the store`);
+        if (job !== undefined) found.push(...faultsOf(job));
+        const lacks =
+          job === undefined
+            ? 'is gone'
+            : job.result === null || (await broker.artifacts.has(job.result.digest))
+              ? undefined
+              : 'has a result that is not in the store';
+        // Jobs of an experiment that was removed go, and with them what they have left.
+        const experiment = key.split('.', 1)[0] ?? '';
+        if (lacks !== undefined && (await broker.experiments.get(experiment)) !== undefined)
+          found.push(`${key} ${lacks}`);
       }
       for (const [key, digests] of results)
         if (digests.size > 1) found.push(`${key} has had ${digests.size} results recorded`);

@@ -306,6 +306,27 @@ describe('questions', () => {
     expect(await main(['status', 'c', ...nats], world.context)).toBe(ExitCode.usage);
   });
 
+  it('remove says what goes, and wants ids or an age', async () => {
+    const world = fakeWorld({ env: { CROSSFOLD_NATS_URL: 'nats://x' } });
+    world.records.set(id, experimentRecord(id));
+    expect(await main(['remove', id, '--dry-run'], world.context)).toBe(0);
+    expect(world.out()).toBe(`${id}: would be removed, 1 job, 1.5 kB of nets and results\n`);
+    expect(await main(['remove', '--older-than', '30d', '--json'], world.context)).toBe(0);
+    expect(JSON.parse(world.out().split('\n')[1] ?? '')).toMatchObject([{ id, jobs: 1, artifacts: 1500, data: 0 }]);
+    expect(world.done.filter((step) => step.includes('remove'))).toEqual([`would remove ${id}`, `remove ${id}`]);
+    expect(await main(['remove'], world.context)).toBe(2);
+    expect(await main(['remove', id, '--older-than', '1d'], world.context)).toBe(2);
+    expect(await main(['remove', '--older-than', 'long'], world.context)).toBe(2);
+    expect(world.err()).toBe(
+      [
+        'crossfold: say what to remove: ids of experiments (`crossfold list` shows them), or --older-than 30d',
+        'crossfold: give either ids or --older-than, not both',
+        "crossfold: option '--older-than <age>' argument 'long' is invalid. It must be a time as in 30d, 12h, 90m or 4w (days, hours, minutes, weeks).",
+        '',
+      ].join('\n'),
+    );
+  });
+
   it('watch ends with the code of the experiment', async () => {
     const world = fakeWorld();
     world.records.set('a', experimentRecord('a', { state: 'running' }));

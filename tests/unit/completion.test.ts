@@ -17,7 +17,7 @@ describe('completion', () => {
       const out = execFileSync('bash', ['-c', test, 'bash', 'crossfold', ...words], { encoding: 'utf8' });
       return out.trim().split('\n');
     };
-    expect(complete('re')).toEqual(['resume', 'refit', 'report']);
+    expect(complete('re')).toEqual(['resume', 'remove', 'refit', 'report']);
     expect(complete('run', '--dr')).toEqual(['--dry-run']);
     expect(complete('worker', '--exchange', '')).toEqual(['auto', 'nats', 'direct']);
     expect(complete('inspect', '')).toEqual(['summary', 'activations', 'augment']);

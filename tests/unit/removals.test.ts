@@ -64,7 +64,7 @@ describe('what is stored while something is removed', () => {
       });
       // It waits for this removal before it counts on what is there.
       await Promise.race([announced, new Promise((resolve) => setImmediate(resolve))]);
-      await remove(digest);
+      return remove(digest);
     };
     await removeDataset(old, library);
     expect(await kept).toBe(true);

@@ -4,6 +4,7 @@ import { aJob } from '../support/records.ts';
 
 const hour = 3_600_000;
 const now = 1000 * hour;
+const youngMs = hour / 6;
 const digestOf = (n: number): string => n.toString(16).padStart(64, '0');
 const stored = (n: number, agoMs = hour) => ({ digest: digestOf(n), bytes: 1, storedAt: now - agoMs });
 const job = (n: number, over: Parameters<typeof aJob>[0]) =>
@@ -23,6 +24,7 @@ describe('checkpoints', () => {
         [1, 2, 3, 4, 5].map((n) => stored(n)),
         jobs,
         now,
+        youngMs,
       ),
     ).toEqual([]);
   });
@@ -32,7 +34,7 @@ describe('checkpoints', () => {
       job(1, { state: 'completed', finishedAt: now - hour }),
       job(2, { state: 'cancelled', finishedAt: now - keptForResumeMs }),
     ];
-    expect(obsoleteCheckpoints([stored(1), stored(2), stored(3)], jobs, now)).toEqual([
+    expect(obsoleteCheckpoints([stored(1), stored(2), stored(3)], jobs, now, youngMs)).toEqual([
       stored(1),
       stored(2),
       stored(3),
@@ -40,6 +42,6 @@ describe('checkpoints', () => {
   });
 
   it('stay while they are so young that their record may be about to be written', () => {
-    expect(obsoleteCheckpoints([stored(1, 60_000)], [], now)).toEqual([]);
+    expect(obsoleteCheckpoints([stored(1, 60_000)], [], now, youngMs)).toEqual([]);
   });
 });

@@ -4,6 +4,7 @@ import { quotaSettingsOf } from '@crossfold/shared/quotas';
 import type { ServiceHandles } from '@crossfold/shared/service';
 import { runService } from '@crossfold/shared/service';
 import { keepHeapSmall } from '../heap.ts';
+import { sweepTimingOf } from '../leader/sweep-timing.ts';
 import { version } from '../version.ts';
 import type { CommandContext } from './context.ts';
 import type { Register } from './options.ts';
@@ -71,6 +72,7 @@ export const registerCoordinator: Register = (program, context) => {
         replicas: options.replicas ?? replicasFromEnv(context),
         monitors: brokerMonitors(context),
         quotas: quotaSettingsOf(context.env),
+        sweeps: sweepTimingOf(context.env),
       };
       const token = writeTokenOf(context.env);
       const site = new LiveSite({ canWrite: token !== undefined });

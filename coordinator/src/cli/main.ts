@@ -16,6 +16,7 @@ import { registerList } from './list.ts';
 import { registerLogs } from './logs.ts';
 import { registerPredict } from './predict.ts';
 import { registerRefit } from './refit.ts';
+import { registerRemove } from './remove.ts';
 import { registerReport } from './report.ts';
 import { registerResume } from './resume.ts';
 import { registerRun } from './run.ts';
@@ -33,6 +34,7 @@ const verbs = [
   registerList,
   registerCancel,
   registerResume,
+  registerRemove,
   registerLogs,
   registerRefit,
   registerReport,

@@ -26,6 +26,7 @@ import { clusterLogs, followCluster } from '../logs/cluster.ts';
 import type { JobNews } from '../metrics/standing.ts';
 import { newsAfter } from '../metrics/standing.ts';
 import { uploadStart } from '../models/start-model.ts';
+import { removeExperiments } from '../removal/remove-experiments.ts';
 import { recordTimeline } from '../timeline/recorder.ts';
 import { TraceFile } from '../timeline/trace-file.ts';
 import { cancel, makeFinal, resume } from './control.ts';
@@ -78,9 +79,7 @@ export function brokerClient(broker: Broker): ExperimentClient {
     async submit(experiment, baseDir, id, { fresh = false, onProgress, checked } = {}) {
       const quotas = await checkRoom(id);
       if (quotas !== undefined && checked !== undefined) checkDemand(demandOf(experiment, checked), quotas);
-      await uploadStart(experiment, broker.artifacts);
-      const spec = await putJson(broker.artifacts, rooted(experiment, baseDir));
-      const recordFor = (source: BlobRef): ExperimentRecord => ({
+      const recordFor = (spec: BlobRef, source: BlobRef): ExperimentRecord => ({
         schema: 1,
         id,
         name: experiment.name,
@@ -104,10 +103,17 @@ export function brokerClient(broker: Broker): ExperimentClient {
         startedAt: null,
         finishedAt: null,
       });
-      await keptFromRemoval(
-        datasets,
-        () => uploadDataset(experiment.dataset, baseDir, datasets, onProgress),
-        (source) => broker.experiments.create(id, recordFor(source)),
+      await datasets.uploading(() =>
+        keptFromRemoval(
+          datasets,
+          async () => {
+            const source = await uploadDataset(experiment.dataset, baseDir, datasets, onProgress);
+            // Last, so that they are young when the record refers to them.
+            await uploadStart(experiment, broker.artifacts);
+            return [await putJson(broker.artifacts, rooted(experiment, baseDir)), source] as const;
+          },
+          ([spec, source]) => broker.experiments.create(id, recordFor(spec, source)),
+        ),
       );
     },
     async *follow(id, signal) {
@@ -193,6 +199,7 @@ export function brokerClient(broker: Broker): ExperimentClient {
         (await broker.experiments.transition(id, (current) => makeFinal(current, final, trial))) ?? (await recordOf(id))
       );
     },
+    remove: (unwanted, options) => removeExperiments(broker, unwanted, Date.now(), options),
     async logs(filter) {
       await recordOf(filter.experiment);
       return clusterLogs(broker, filter);
@@ -222,6 +229,7 @@ const jobOrder = (a: JobRecord, b: JobRecord): number =>
 async function* followExperiment(broker: Broker, id: string, signal: AbortSignal): AsyncIterable<ProgressEvent> {
   const over = new AbortController();
   const queue: ProgressEvent[] = [];
+  let removed = false;
   let wake: () => void = () => undefined;
   const push = (event: ProgressEvent): void => {
     queue.push(event);
@@ -254,10 +262,15 @@ async function* followExperiment(broker: Broker, id: string, signal: AbortSignal
           ...(value.error === null ? {} : { message: value.error }),
         }),
       damaged,
+      () => {
+        removed = true;
+        wake();
+      },
     );
     while (!signal.aborted) {
       const event = queue.shift();
       if (event === undefined) {
+        if (removed) throw new ConfigError(`${id} has been removed`);
         await new Promise<void>((resolve) => {
           wake = resolve;
         });

@@ -8,6 +8,7 @@ import type { Preflight } from '../data/preflight.ts';
 import type { DatasetLibrary } from '../datasets/library.ts';
 import type { LogFilter } from '../logs/select.ts';
 import type { JobNews } from '../metrics/standing.ts';
+import type { Removal, RemoveOptions, Unwanted } from '../removal/remove-experiments.ts';
 import type { TimelineRecording } from '../timeline/recorder.ts';
 
 /** What a finished experiment leaves, for the run folder and the report. */
@@ -49,7 +50,7 @@ export interface ExperimentClient {
   /**
    * Events of an experiment: first how everything stands, then changes; ends with its final state or when the signal
    * aborts.
-   * @throws ConfigError where no such experiment exists
+   * @throws ConfigError where no such experiment exists, or it is removed meanwhile
    */
   follow(id: string, signal: AbortSignal): AsyncIterable<ProgressEvent>;
   /**
@@ -80,6 +81,12 @@ export interface ExperimentClient {
    * @throws ConfigError where that cannot be
    */
   refit(id: string, final: FinalNet, trial?: number): Promise<ExperimentRecord>;
+  /**
+   * Removes experiments that are over, and says what each took up: their records go at once, what else was stored for them,
+   * and nothing else needs, when the leader next looks.
+   * @throws ConfigError where one is not there or not over, before any is removed
+   */
+  remove(unwanted: Unwanted, options?: RemoveOptions): Promise<readonly Removal[]>;
   /** What services said about an experiment or a job, one JSON line each, in order of time. */
   logs(filter: LogFilter): Promise<readonly string[]>;
   /** The same, and then what they say from now on, until the experiment is over or the signal aborts. */

@@ -44,13 +44,13 @@ export class KnownCuts {
   }
 }
 
-/** The manifest, where it and all that it refers to are in the store. */
+/** The manifest, where it and all that it refers to are in the store; they count as stored now. */
 async function look(reference: BlobRef, blobs: BlobStore): Promise<Manifest | undefined> {
-  if (!(await blobs.has(reference.digest))) return undefined;
+  if (!(await blobs.keep(reference.digest))) return undefined;
   const manifest = await getJson(blobs, reference, Manifest);
   const pieces = piecesOf(manifest);
   for (let from = 0; from < pieces.length; from += looksAtOnce) {
-    const found = await Promise.all(pieces.slice(from, from + looksAtOnce).map(({ digest }) => blobs.has(digest)));
+    const found = await Promise.all(pieces.slice(from, from + looksAtOnce).map(({ digest }) => blobs.keep(digest)));
     if (found.includes(false)) return undefined;
   }
   return manifest;

@@ -54,7 +54,7 @@ export async function copyDataset(
   { check = false } = {},
 ): Promise<void> {
   const copy = async ({ digest, bytes }: BlobRef): Promise<void> => {
-    if (await to.has(digest)) {
+    if (await to.keep(digest)) {
       if (!check || (await isWhole(to, digest, bytes))) return;
       // A store that has bytes of that name does not store them again.
       await to.remove(digest);

@@ -82,17 +82,19 @@ export async function importDataset(
       source: source.slice(0, 4096),
       importedAt: now,
     };
-    return await keptFromRemoval(
-      library,
-      () => copyDataset(blobs, library.blobs, reference, onProgress, { check: true }),
-      async () => {
-        // One of the same content stays as it is, whoever was first.
-        for (;;) {
-          if (await library.records.create(name, record)) return record;
-          const other = await recordOf(name, reference, library);
-          if (other !== undefined) return other;
-        }
-      },
+    return await library.uploading(() =>
+      keptFromRemoval(
+        library,
+        () => copyDataset(blobs, library.blobs, reference, onProgress, { check: true }),
+        async () => {
+          // One of the same content stays as it is, whoever was first.
+          for (;;) {
+            if (await library.records.create(name, record)) return record;
+            const other = await recordOf(name, reference, library);
+            if (other !== undefined) return other;
+          }
+        },
+      ),
     );
   } finally {
     await rm(scratch, { recursive: true, force: true });

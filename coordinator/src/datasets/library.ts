@@ -19,16 +19,26 @@ export interface DatasetLibrary {
   experiments(): Promise<readonly ExperimentRecord[]>;
   /** @throws ConfigError where a data set of so many bytes is more than one may have here */
   checkSize(bytes: number): Promise<void>;
+  /** Does something that stores blobs and then refers to them: none of them is removed meanwhile. */
+  uploading<T>(work: () => Promise<T>): Promise<T>;
 }
 
 /** The library of a cluster. */
-export const clusterLibrary = ({ datasets, removals, data, experiments, ...broker }: Broker): DatasetLibrary => ({
+export const clusterLibrary = ({
+  datasets,
+  removals,
+  data,
+  experiments,
+  uploads,
+  ...broker
+}: Broker): DatasetLibrary => ({
   where: 'on the cluster',
   records: datasets,
   removals,
   blobs: data,
   // One that nobody can read uses nothing.
   experiments: () => experiments.list('>', () => undefined),
+  uploading: (work) => uploads.during(work),
   async checkSize(bytes) {
     const quotas = await readQuotas(broker);
     if (quotas !== undefined) checkDemand({ datasetBytes: { value: bytes, field: 'dataset' } }, quotas);

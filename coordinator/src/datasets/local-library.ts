@@ -26,6 +26,7 @@ export function localLibrary(env: NodeJS.ProcessEnv): DatasetLibrary {
     blobs: fileBlobs(join(folder, 'blobs')),
     experiments: async () => [],
     checkSize: async () => undefined,
+    uploading: (work) => work(),
   };
 }
 
@@ -42,6 +43,7 @@ export function fileBlobs(folder: string): BlobStore {
       return digest;
     },
     has: async (digest) => (await sizeOf(digest)) !== undefined,
+    keep: async (digest) => (await sizeOf(digest)) !== undefined,
     async get(digest, maxBytes) {
       const size = await sizeOf(digest);
       if (size === undefined) throw new DamagedDataError(`blob ${digest} is not in ${folder}`);
@@ -62,7 +64,10 @@ export function fileBlobs(folder: string): BlobStore {
         }),
       );
     },
-    remove: (digest) => rm(fileOf(digest), { force: true }),
+    async remove(digest) {
+      await rm(fileOf(digest), { force: true });
+      return true;
+    },
   };
 }
 

@@ -3,6 +3,12 @@ import { isFinal } from '@crossfold/shared/jobs/records';
 import { usableResults } from '@crossfold/shared/jobs/transitions';
 import { JobQueue } from './queue.ts';
 
+/** The newest revisions at which the record of an experiment, and those of its jobs, were deleted; 0 where none was. */
+export interface Markers {
+  readonly experiment: number;
+  readonly jobs: number;
+}
+
 /**
  * All records, mirrored from the broker by watching, with what the leader looks for kept up as they change: so that a
  * change costs the same however many jobs there are.
@@ -18,6 +24,8 @@ export class Board {
   readonly unfinished = new Map<string, Set<string>>();
   /** How many jobs that are not over each plan has. */
   readonly plans = new Map<string, number>();
+  /** Experiments that were removed, until the broker has forgotten what it marks that with. */
+  readonly removed = new Map<string, Markers>();
   readonly #onChange: () => void;
   readonly #jobsOf = new Map<string, Map<string, JobRecord>>();
   readonly #equals = new Map<string, Set<string>>();
@@ -47,6 +55,48 @@ export class Board {
     this.#onChange();
   }
 
+  /** An experiment has been removed: nobody is served by its jobs any more, nor are they given out. */
+  forgetExperiment(id: string, revision: number): void {
+    this.removed.set(id, { jobs: 0, ...this.removed.get(id), experiment: revision });
+    if (!this.experiments.delete(id)) return;
+    this.#touch(id);
+    this.#onChange();
+  }
+
+  forgetJob(id: string, revision: number): void {
+    const removed = id.split('.', 1)[0] ?? '';
+    this.removed.set(removed, { experiment: 0, ...this.removed.get(removed), jobs: revision });
+    const job = this.jobs.get(id);
+    if (job === undefined) return;
+    const { experiment, key } = job;
+    this.jobs.delete(id);
+    this.manned.delete(id);
+    this.#servable.delete(id);
+    this.queues.get(experiment)?.remove(job);
+    if (!isFinal(job.state)) this.#countUnfinished({ ...job, state: 'cancelled' }, job);
+    const equals = this.#equals.get(key);
+    equals?.delete(id);
+    if (equals?.size === 0) this.#equals.delete(key);
+    const own = this.#jobsOf.get(experiment);
+    own?.delete(id);
+    if (own?.size === 0) {
+      this.#jobsOf.delete(experiment);
+      this.queues.delete(experiment);
+    }
+    this.#onChange();
+  }
+
+  /** Says of an experiment that has jobs that it is not there any more. */
+  noteRemoved(id: string): void {
+    if (!this.removed.has(id)) this.removed.set(id, { experiment: 0, jobs: 0 });
+    this.#onChange();
+  }
+
+  /** Experiments that are not there, or cannot be read, and have jobs. */
+  get missing(): string[] {
+    return [...this.#jobsOf.keys()].filter((id) => !this.experiments.has(id));
+  }
+
   jobsOf(experiment: string): ReadonlyMap<string, JobRecord> {
     return this.#jobsOf.get(experiment) ?? new Map();
   }
@@ -70,6 +120,11 @@ export class Board {
     return jobs;
   }
 
+  /** Whether a waiting job may have got an equal that it is to be served by: before it is given out that is looked at. */
+  mayBeServed(id: string): boolean {
+    return this.#servable.has(id);
+  }
+
   /** A job whose results settle what this one wants, if there is one. */
   servedBy(job: Pick<JobRecord, 'id' | 'key' | 'until'>): JobRecord | undefined {
     return this.#equalsOf(job).find((other) => usableResults(other, job.until).length > 0);
@@ -83,7 +138,11 @@ export class Board {
   #equalsOf({ id, key }: Pick<JobRecord, 'id' | 'key'>): JobRecord[] {
     const equals = this.#equals.get(key);
     if (equals === undefined) return [];
-    return [...equals].flatMap((other) => (other === id ? [] : (this.jobs.get(other) ?? [])));
+    return [...equals].flatMap((other) => {
+      const job = other === id ? undefined : this.jobs.get(other);
+      // What is left of a removed experiment may be gone any moment.
+      return job !== undefined && this.experiments.has(job.experiment) ? [job] : [];
+    });
   }
 
   #queue(record: JobRecord, before: JobRecord | undefined): void {

@@ -8,7 +8,8 @@ import { pause } from '@crossfold/shared/wait';
 import { Bell } from './bell.ts';
 import { Board } from './board.ts';
 import { Rounds } from './rounds.ts';
-import { sweepCheckpoints } from './sweeper.ts';
+import type { SweepTiming } from './sweep-timing.ts';
+import { sweep } from './sweeper.ts';
 
 /** What the leading coordinator knows, mirrored from the broker by watching. */
 export interface View {
@@ -26,6 +27,8 @@ export interface LeaderContext {
   readonly observer: LeaderObserver;
   /** What experiments may take. */
   readonly quotas: Quotas;
+  /** When what nobody needs any more is removed. */
+  readonly sweeps: SweepTiming;
 }
 
 /** Told what is for metrics alone. */
@@ -52,16 +55,13 @@ export async function lead(context: LeaderContext, signal: AbortSignal): Promise
   const bell = new Bell();
   const board = new Board(() => bell.ring());
   roster.onChange(() => bell.ring(), signal);
-  // The border has named it.
-  const damaged = (error: Error): void => logger.debug(error.message);
-  await broker.experiments.watch('>', signal, ({ value }) => board.seeExperiment(value), damaged);
-  await broker.jobs.watch('>', signal, ({ value }) => board.seeJob(value), damaged);
+  await mirror(broker, board, signal, logger);
   // One that has been replaced meanwhile must not throw away what its successor has given out.
   if (context.leads()) await broker.seats.clear();
   if (context.leads()) await writeQuotas(broker, context.quotas);
   context.observer.lead(board, signal);
   const rounds = new Rounds(context, board);
-  const sweeping = sweepCheckpoints(context, signal);
+  const sweeping = sweep(context, board, signal);
   while (!signal.aborted) {
     if (context.leads()) {
       try {
@@ -74,4 +74,29 @@ export async function lead(context: LeaderContext, signal: AbortSignal): Promise
     await pause(betweenRoundsMs, signal);
   }
   await Promise.all([rounds.settled(), sweeping]);
+}
+
+/** Keeps a board as the records are, until the signal aborts. */
+export async function mirror(
+  { experiments, jobs }: Pick<Broker, 'experiments' | 'jobs'>,
+  board: Board,
+  signal: AbortSignal,
+  logger: Logger,
+): Promise<void> {
+  // The border has named it.
+  const damaged = (error: Error): void => logger.debug(error.message);
+  await experiments.watch(
+    '>',
+    signal,
+    ({ value }) => board.seeExperiment(value),
+    damaged,
+    (id, revision) => board.forgetExperiment(id, revision),
+  );
+  await jobs.watch(
+    '>',
+    signal,
+    ({ value }) => board.seeJob(value),
+    damaged,
+    (id, revision) => board.forgetJob(id, revision),
+  );
 }

@@ -11,6 +11,7 @@ import { Experiments } from './experiments.ts';
 import { inParallel } from './in-parallel.ts';
 import type { LeaderContext } from './leader.ts';
 import { Seating } from './seating.ts';
+import { keepResults } from './served.ts';
 import { WaitingError } from './waiting.ts';
 
 /** A wait that goes on is said again this often. */
@@ -58,11 +59,11 @@ export class Rounds {
   #advance(id: string): void {
     if (this.#busy.has(id)) return;
     const experiment = this.#board.experiments.get(id);
-    if (experiment === undefined) return;
     const changed = this.#board.takeChanges(id);
     this.#again.delete(id);
-    if (isFinal(experiment.state)) {
+    if (experiment === undefined || isFinal(experiment.state)) {
       this.#experiments.forget(id);
+      this.#getsOn(id);
       return;
     }
     const work = this.#experiments
@@ -97,7 +98,9 @@ export class Rounds {
 
   async #stopCancelled(): Promise<void> {
     for (const [experiment, jobs] of this.#board.unfinished) {
-      if (this.#board.experiments.get(experiment)?.state !== 'cancelled') continue;
+      // One that is not there was removed; one that cannot be read, or is not seen yet, goes on where it was.
+      const { state } = this.#board.experiments.get(experiment) ?? {};
+      if (state !== 'cancelled' && !this.#board.removed.has(experiment)) continue;
       await inParallel([...jobs], writesAtOnce, async (id) => {
         await this.#context.broker.jobs.transition(id, (job) => stop(job, 'cancelled', this.#stamp()));
       });
@@ -111,7 +114,7 @@ export class Rounds {
       const job = this.#board.jobs.get(id);
       if (job === undefined || this.#board.experiments.get(job.experiment)?.fresh !== false) return;
       const from = this.#board.servedBy(job);
-      if (from === undefined) return;
+      if (from === undefined || !(await keepResults(this.#context.broker, from, job.until))) return;
       const served = await this.#context.broker.jobs.transition(id, (current) => serve(current, from, this.#stamp()));
       if (served !== undefined) this.#context.logger.info({ job: id, from: from.id }, 'had been computed before');
     });

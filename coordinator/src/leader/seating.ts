@@ -51,7 +51,9 @@ export class Seating {
       const { priority, createdAt, maxConcurrentJobs, fresh } = record;
       const jobs = queue.first(
         most,
-        (job) => !isOffered(job.id) && (fresh || !this.#board.isAtWorkElsewhere(job, isOffered)),
+        (job) =>
+          !isOffered(job.id) &&
+          (fresh || !(this.#board.mayBeServed(job.id) || this.#board.isAtWorkElsewhere(job, isOffered))),
       );
       const running = own.get(experiment) ?? [];
       const seats = running.reduce((sum, job) => sum + job.seats, 0);

@@ -12,6 +12,7 @@ import type { Board } from './board.ts';
 import { inParallel } from './in-parallel.ts';
 import { trainJob } from './jobs.ts';
 import type { LeaderContext } from './leader.ts';
+import { keepResults } from './served.ts';
 
 /** Records written at a time. */
 const writesAtOnce = 64;
@@ -133,7 +134,8 @@ export class Sweep {
         if (trial === undefined) throw new Error(`${record.id} has no trial ${move.trial}`);
         const job = trainJob(record, this.#plan, trial, move.fold, move, now());
         const equal = record.fresh ? undefined : board.servedBy(job);
-        const served = equal === undefined ? undefined : serve(job, equal, stamp);
+        const isThere = equal !== undefined && (await keepResults(broker, equal, job.until));
+        const served = isThere ? serve(job, equal, stamp) : undefined;
         await broker.jobs.create(job.id, served ?? job);
         return;
       }

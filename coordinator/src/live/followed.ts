@@ -112,7 +112,13 @@ export class FollowedExperiment {
       this.#touch();
     };
     await broker.jobs.watch(`${this.id}.>`, signal, ({ value }) => seenJob(value), damaged);
-    await broker.experiments.watch(this.id, signal, ({ value }) => seenExperiment(value), damaged);
+    await broker.experiments.watch(
+      this.id,
+      signal,
+      ({ value }) => seenExperiment(value),
+      damaged,
+      () => this.#removed(),
+    );
   }
 
   get record(): ExperimentRecord {
@@ -164,6 +170,17 @@ export class FollowedExperiment {
   close(): void {
     clearTimeout(this.#timer);
     this.#over.abort();
+  }
+
+  /** Its page, asked for again, says that there is no such experiment. */
+  #removed(): void {
+    for (const { send } of this.#listeners) send({ type: 'changed', data: '' });
+    this.close();
+  }
+
+  /** Nothing that it shows changes any more. */
+  get isOver(): boolean {
+    return this.#over.signal.aborted;
   }
 
   #mayDraw(): boolean {

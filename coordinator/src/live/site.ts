@@ -172,7 +172,8 @@ export class LiveSite implements Site {
   async #closeUnused(now: number, unusedForMs: number): Promise<void> {
     for (const [id, begun] of this.#followed) {
       const followed = await begun.catch(() => undefined);
-      if (followed === undefined || followed.isWatched || now - followed.usedAt < unusedForMs) continue;
+      if (followed === undefined) continue;
+      if (!followed.isOver && (followed.isWatched || now - followed.usedAt < unusedForMs)) continue;
       followed.close();
       this.#followed.delete(id);
     }

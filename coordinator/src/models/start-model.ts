@@ -28,7 +28,7 @@ export async function withStart(experiment: Experiment, baseDir: string): Promis
  * @throws ConfigError where the file has changed since the experiment was read
  */
 export async function uploadStart({ model }: Experiment, blobs: BlobStore): Promise<void> {
-  if (!('h5' in model) || model.weights === undefined || (await blobs.has(model.weights.digest))) return;
+  if (!('h5' in model) || model.weights === undefined || (await blobs.keep(model.weights.digest))) return;
   const { bytes } = await readStart(model.h5);
   if ((await blobs.put(bytes)) !== model.weights.digest)
     throw new ConfigError({ field: 'model.h5', value: model.h5, allowed: 'has changed since the experiment was read' });

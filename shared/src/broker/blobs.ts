@@ -3,6 +3,7 @@ import type { ObjectInfo, ObjectStore } from 'nats';
 import { ErrorCode, NatsError } from 'nats';
 import type { BlobStore } from '../data/blob-store.ts';
 import { DamagedDataError } from '../errors.ts';
+import type { BlobEntries } from './blob-entries.ts';
 import type { Link } from './link.ts';
 import { requestMs } from './link.ts';
 import { blobStream } from './subjects.ts';
@@ -11,7 +12,7 @@ import { storeFailed } from './trouble.ts';
 /** Bounds on storing a blob: a start of its own and then what a slow link needs for the bytes. */
 const storeMs = (bytes: number): number => 3000 + bytes / 500;
 /** How long a list may take. */
-const listMs = 20_000;
+const listMs = 60_000;
 /** How long the next piece of a blob may take to come. */
 const stallMs = 2500;
 /** How often a blob is fetched whose pieces are not what they should be, or do not come from a broker that answers. */
@@ -20,20 +21,28 @@ const maxFetches = 3;
 const pieceBytes = 128 * 1024;
 const headerRoom = 1024;
 
+export interface BrokerBlobs extends BlobStore {
+  /** Finishes removals that were cut off; returns how many. */
+  tidy(): Promise<number>;
+}
+
 /**
  * Content-addressed blobs in a NATS object store, named by their SHA-256. A blob is written once and never changed, so
  * whoever holds a digest can fetch it at any time and check what arrives. An interrupted write leaves nothing under the
  * name: the entry that names a blob's pieces is written last.
  */
-export function blobStore(store: ObjectStore, link: Link): BlobStore {
+export function blobStore(store: ObjectStore, entries: BlobEntries, link: Link): BrokerBlobs {
   const look = async (digest: string): Promise<ObjectInfo | undefined> => {
     const info = await link.request(`to look up blob ${short(digest)}`, () => store.info(digest));
     return info === null || info.deleted ? undefined : info;
   };
+  const keep = (digest: string): Promise<boolean> =>
+    link.request(`to keep blob ${short(digest)}`, () => entries.touch(digest));
   return {
+    keep,
     async put(bytes) {
       const digest = sha256(bytes);
-      if ((await look(digest))?.size === bytes.length) return digest;
+      if ((await look(digest))?.size === bytes.length && (await keep(digest))) return digest;
       const boundMs = storeMs(bytes.length);
       await link.request(
         `to store blob ${short(digest)} (${bytes.length} bytes)`,
@@ -69,15 +78,14 @@ export function blobStore(store: ObjectStore, link: Link): BlobStore {
       }
     },
     async list() {
-      const found = await link.request('to list blobs', () => store.list(), listMs);
+      const found = await link.request('to list blobs', (signal) => entries.list(signal), listMs);
       return found
         .filter(({ deleted, name }) => !deleted && isDigest.test(name))
-        .map(({ name, size, mtime }) => ({ digest: name, bytes: size, storedAt: Date.parse(mtime) }));
+        .map(({ name, bytes, storedAt, revision }) => ({ digest: name, bytes, storedAt, revision }));
     },
-    async remove(digest) {
-      if (await this.has(digest))
-        await link.request(`to remove blob ${short(digest)}`, () => store.delete(digest), 2 * requestMs);
-    },
+    remove: (digest, revision) =>
+      link.request(`to remove blob ${short(digest)}`, () => entries.remove(digest, revision), 4 * requestMs),
+    tidy: () => link.request('to tidy up', (signal) => entries.tidy(signal), listMs),
   };
 }
 

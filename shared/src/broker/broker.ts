@@ -1,12 +1,14 @@
 import type { KV, NatsConnection, ObjectStore } from 'nats';
+import type { z } from 'zod';
 import type { Border } from '../border.ts';
 import { unwatchedBorder } from '../border.ts';
-import type { BlobStore } from '../data/blob-store.ts';
 import { DatasetRecord, RemovalNote } from '../data/dataset-record.ts';
 import type { NamedDocuments } from '../data/named-documents.ts';
 import { ConfigError } from '../errors.ts';
 import { ExperimentRecord, JobRecord } from '../jobs/records.ts';
 import { Quotas } from '../quotas.ts';
+import { BlobEntries } from './blob-entries.ts';
+import type { BrokerBlobs } from './blobs.ts';
 import { blobStore } from './blobs.ts';
 import { connectBroker, connectTimeoutMs } from './connection.ts';
 import { leastPayload } from './harden.ts';
@@ -21,6 +23,8 @@ import { seatQueue } from './seats.ts';
 import type { Replicas } from './streams.ts';
 import { ensureStreams, settled } from './streams.ts';
 import { Buckets, Stores } from './subjects.ts';
+import type { Uploads } from './uploads.ts';
+import { UploadNote, uploadsIn } from './uploads.ts';
 
 /** Everything that Crossfold keeps on the broker, opened once by each process. */
 export interface Broker {
@@ -34,15 +38,17 @@ export interface Broker {
   /** What the leader says that experiments may take, under `quotasKey`: beside its lease, where it alone may write. */
   readonly quotas: RecordStore<Quotas>;
   /** Source files, shards, manifests. */
-  readonly data: BlobStore;
+  readonly data: BrokerBlobs;
   /** Data sets that were imported under a name. */
   readonly datasets: NamedDocuments<DatasetRecord>;
   /** What is being removed of `data`, and what was last. */
   readonly removals: NamedDocuments<RemovalNote>;
+  /** To the data store, by whoever submits or imports. */
+  readonly uploads: Uploads;
   /** Plans, folds, models, results. */
-  readonly artifacts: BlobStore;
+  readonly artifacts: BrokerBlobs;
   /** One for each job that has got so far, and while it is being replaced two. */
-  readonly checkpoints: BlobStore;
+  readonly checkpoints: BrokerBlobs;
   readonly seats: SeatQueue;
   /**
    * Has the broker's servers keep more copies where there are fewer than wanted and more servers than there were; for
@@ -70,6 +76,7 @@ export interface BrokerOptions {
   readonly onWaiting?: (message: string) => void;
 }
 
+const uploadPrefix = 'upload';
 const defaultSettleMs = 30_000;
 /** The patience of services: they outlive a broker's restart, and what takes longer is tried again from above. */
 export const servicePatienceMs = 30_000;
@@ -107,6 +114,10 @@ export async function openBroker(url: string, name: string, options: BrokerOptio
       os(Stores.checkpoints),
     ]);
     const parts = { manager, link, border };
+    const entriesOf = (store: string): BlobEntries => new BlobEntries(jetstream, manager, store);
+    const dataEntries = entriesOf(Stores.data);
+    const documents = <T extends { readonly name: string }>(prefix: string, schema: z.ZodType<T>): NamedDocuments<T> =>
+      namedDocuments(data, Stores.data, manager, dataEntries, link, prefix, schema);
     return {
       nats,
       link,
@@ -121,11 +132,12 @@ export async function openBroker(url: string, name: string, options: BrokerOptio
       jobs: new RecordStore({ ...parts, kv: jobs, bucket: Buckets.jobs, schema: JobRecord, keyOf: ({ id }) => id }),
       leases: new RecordStore({ ...parts, kv: leases, bucket: Buckets.leases, schema: Lease, keyOf: () => undefined }),
       quotas: new RecordStore({ ...parts, kv: leases, bucket: Buckets.leases, schema: Quotas, keyOf: () => undefined }),
-      data: blobStore(data, link),
-      datasets: namedDocuments(data, Stores.data, manager, link, 'dataset', DatasetRecord),
-      removals: namedDocuments(data, Stores.data, manager, link, 'removal', RemovalNote),
-      artifacts: blobStore(artifacts, link),
-      checkpoints: blobStore(checkpoints, link),
+      data: blobStore(data, dataEntries, link),
+      datasets: documents('dataset', DatasetRecord),
+      removals: documents('removal', RemovalNote),
+      uploads: uploadsIn(documents(uploadPrefix, UploadNote), dataEntries, link, uploadPrefix),
+      artifacts: blobStore(artifacts, entriesOf(Stores.artifacts), link),
+      checkpoints: blobStore(checkpoints, entriesOf(Stores.checkpoints), link),
       seats: seatQueue(jetstream, manager, link, border),
       growCopies: () => ensureStreams(jetstream, manager, settleMs, replicas ?? 'auto', true),
       close: () => nats.close(),

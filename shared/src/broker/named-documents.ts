@@ -5,6 +5,7 @@ import type { NamedDocuments } from '../data/named-documents.ts';
 import { listNamed } from '../data/named-documents.ts';
 import { decodeJson } from '../decode.ts';
 import { DamagedDataError } from '../errors.ts';
+import type { BlobEntries } from './blob-entries.ts';
 import { fetchObject } from './blobs.ts';
 import type { Link } from './link.ts';
 import { requestMs } from './link.ts';
@@ -28,11 +29,13 @@ type Entry = z.infer<typeof Entry>;
  * meet.
  *
  * @param bucket the store's name
+ * @param objects the store's entries
  */
 export function namedDocuments<T extends { readonly name: string }>(
   store: ObjectStore,
   bucket: string,
   manager: JetStreamManager,
+  objects: BlobEntries,
   link: Link,
   prefix: string,
   schema: z.ZodType<T>,
@@ -113,22 +116,7 @@ export function namedDocuments<T extends { readonly name: string }>(
     },
     put: (name, value) => write(name, value),
     async remove(name) {
-      const entry = await look(name);
-      if (entry === undefined) return;
-      const whole = entry !== 'damaged';
-      await link.request(
-        `to remove ${key(name)}`,
-        () =>
-          whole
-            ? store.delete(key(name))
-            : manager.streams.purge(blobStream(bucket), {
-                filter: `${entries}${encoded(key(name))}`,
-              }),
-        2 * requestMs,
-      );
+      await link.request(`to remove ${key(name)}`, () => objects.remove(key(name)), 4 * requestMs);
     },
   };
 }
-
-/** As the client names an object's entry: base64 for addresses, padded. */
-const encoded = (key: string): string => Buffer.from(key).toString('base64').replaceAll('+', '-').replaceAll('/', '_');

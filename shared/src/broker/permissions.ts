@@ -30,7 +30,7 @@ export const inboxPrefix = (role: Role | undefined): string => (role === undefin
  * - the coordinator makes streams, cuts data sets, writes every kind of record and gives out seats;
  * - a worker takes seats, writes jobs' records, checkpoints and results, and speaks with its group; it reads data sets
  *   and experiments, and can neither submit nor lead;
- * - a client uploads data sets, submits and cancels experiments, and reads everything that is to be followed; it cannot
+ * - a client uploads data sets, submits, cancels and removes experiments, and reads everything that is to be followed; it cannot
  *   touch a job, a seat or a group.
  *
  * Permissions are a role's, not one worker's: that a worker writes only for jobs it is a member of is seen to by the
@@ -59,6 +59,8 @@ const readStream = (stream: string): string[] => [
 ];
 const makeStream = (stream: string): string[] => [`$JS.API.STREAM.CREATE.${stream}`, `$JS.API.STREAM.UPDATE.${stream}`];
 const readRecords = (bucket: string): string[] => readStream(recordStream(bucket));
+// What is deleted leaves a marker, which the broker is to forget in the end.
+const forgetRecords = (bucket: string): string[] => [`$JS.API.STREAM.PURGE.${recordStream(bucket)}`];
 const writeRecords = (bucket: string): string[] => [...readRecords(bucket), `$KV.${bucket}.>`];
 const readBlobs = (store: string): string[] => readStream(blobStream(store));
 // Taking a blob away, or an upload back that was cut off, purges its pieces.
@@ -70,10 +72,19 @@ const writeBlobs = (store: string): string[] => [
 
 const publishes: Readonly<Record<Role, readonly (readonly string[])[]>> = {
   coordinator: [
-    ...Object.values(Buckets).map((bucket) => [...makeStream(recordStream(bucket)), ...writeRecords(bucket)]),
+    ...Object.values(Buckets).map((bucket) => [
+      ...makeStream(recordStream(bucket)),
+      ...writeRecords(bucket),
+      ...forgetRecords(bucket),
+    ]),
     ...Object.values(Stores).map((store) => [...makeStream(blobStream(store)), ...writeBlobs(store)]),
     makeStream(SeatStream),
-    [...makeStream(LogStream), `$JS.API.STREAM.INFO.${LogStream}`, logSubject('*')],
+    [
+      ...makeStream(LogStream),
+      `$JS.API.STREAM.INFO.${LogStream}`,
+      `$JS.API.STREAM.PURGE.${LogStream}`,
+      logSubject('*'),
+    ],
     [`$JS.API.STREAM.INFO.${SeatStream}`, `$JS.API.STREAM.PURGE.${SeatStream}`, allSeats],
     [progressSubjects, aliveSubject('*')],
   ],

@@ -7,6 +7,7 @@ import { decodeJson } from '../decode.ts';
 import { DamagedDataError, UnreachableError } from '../errors.ts';
 import { pause } from '../wait.ts';
 import type { Link } from './link.ts';
+import { recordStream } from './subjects.ts';
 import { isApiError, writeUnderWay, wrongLastSequence } from './trouble.ts';
 import { watchBucket } from './watch.ts';
 
@@ -98,6 +99,29 @@ export class RecordStore<T> {
     await link.request(`to delete ${key}`, () => kv.purge(key));
   }
 
+  /** Deletes a record if its revision is still the one given; false where somebody has written, or deleted it, since. */
+  async deleteAt(key: string, revision: number): Promise<boolean> {
+    const { kv, link } = this.#parts;
+    try {
+      await link.request(`to delete ${key}`, () => kv.delete(key, { previousSeq: revision }));
+      return true;
+    } catch (error) {
+      if (isApiError(error, wrongLastSequence)) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * Has the broker forget what `filter` takes in, up to a revision: a record that is deleted leaves a marker, by which
+   * those who watch are told. They are not told of this.
+   */
+  async forget(filter: string, upTo: number): Promise<void> {
+    const { manager, link, bucket } = this.#parts;
+    await link.request(`to forget ${filter}`, () =>
+      manager.streams.purge(recordStream(bucket), { filter: `$KV.${bucket}.${filter}`, seq: upTo + 1 }),
+    );
+  }
+
   /** Deletes a record that is not what it should be, unless somebody else has written it meanwhile. */
   async deleteDamaged(key: string): Promise<void> {
     const { kv, link, schema, keyOf } = this.#parts;
@@ -147,16 +171,19 @@ export class RecordStore<T> {
   /**
    * Calls `seen` with every record that matches now and then with changes, until the signal aborts: with the newest
    * state of each record for certain, with those in between mostly. Resolves once those that were there at the start
-   * have been seen. A record that cannot be decoded is passed to `damaged`, never thrown.
+   * have been seen. A record that cannot be decoded is passed to `damaged`, never thrown; one that is deleted to
+   * `deleted`, and that can come more than once, of records that were never seen, and is left out where the deletion has
+   * been forgotten before the watch came to it.
    */
   watch(
     filter: string,
     signal: AbortSignal,
     seen: (stored: Stored<T>) => void,
     damaged: (error: DamagedDataError) => void,
+    deleted: (key: string, revision: number) => void = () => undefined,
   ): Promise<void> {
     return watchBucket(this.#parts, filter, signal, (entry) => {
-      if (entry.operation !== 'PUT') return;
+      if (entry.operation !== 'PUT') return deleted(entry.key, entry.revision);
       let value: T;
       try {
         value = this.#decode(entry);

@@ -110,7 +110,9 @@ class BucketWatch {
       for await (const entry of iterator) {
         if (this.#signal.aborted || round !== this.#round) break;
         if (entry.revision <= (this.#revisions.get(entry.key) ?? 0)) continue;
-        this.#revisions.set(entry.key, entry.revision);
+        // Nothing older comes after a deletion: what is not there any more takes no room here.
+        if (entry.operation === 'PUT') this.#revisions.set(entry.key, entry.revision);
+        else this.#revisions.delete(entry.key);
         this.#newest = Math.max(this.#newest, entry.revision);
         this.#seen(entry);
       }

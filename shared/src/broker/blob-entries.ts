@@ -1,0 +1,191 @@
+import type { JetStreamClient, JetStreamManager, JsMsg } from 'nats';
+import { consumerOpts, ErrorCode, headers, JsHeaders, NatsError } from 'nats';
+import { z } from 'zod';
+import { decodeJson } from '../decode.ts';
+import { blobStream } from './subjects.ts';
+import { isApiError, storeFailed, wrongLastSequence } from './trouble.ts';
+
+/** What an object store says of one of its objects, in the message that names its pieces. */
+const Entry = z.looseObject({
+  name: z.string().min(1).max(4096),
+  // It becomes part of a subject that is purged: a wildcard must not get through.
+  nuid: z.string().regex(/^[A-Za-z0-9]{1,64}$/),
+  size: z.int().min(0),
+  deleted: z.boolean().optional(),
+});
+const maxEntryBytes = 64 * 1024;
+
+export interface BlobEntry {
+  readonly name: string;
+  readonly nuid: string;
+  readonly bytes: number;
+  readonly deleted: boolean;
+  /** Of the message; another one after every change. */
+  readonly revision: number;
+  /** When it last changed, epoch milliseconds on the broker's clock: clients' clocks may be anywhere. */
+  readonly storedAt: number;
+}
+
+/** How often something is tried while others keep changing the same entry. */
+const maxTries = 20;
+
+/**
+ * The entries of an object store, changed by compare-and-set: the client's own store can neither make an entry young again
+ * nor remove one only if nobody has touched it, and leaves a message behind for each that was ever removed.
+ */
+export class BlobEntries {
+  readonly #jetstream: JetStreamClient;
+  readonly #manager: JetStreamManager;
+  readonly #store: string;
+
+  constructor(jetstream: JetStreamClient, manager: JetStreamManager, store: string) {
+    this.#jetstream = jetstream;
+    this.#manager = manager;
+    this.#store = store;
+  }
+
+  /**
+   * Makes an object as young as one that was just stored; false where it is not there. In a store that is full, which
+   * takes not even that, it stays as old as it was.
+   */
+  async touch(name: string): Promise<boolean> {
+    for (let tries = 0; tries < maxTries; tries++) {
+      const found = await this.#read(name);
+      if (found?.entry === undefined || found.entry.deleted) return false;
+      try {
+        await this.#write(name, found.data, found.revision);
+        return true;
+      } catch (error) {
+        if (isApiError(error, storeFailed)) return true;
+        if (!isApiError(error, wrongLastSequence)) throw error;
+      }
+    }
+    return true;
+  }
+
+  /**
+   * Removes an object, and every trace of it. Cut off in between, it is not there any more, and `remove` or `tidy` finish.
+   *
+   * @param revision remove it only if its entry has not changed since
+   * @returns false where it has
+   */
+  async remove(name: string, revision?: number): Promise<boolean> {
+    for (let tries = 0; tries < maxTries; tries++) {
+      const found = await this.#read(name);
+      if (found === undefined) return true;
+      const { entry, data } = found;
+      if (entry === undefined) {
+        // Which pieces were its own nobody knows.
+        await this.#purge(name, found.revision);
+        return true;
+      }
+      if (entry.deleted) {
+        await this.#forget(entry);
+        return true;
+      }
+      if (revision !== undefined && entry.revision !== revision) return false;
+      const gone = { ...JSON.parse(new TextDecoder().decode(data)), deleted: true, size: 0, chunks: 0, digest: '' };
+      try {
+        const at = await this.#write(name, new TextEncoder().encode(JSON.stringify(gone)), entry.revision);
+        await this.#forget({ ...entry, revision: at });
+        return true;
+      } catch (error) {
+        // A full store takes no word of what goes, but lets it go; cut off between the two its pieces would stay.
+        if (isApiError(error, storeFailed)) {
+          if ((await this.#purge(name, entry.revision)) === 0) continue;
+          await this.#forget(entry);
+          return true;
+        }
+        if (!isApiError(error, wrongLastSequence)) throw error;
+      }
+    }
+    return false;
+  }
+
+  /** All entries, those of removed objects included. */
+  async list(signal: AbortSignal): Promise<BlobEntry[]> {
+    const subject = `$O.${this.#store}.M.>`;
+    const stream = blobStream(this.#store);
+    if ((await this.#last(subject)) === undefined) return [];
+    const options = consumerOpts();
+    options.orderedConsumer();
+    options.bindStream(stream);
+    options.deliverLastPerSubject();
+    const subscription = await this.#jetstream.subscribe(subject, options);
+    const end = (): void => subscription.unsubscribe();
+    signal.addEventListener('abort', end, { once: true });
+    const entries: BlobEntry[] = [];
+    try {
+      for await (const message of subscription) {
+        const entry = entryOf(message.data, message.seq, timeOf(message));
+        if (entry !== undefined) entries.push(entry);
+        if (message.info.pending === 0) break;
+      }
+    } finally {
+      signal.removeEventListener('abort', end);
+      end();
+    }
+    return entries;
+  }
+
+  /** Finishes removals that were cut off, and drops what those of other software have left; returns how many. */
+  async tidy(signal: AbortSignal): Promise<number> {
+    const removed = (await this.list(signal)).filter(({ deleted }) => deleted);
+    for (const entry of removed) {
+      if (signal.aborted) break;
+      await this.#forget(entry);
+    }
+    return removed.length;
+  }
+
+  /** Drops the pieces of a removed object and then its entry, unless that has been written anew meanwhile. */
+  async #forget({ name, nuid, revision }: BlobEntry): Promise<void> {
+    await this.#manager.streams.purge(blobStream(this.#store), { filter: `$O.${this.#store}.C.${nuid}` });
+    await this.#purge(name, revision);
+  }
+
+  /** Drops an entry as it was at a revision; returns 0 where it is another one by now. */
+  async #purge(name: string, revision: number): Promise<number> {
+    const filter = this.#subject(name);
+    return (await this.#manager.streams.purge(blobStream(this.#store), { filter, seq: revision + 1 })).purged;
+  }
+
+  async #write(name: string, data: Uint8Array, revision: number): Promise<number> {
+    const rollup = headers();
+    rollup.set(JsHeaders.RollupHdr, JsHeaders.RollupValueSubject);
+    const expect = { lastSubjectSequence: revision };
+    return (await this.#jetstream.publish(this.#subject(name), data, { headers: rollup, expect })).seq;
+  }
+
+  /** What is stored as an object's entry; without an `entry` where it is none. */
+  async #read(name: string) {
+    const message = await this.#last(this.#subject(name));
+    if (message === undefined) return undefined;
+    const { data, seq } = message;
+    const entry = entryOf(data, seq, message.time.getTime());
+    return { entry: entry?.name === name ? entry : undefined, revision: seq, data };
+  }
+
+  async #last(subject: string) {
+    try {
+      return await this.#manager.streams.getMessage(blobStream(this.#store), { last_by_subj: subject });
+    } catch (error) {
+      if (error instanceof NatsError && error.code === ErrorCode.JetStream404NoMessages) return undefined;
+      throw error;
+    }
+  }
+
+  #subject(name: string): string {
+    const encoded = Buffer.from(name).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
+    return `$O.${this.#store}.M.${encoded}`;
+  }
+}
+
+const timeOf = ({ info }: JsMsg): number => info.timestampNanos / 1e6;
+
+function entryOf(data: Uint8Array, revision: number, storedAt: number): BlobEntry | undefined {
+  const decoded = decodeJson(Entry, data, maxEntryBytes);
+  if ('why' in decoded) return undefined;
+  const { name, nuid, size, deleted = false } = decoded.value;
+  return { name, nuid, bytes: size, deleted, revision, storedAt };
+}
