@@ -135,6 +135,11 @@ class FakeSocket extends EventEmitter {
   setKeepAlive(): void {}
   cork(): void {}
   uncork(): void {}
+  /** What has been written, and how to say that it has left. */
+  readonly written: { readonly bytes: Uint8Array; readonly left: () => void }[] = [];
+  write(bytes: Uint8Array, left: () => void = () => undefined): void {
+    this.written.push({ bytes, left });
+  }
   destroy(): void {
     this.destroyed = true;
   }
@@ -183,6 +188,30 @@ it('a connection ends at what is no frame, and takes no more memory than a frame
   );
   expect(ended).toBeGreaterThan(0);
   expect(frames).toBeGreaterThan(0);
+});
+
+it('a connection says which buffers it still needs, until their bytes have left or it ends', () => {
+  const socket = new FakeSocket();
+  const events = { onFrame: () => undefined, onNoFrame: () => undefined, onEnd: () => undefined };
+  const link = new Link(Inlet.of(socket as unknown as Socket), new BufferPool(64), 64, events);
+  link.start();
+  const [vector, other] = [new Float32Array(8), new Float32Array(8)];
+  const block = new Uint8Array(vector.buffer, 0, 16);
+  const header: Header = { ...zero, kind: FrameKind.partial, sender: 0, generation, payload: block.length };
+  // The same block twice, as where it was asked for again.
+  link.send(header, block);
+  link.send(header, block);
+  const payloads = socket.written.filter(({ bytes }) => bytes.buffer === vector.buffer);
+  expect(payloads.map(({ bytes }) => bytes.length)).toEqual([16, 16]);
+  expect(link.holds(other.buffer)).toBe(false);
+  payloads[0]?.left();
+  expect(link.holds(vector.buffer)).toBe(true);
+  payloads[1]?.left();
+  expect(link.holds(vector.buffer)).toBe(false);
+  link.send(header, block);
+  expect(link.holds(vector.buffer)).toBe(true);
+  link.end('enough');
+  expect(link.holds(vector.buffer)).toBe(false);
 });
 
 it('a blob is handed out and put together from requests and pieces of any kind, within its bound', () => {

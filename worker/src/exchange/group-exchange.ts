@@ -254,7 +254,8 @@ export class GroupExchange implements Exchange {
     this.#previous = reduction;
     this.#current = undefined;
     this.#sequence++;
-    return sum;
+    // A block of it that was asked for again, and has come meanwhile, may still be leaving; whoever gets the sum hands it on.
+    return this.#router.holds(sum.buffer) ? sum.slice() : sum;
   }
 
   #answer(header: Header, payload: Uint8Array, via: TransportName): void {

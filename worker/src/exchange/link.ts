@@ -42,6 +42,8 @@ export class Link implements Sink {
   #filled = 0;
   /** Bytes in the socket that the kernel has not taken. */
   #unsent = 0;
+  /** The payloads that they are of. */
+  readonly #leaving = new Set<Uint8Array>();
   #onSent: (() => void) | undefined;
   #ended = false;
 
@@ -63,6 +65,15 @@ export class Link implements Sink {
     else this.#inlet.handOver(this);
   }
 
+  /**
+   * Whether bytes of this buffer are in the socket: were they to go elsewhere now, a header that says how many follow it
+   * would have left without them, and what comes after it would be taken for them.
+   */
+  holds(buffer: ArrayBufferLike): boolean {
+    for (const payload of this.#leaving) if (payload.buffer === buffer) return true;
+    return false;
+  }
+
   /** Queues a frame; payloads are not copied, they are referred to until they have left. */
   send(header: Header, payload: Uint8Array): void {
     // Who lacks what is dropped here asks for it again.
@@ -76,6 +87,7 @@ export class Link implements Sink {
     if (this.#ended) return;
     this.#ended = true;
     this.#queue = [];
+    this.#leaving.clear();
     this.#inlet.socket.destroy();
     this.#onSent?.();
     this.#events.onEnd(reason);
@@ -106,15 +118,19 @@ export class Link implements Sink {
       const bytes = headerBytes + payload.length;
       this.#unsent += bytes;
       this.bytesOut += bytes;
+      // Another view of the same bytes for each frame: the same block may be in the socket twice.
+      const leaving = payload.subarray();
       const sent = (): void => {
         this.#unsent -= bytes;
+        this.#leaving.delete(leaving);
         if (this.#queue.length > 0) this.#pump();
         else if (this.#unsent === 0) this.#onSent?.();
       };
       if (payload.length === 0) this.#inlet.socket.write(encodeHeader(header), sent);
       else {
+        this.#leaving.add(leaving);
         this.#inlet.socket.write(encodeHeader(header));
-        this.#inlet.socket.write(payload, sent);
+        this.#inlet.socket.write(leaving, sent);
       }
     }
     this.#inlet.socket.uncork();

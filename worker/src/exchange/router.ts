@@ -128,6 +128,11 @@ export class Router {
     return !there && this.#nats !== undefined;
   }
 
+  /** Whether bytes of this buffer are on their way into a connection; what goes over the broker has been copied. */
+  holds(buffer: ArrayBufferLike): boolean {
+    return this.#direct?.holds(buffer) === true;
+  }
+
   /**
    * Whether a peer's request is to be answered. One that came over the broker while the peer is connected directly says
    * that the connection does not deliver, unless what it lacks has only just left.

@@ -132,6 +132,11 @@ export class DirectTransport implements Transport {
     }
   }
 
+  /** Whether bytes of this buffer are on their way into a connection. */
+  holds(buffer: ArrayBufferLike): boolean {
+    return [...this.#peers.values()].flatMap(linksOf).some((link) => link.holds(buffer));
+  }
+
   /** Takes connections for dead that do not deliver; they are dialed again. */
   distrust(rank: number): void {
     const peer = this.#peers.get(rank);
