@@ -264,7 +264,7 @@ export const cluster = (): Dashboard =>
         {
           title: 'Generation changes a minute',
           description:
-            'started: new groups; joined and narrowed: groups given more or fewer workers; left: asked to end; lost: silent; reopened: after trouble with the broker; failed: attempts that threw.',
+            'started: new groups; joined and narrowed: groups given more or fewer workers; left: asked to end; lost: silent; returned: lost, and back before anybody took their place; reopened: after trouble with the broker; failed: attempts that threw.',
           ...third,
           unit: Unit.count,
         },

@@ -105,6 +105,39 @@ describe('losing members', () => {
     expect(transitions.removeMembers(ahead, new Set(['a']), stamp)).toMatchObject({ state: 'queued', attempts: 1 });
   });
 
+  describe('that come back', () => {
+    const back = (job: JobRecord, worker: string, generation: number): JobRecord | undefined =>
+      transitions.comeBack(job, member(worker), generation, stamp);
+    const lose = (job: JobRecord, ...workers: string[]): JobRecord =>
+      transitions.removeMembers(job, new Set(workers), stamp) as JobRecord;
+
+    it('go on in a new generation, and it was no attempt, however often', () => {
+      const killed = lose(take(aJob(), 'a') as JobRecord, 'a');
+      let job = take(killed, 'b') as JobRecord;
+      for (let times = 0; times < 2 * transitions.maxAttempts; times++) {
+        const lost = lose(job, 'b');
+        expect(lost).toMatchObject({ state: 'queued', attempts: 2 });
+        job = back(lost, 'b', lost.generation) as JobRecord;
+        expect(job).toMatchObject({ state: 'running', generation: lost.generation + 1, attempts: 1 });
+      }
+    });
+
+    it('are too late where another has taken up the job, or it is over', () => {
+      const lost = lose(take(aJob(), 'a') as JobRecord, 'a');
+      expect(back(take(lost, 'b') as JobRecord, 'a', 1)).toBeUndefined();
+      expect(back(lose(take(lost, 'b') as JobRecord, 'b'), 'a', 1)).toBeUndefined();
+      expect(back(transitions.stop(lost, 'cancelled', stamp) as JobRecord, 'a', 1)).toBeUndefined();
+      expect(back(take(aJob(), 'a') as JobRecord, 'a', 1)).toBeUndefined();
+    });
+
+    it('form their group again, whose loss was one', () => {
+      const two = aJob({ state: 'running', seats: 2, minSeats: 2, generation: 3, members: ['a', 'b'].map(member) });
+      const first = back(lose(two, 'a', 'b'), 'b', 3) as JobRecord;
+      expect(first).toMatchObject({ state: 'forming', generation: 3, attempts: 0 });
+      expect(back(first, 'a', 3)).toMatchObject({ state: 'running', generation: 4, attempts: 0 });
+    });
+  });
+
   it('keeps what it says of workers within bounds', () => {
     let job = aJob();
     for (let n = 0; n < 300; n++) {
@@ -276,6 +309,11 @@ describe('whatever happens', () => {
       (w): Move =>
         (job) =>
           transitions.handBack(job, w, stamp),
+    ),
+    fc.tuple(worker, fc.nat(1)).map(
+      ([w, back]): Move =>
+        (job) =>
+          transitions.comeBack(job, member(w), job.generation - back, stamp),
     ),
     fc.tuple(worker, fc.nat(3)).map(
       ([w, back]): Move =>

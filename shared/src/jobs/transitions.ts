@@ -73,6 +73,19 @@ export function removeMembers(job: JobRecord, gone: ReadonlySet<string>, stamp: 
 }
 
 /**
+ * A member that was taken for lost together with all others comes back, with all that it holds, before anybody else took
+ * up its job: nothing was lost by it, so that was no attempt.
+ *
+ * @param generation the one that it was a member of
+ */
+export function comeBack(job: JobRecord, member: Member, generation: number, stamp: Stamp): JobRecord | undefined {
+  const waits = job.state === 'queued' || job.state === 'forming';
+  if (!waits || job.generation !== generation) return undefined;
+  const first = job.state === 'queued';
+  return takeSeat({ ...job, attempts: Math.max(0, job.attempts - (first ? 1 : 0)) }, member, stamp);
+}
+
+/**
  * An attempt threw on a member. Others go on without it, in a new generation; where there are none the job is tried
  * again unless it has used up its attempts.
  */

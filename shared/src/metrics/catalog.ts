@@ -76,9 +76,9 @@ export const catalog = {
   generationChanges: {
     kind: 'counter',
     name: 'crossfold_generation_changes_total',
-    help: 'Generations opened or closed, counted once each by whoever changed the record. started: a first or new group; joined: a member more; lost: members silent; left: a member was asked to end; narrowed: a member gave its seat up to another job; reopened: the broker failed a member, and all began anew; failed: an attempt threw.',
+    help: 'Generations opened or closed, counted once each by whoever changed the record. started: a first or new group; joined: a member more; returned: a silent member came back before anybody took its place; lost: members silent; left: a member was asked to end; narrowed: a member gave its seat up to another job; reopened: the broker failed a member, and all began anew; failed: an attempt threw.',
     unit: 'count',
-    labels: { reason: ['started', 'joined', 'lost', 'left', 'narrowed', 'reopened', 'failed'] },
+    labels: { reason: ['started', 'joined', 'returned', 'lost', 'left', 'narrowed', 'reopened', 'failed'] },
     services: both,
   },
   retries: {

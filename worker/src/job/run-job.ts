@@ -20,6 +20,7 @@ import { aborted, pause } from '@crossfold/shared/wait';
 import type { Waits } from '@crossfold/shared/waits';
 import type { JobObserver } from '../observe/observer.ts';
 import { HopelessError } from './actions.ts';
+import { returns } from './come-back.ts';
 import { guardMembers, lookEveryMs, unreached } from './guard.ts';
 import { GenerationChangedError, Membership, NotMemberError } from './membership.ts';
 
@@ -114,7 +115,12 @@ export async function runJob(context: JobContext, record: JobRecord, runner: Job
         if (reason instanceof GenerationChangedError) context.logger.info('generation closed');
         else if (isBrokerTrouble(reason) || reason instanceof TimeoutError)
           await beginAnew(context, generation, reason as Error);
-        else throw reason;
+        else if (
+          !(reason instanceof NotMemberError) ||
+          missed.length > 0 ||
+          !(await returns(context, membership, generation))
+        )
+          throw reason;
       }
     }
   } catch (error) {
@@ -258,7 +264,7 @@ async function handOver(context: JobContext, membership: Membership, runner: Job
 }
 
 /** Tries to have something taken down until the broker does, or this worker is asked to leave. */
-async function insist<T>({ logger, drain }: JobContext, act: () => Promise<T>): Promise<T> {
+export async function insist<T>({ logger, drain }: JobContext, act: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
       return await act();

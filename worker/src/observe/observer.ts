@@ -3,7 +3,7 @@ import type { JobProgress } from '@crossfold/shared/progress';
 import type { Exchange } from '../exchange/exchange.ts';
 
 /** Why a job's generation was opened or closed by this worker: it is counted by whoever changed the record. */
-export type ChangeReason = 'started' | 'joined' | 'lost' | 'left' | 'narrowed' | 'reopened' | 'failed';
+export type ChangeReason = 'started' | 'joined' | 'returned' | 'lost' | 'left' | 'narrowed' | 'reopened' | 'failed';
 
 /** This worker's place in a generation that it has entered. */
 export interface GroupPlace {
