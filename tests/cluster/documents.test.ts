@@ -8,6 +8,7 @@ import { parse, stringify } from 'yaml';
 import { commandsElsewhere, elsewhere } from '../support/commands-elsewhere.ts';
 import { documentedCommands, read, root } from '../support/documents.ts';
 import { writeFiles } from '../support/pictures.ts';
+import { WatchedClusters } from '../support/watched-clusters.ts';
 
 // The documents' commands as they stand there, in a folder that is the checkout but for its examples, which are small.
 const unlisted = documentedCommands.filter(({ line }) => elsewhere(line) === undefined);
@@ -27,6 +28,7 @@ let folder: string;
 /** The cluster that a document starts, its address, and the experiment that another document submits to it. */
 let cluster: { readonly child: ChildProcess; readonly url: string };
 let id = '';
+let clusters: WatchedClusters;
 
 /** A checkout whose examples train for moments. */
 async function smallCheckout(): Promise<string> {
@@ -122,6 +124,7 @@ async function startCluster(line: string): Promise<typeof cluster> {
 
 beforeAll(async () => {
   folder = await smallCheckout();
+  clusters = WatchedClusters.below(join(folder, 'runs'));
   const line = here.find((command) => isCluster(command.line))?.line ?? '';
   const submit = here.find((command) => isSubmit(command.line))?.line ?? '';
   cluster = await startCluster(line);
@@ -134,7 +137,9 @@ afterAll(async () => {
     interrupt(cluster.child);
     await once(cluster.child, 'close');
   }
+  const faults = await clusters.close();
   rmSync(folder, { recursive: true, force: true });
+  expect(faults).toEqual([]);
 });
 
 describe('commands in the documents', () => {

@@ -1,6 +1,6 @@
 import { Buckets, blobStream, recordStream, Stores } from '@crossfold/shared/broker/subjects';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { bitsOf } from '../support/group-experiments.ts';
+import { bitsOf, everything } from '../support/group-experiments.ts';
 import { HandStarted } from '../support/hand-started.ts';
 
 let cluster: HandStarted;
@@ -14,7 +14,10 @@ afterAll(() => cluster?.close());
 it('a broker that is full in the middle of a job is named, with the remedy; the job goes on once there is room', async () => {
   const worker = cluster.services.worker('worker', { faults: [{ at: 'computing', position: 5, do: 'hold' }] });
   await worker.says('ready');
-  const run = cluster.run();
+  const told: string[] = [];
+  const run = cluster.run(everything, (event) => {
+    if (event.type === 'log') told.push(event.message);
+  });
   await worker.says('failing on purpose');
   const manager = await cluster.broker.nats.jetstreamManager();
   // Records, checkpoints and results alike. A full disk is another matter: nats-server refuses to write until restarted.
@@ -30,6 +33,10 @@ it('a broker that is full in the middle of a job is named, with the remedy; the 
   await worker.says(
     /^waiting for the broker to .*maximum bytes exceeded.*; free space on its disk, .*or raise its limits \(CROSSFOLD_QUOTA_STORAGE.*\)$/,
   );
+  // So is whoever follows the experiment.
+  await expect
+    .poll(() => told.join())
+    .toMatch(/^worker worker-\w+ is waiting for the broker to .*maximum bytes exceeded/);
   await limit(() => -1);
   const { record, results } = await run;
   expect(record.state).toBe('completed');

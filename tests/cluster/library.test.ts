@@ -7,18 +7,27 @@ import { join, resolve } from 'node:path';
 import type { LoadedExperiment } from 'crossfold';
 import { ConfigError, connect, defineExperiment, loadExperiment, loadModel, openRun, plotCurves } from 'crossfold';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { WatchedClusters } from '../support/watched-clusters.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 let folder: string;
+let clusters: WatchedClusters;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'crossfold library '));
+  clusters = WatchedClusters.below(folder);
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(async () => {
+  const faults = await clusters.close();
+  rmSync(folder, { recursive: true, force: true });
+  expect(faults).toEqual([]);
+});
 
 /** Runs an example as its first lines say. */
 async function example(name: string, ...args: readonly string[]): Promise<string> {
   const child = spawn(process.execPath, [join(root, 'examples/library', name), ...args], {
     cwd: root,
+    // Clusters of the library have their state there.
+    env: { ...process.env, TMPDIR: folder },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let [out, err] = ['', ''];

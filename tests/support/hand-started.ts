@@ -21,6 +21,8 @@ export class HandStarted {
   readonly broker: Broker;
   readonly #check: RecordCheck;
   readonly #over = new AbortController();
+  /** Faults that a test was told, and has judged itself. */
+  readonly #told = new Set<string>();
 
   private constructor(server: TestBroker, services: Services, broker: Broker, check: RecordCheck) {
     this.server = server;
@@ -85,8 +87,10 @@ export class HandStarted {
   }
 
   /** What was wrong with a job's records at any time, or is: each of them must be in exactly one final state. */
-  faults(): Promise<string[]> {
-    return this.#check.faults();
+  async faults(): Promise<string[]> {
+    const found = await this.#check.faults();
+    for (const fault of found) this.#told.add(fault);
+    return found;
   }
 
   /** Ends all workers, and nothing else. */
@@ -95,11 +99,19 @@ export class HandStarted {
     await Promise.all(workers.map((worker) => worker.kill()));
   }
 
+  /** Ends everything, and fails where a job's records have a fault that no test was told. */
   async close(): Promise<void> {
     this.#over.abort();
-    this.#check.stop();
-    await this.services.close();
-    await this.broker.close();
-    await this.server.stop();
+    let faults: string[] = [];
+    try {
+      await this.dismiss();
+      faults = (await this.#check.faults()).filter((fault) => !this.#told.has(fault));
+    } finally {
+      this.#check.stop();
+      await this.services.close();
+      await this.broker.close();
+      await this.server.stop();
+    }
+    if (faults.length > 0) throw new Error(faults.join('; '));
   }
 }

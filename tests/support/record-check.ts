@@ -3,9 +3,54 @@ import { openBroker } from '@crossfold/shared/broker/broker';
 import type { JobRecord } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 
+/** All jobs' records as they were seen to change, and whatever must never be among that. */
+export class SeenRecords {
+  /** Results that were recorded, by job: more than one for a job is a fault. */
+  readonly results = new Map<string, Set<string>>();
+  readonly #last = new Map<string, JobRecord>();
+  readonly #wrong: string[] = [];
+
+  /** How many jobs there were. */
+  get jobs(): number {
+    return this.#last.size;
+  }
+
+  /** Follows the records on a broker from now on. */
+  async follow(broker: Broker, signal: AbortSignal): Promise<void> {
+    await broker.jobs.watch(
+      '>',
+      signal,
+      ({ value }) => this.#see(value),
+      (error) => this.#wrong.push(error.message),
+    );
+  }
+
+  /** What was wrong at any time. */
+  wrong(): string[] {
+    const twice = [...this.results].filter(([, digests]) => digests.size > 1);
+    return [...this.#wrong, ...twice.map(([key, { size }]) => `${key} has had ${size} results recorded`)];
+  }
+
+  /** The same, and what is wrong with the records as they were seen last, when nobody works on them any more. */
+  faults(): string[] {
+    return [...this.wrong(), ...[...this.#last.values()].flatMap(faultsOf)];
+  }
+
+  #see(job: JobRecord): void {
+    const { id } = job;
+    const last = this.#last.get(id);
+    this.#last.set(id, job);
+    if (job.result !== null) this.results.set(id, (this.results.get(id) ?? new Set()).add(job.result.digest));
+    if (last === undefined) return;
+    if (isFinal(last.state) && job.state !== last.state)
+      this.#wrong.push(`${id} was ${last.state} and became ${job.state}`);
+    if (job.generation < last.generation) this.#wrong.push(`${id} fell back to an old generation`);
+  }
+}
+
 /** Follows all jobs' records from now on, and finds whatever must never be. */
 export interface RecordCheck {
-  /** Results that were recorded, by job: more than one for a job is a fault. */
+  /** Results that were recorded, by job. */
   readonly results: ReadonlyMap<string, ReadonlySet<string>>;
   /** What was wrong at any time, and what is wrong at the end: nothing, it is to be hoped. */
   faults(): Promise<string[]>;
@@ -14,27 +59,13 @@ export interface RecordCheck {
 
 export async function checkRecords(broker: Broker): Promise<RecordCheck> {
   const over = new AbortController();
-  const results = new Map<string, Set<string>>();
-  const before = new Map<string, JobRecord>();
-  const wrong: string[] = [];
-  await broker.jobs.watch(
-    '>',
-    over.signal,
-    ({ key, value }) => {
-      const last = before.get(key);
-      before.set(key, value);
-      if (value.result !== null) results.set(key, (results.get(key) ?? new Set()).add(value.result.digest));
-      if (last !== undefined && isFinal(last.state) && value.state !== last.state)
-        wrong.push(`${key} was ${last.state} and became ${value.state}`);
-      if (last !== undefined && value.generation < last.generation) wrong.push(`${key} fell back to an old generation`);
-    },
-    (error) => wrong.push(error.message),
-  );
+  const seen = new SeenRecords();
+  await seen.follow(broker, over.signal);
   return {
-    results,
+    results: seen.results,
     stop: () => over.abort(),
     async faults() {
-      const found = [...wrong];
+      const found = seen.wrong();
       for (const key of await broker.jobs.keys('>')) {
         const job = (await broker.jobs.get(key))?.value;
         if (job !== undefined) found.push(...faultsOf(job));
@@ -49,8 +80,6 @@ export async function checkRecords(broker: Broker): Promise<RecordCheck> {
         if (lacks !== undefined && (await broker.experiments.get(experiment)) !== undefined)
           found.push(`${key} ${lacks}`);
       }
-      for (const [key, digests] of results)
-        if (digests.size > 1) found.push(`${key} has had ${digests.size} results recorded`);
       return found;
     },
   };

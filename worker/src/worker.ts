@@ -78,13 +78,18 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
   const { border } = options;
   const worker = uniqueName(options.name ?? `${hostname()}-${process.pid}`);
   const now = (): number => performance.timeOrigin + performance.now();
+  /** Tells whoever follows the job at hand; nobody before there can be one. */
+  let tell: (message: string) => void = () => undefined;
   // The library takes a second or two to load, and the broker may be slow to answer: both at once.
   const [broker, engine] = await both(
     openBroker(options.nats, `worker ${worker}`, {
       role: 'worker',
       border,
       patienceMs: servicePatienceMs,
-      onWaiting: (message) => logger.warn(message),
+      onWaiting: (message) => {
+        logger.warn(message);
+        tell(message);
+      },
     }),
     EngineThread.start(
       { threads: options.threads, ...(options.hungMs === undefined ? {} : { hungMs: options.hungMs }) },
@@ -110,6 +115,9 @@ export async function runWorker(options: WorkerOptions, handles: ServiceHandles)
   exposeConnection(broker, options.metrics.instruments, waits, logger, health);
   const identity = createHash('sha256').update(JSON.stringify(engine.identity)).digest('hex').slice(0, 16);
   let doing: Pick<Presence, 'state' | 'job' | 'pace'> = { state: 'idle', job: null, pace: null };
+  tell = (message) => {
+    if (doing.job !== null) tellFollowers(broker, doing.job, `worker ${worker} is ${message}`);
+  };
   const fitness = new Fitness({
     now,
     onAside: (jobs, reason) => sayAside(broker, logger, worker, jobs, reason),
@@ -218,11 +226,15 @@ function killItself(logger: Logger, failure: Error | undefined): void {
 function sayAside(broker: Broker, logger: Logger, worker: string, jobs: readonly string[], reason: string): void {
   logger.error({ jobs, reason }, 'job after job fails here: this worker leaves them to others for a while');
   const last = `the last one with: ${reason}`;
-  const message = `worker ${worker} is set aside: ${jobs.length} jobs in a row failed on it, ${last}`.slice(0, 4000);
-  const event: LogProgress = { type: 'log', level: 'warn', message };
-  if (broker.nats.isClosed()) return;
+  const message = `worker ${worker} is set aside: ${jobs.length} jobs in a row failed on it, ${last}`;
   const told = new Map(jobs.map((job) => [job.split('.')[0], job]));
-  for (const job of told.values()) broker.nats.publish(progressSubject(job), JSON.stringify(event));
+  for (const job of told.values()) tellFollowers(broker, job, message);
+}
+
+/** Says something to whoever follows the experiment of a job, if that can be done now. */
+function tellFollowers({ nats }: Broker, job: string, message: string): void {
+  const event: LogProgress = { type: 'log', level: 'warn', message: message.slice(0, 4000) };
+  if (!nats.isClosed()) nats.publish(progressSubject(job), JSON.stringify(event));
 }
 
 function exposeBuild({ metrics, version }: WorkerOptions, { version: tensorflow, device }: EngineIdentity): void {
