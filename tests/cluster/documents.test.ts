@@ -8,6 +8,7 @@ import { parse, stringify } from 'yaml';
 import { commandsElsewhere, elsewhere } from '../support/commands-elsewhere.ts';
 import { documentedCommands, read, root } from '../support/documents.ts';
 import { writeFiles } from '../support/pictures.ts';
+import { unsettledJobs } from '../support/record-check.ts';
 import { WatchedClusters } from '../support/watched-clusters.ts';
 
 // The documents' commands as they stand there, in a folder that is the checkout but for its examples, which are small.
@@ -132,14 +133,15 @@ beforeAll(async () => {
   const { code } = await run(`npx crossfold run ${example} --workers 1 --out ${interrupted}`, /fold 0/);
   expect([130, 'SIGINT']).toContain(code);
 }, patience);
+async function endCluster(): Promise<void> {
+  if (cluster === undefined || cluster.child.exitCode !== null || cluster.child.signalCode !== null) return;
+  interrupt(cluster.child);
+  await once(cluster.child, 'close');
+}
 afterAll(async () => {
-  if (cluster !== undefined && cluster.child.exitCode === null) {
-    interrupt(cluster.child);
-    await once(cluster.child, 'close');
-  }
-  const faults = await clusters.close();
+  await endCluster();
+  await clusters?.close();
   rmSync(folder, { recursive: true, force: true });
-  expect(faults).toEqual([]);
 });
 
 describe('commands in the documents', () => {
@@ -158,6 +160,12 @@ describe('commands in the documents', () => {
       expect([130, 'SIGINT']).toContain(code ?? signal);
     },
   );
+
+  it('leave every job of their clusters in exactly one final state', { timeout: patience }, async () => {
+    await expect.poll(() => unsettledJobs(cluster.url), { timeout: patience / 2 }).toEqual([]);
+    await endCluster();
+    expect(await clusters.close()).toEqual([]);
+  });
 
   it('are our own, or it is said where they are run (tests/support/commands-elsewhere.ts)', () => {
     expect(foreign).toEqual([]);

@@ -93,9 +93,9 @@ function report(cluster: ChaosCluster, finished: number, differences: readonly s
   const lost = recoveries.filter((r) => !r.survived);
   say(`  with a member left: ${survived.length}, ${spread(survived)}`);
   say(`  with none left: ${lost.length}, ${spread(lost)}`);
-  for (const { strike, job, at, ms, freeMs } of recoveries.filter((r) => r.ms > slowMs))
+  for (const { strike, job, at, ms, freeMs, meanwhile } of recoveries.filter((r) => r.ms > slowMs))
     say(
-      `  ${new Date(at).toISOString()} ${strike}, ${job}: ${seconds(ms)}, ${seconds(freeMs)} of it with a worker free`,
+      `  ${new Date(at).toISOString()} ${strike}, ${job}: ${seconds(ms)}, ${seconds(freeMs)} of it with a worker free; meanwhile: ${meanwhile.join(', ') || 'nothing'}`,
     );
   const takeovers = cluster.takeovers();
   say(

@@ -65,6 +65,8 @@ export interface Recovery {
   readonly survived: boolean;
   /** For how long of that a worker was there that did nothing else: while there is none a job can only wait. */
   readonly freeMs: number;
+  /** What else was done to anybody before it had gone on. */
+  readonly meanwhile: readonly Strike[];
 }
 
 /** A service that ended though nobody had struck it. */
@@ -195,7 +197,10 @@ export class ChaosCluster {
         const survived = this.#steps.some(
           (step) => step.job === job && !victims.includes(step.worker) && step.at <= at && step.at > at - atWorkMs,
         );
-        return [{ strike, job, at, ms: next.at - at, survived, freeMs: this.#freeMs(job, at, next.at) }];
+        const meanwhile = this.struck
+          .filter((other) => other.at > at && other.at < next.at)
+          .map((other) => other.strike);
+        return [{ strike, job, at, ms: next.at - at, survived, freeMs: this.#freeMs(job, at, next.at), meanwhile }];
       }),
     );
   }

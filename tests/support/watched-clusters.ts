@@ -19,6 +19,7 @@ export class WatchedClusters {
   /** Addresses that were connected to. */
   readonly #known = new Set<string>();
   readonly #brokers: Promise<Broker | undefined>[] = [];
+  #closing: Promise<string[]> | undefined;
 
   private constructor(parents: readonly string[]) {
     this.#parents = parents;
@@ -30,7 +31,12 @@ export class WatchedClusters {
   }
 
   /** What was wrong in any of them, and that none had a job, if that is so. To be called when all have ended. */
-  async close(): Promise<string[]> {
+  close(): Promise<string[]> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<string[]> {
     clearInterval(this.#timer);
     const brokers = await Promise.all(this.#brokers);
     this.#over.abort();
