@@ -191,7 +191,8 @@ describe('on a terminal', () => {
     text = '';
     display.show(job(0, { state: 'completed' }));
     vi.advanceTimersByTime(1000);
-    expect(text).toContain('fold 0: completed: validation accuracy 95.00 %, loss 0.2500\n');
+    // Over a bar's line that was longer, and as long as it is.
+    expect(text).toContain('\x1b[J\x1b[?7hfold 0: completed: validation accuracy 95.00 %, loss 0.2500\n\x1b[?7l');
     expect(text.slice(text.indexOf('loss 0.2500'))).not.toContain('epoch');
     display.say('last words');
     display.stop();
@@ -221,6 +222,21 @@ describe('on a small terminal', () => {
     vi.advanceTimersByTime(1000);
     expect(text).toContain('fold 2  epoch');
     display.stop();
+  });
+});
+
+describe('on a narrow terminal', () => {
+  it('leaves the line to what is said beside the bar', () => {
+    vi.useFakeTimers();
+    let text = '';
+    const output = { isTTY: true, columns: 40, rows: 10, write: (s: string) => (text += s) };
+    const display = barDisplay(output, () => 0);
+    display.show({ type: 'experiment', state: 'running', jobs: 2 });
+    vi.advanceTimersByTime(1000);
+    expect(text).toContain('░░░░ 0/2 jobs done, waiting for workers');
+    expect(text).not.toContain('░░░░░');
+    display.stop();
+    vi.useRealTimers();
   });
 });
 

@@ -123,6 +123,19 @@ describe('progress of a download', () => {
     progress.at(140e6);
     expect(text).toBe('setup: tensorflow: 140 of 200 MB, 70 %, 10.0 MB/s, 6.0 s left\n');
   });
+
+  it('is one line that fits the terminal', () => {
+    let time = 0;
+    let text = '';
+    const stream = { isTTY: true, columns: 40, write: (line: string) => (text += line) };
+    const progress = transferProgress('tensorflow', 200e6, { stream, now: () => time });
+    progress.at(0);
+    time = 4000;
+    progress.at(140e6);
+    expect(text).toBe('\r\x1b[K140 of 200 MB, 70 %, 35.0 MB/s, 1.7 s l');
+    progress.end();
+    expect(text.endsWith('\r\x1b[K')).toBe(true);
+  });
 });
 
 it('pins every wheel by digest and size', () => {

@@ -7,6 +7,7 @@ export interface Output {
   readonly isTTY?: boolean;
   /** Lines that a terminal has. */
   readonly rows?: number;
+  readonly columns?: number;
   write(text: string): unknown;
 }
 

@@ -16,7 +16,9 @@ import {
 import { duration, finalLine, linesOf, overallLine, rate } from './text.ts';
 
 const redrawMs = 250;
-const barCells = 24;
+/** What the line for the whole takes beside its bar, as a rule. */
+const textCells = 56;
+const [clearBelow, wrap, cutOff] = ['\x1b[J', '\x1b[?7h', '\x1b[?7l'];
 /** Bars have no use for finer steps. */
 const steps = 1000;
 
@@ -27,7 +29,7 @@ export function barDisplay(output: Output, now: () => number): Display {
     {
       // The stream of a terminal; only what it is used for is asked of it.
       stream: output as NodeJS.WriteStream,
-      format: (_options, { progress }, { text }: { text?: string }) => `${bar(progress)} ${text ?? ''}`,
+      format: (_options, { progress }, { text }: { text?: string }) => `${bar(progress, barCells(output))} ${text ?? ''}`,
       hideCursor: true,
       clearOnComplete: true,
       // Interrupts are the command's own.
@@ -62,7 +64,8 @@ export function barDisplay(output: Output, now: () => number): Display {
   let stopped = false;
   const say = (line: string): void => {
     if (stopped) output.write(`${line}\n`);
-    else multi.log(`${line}\n`);
+    // The library clears the first line that it draws over, and cuts off what is too long: good for bars alone.
+    else multi.log(`${clearBelow}${wrap}${line}\n${cutOff}`);
   };
   return {
     show(event) {
@@ -87,9 +90,12 @@ export function barDisplay(output: Output, now: () => number): Display {
   };
 }
 
-function bar(progress: number): string {
-  const full = Math.round(barCells * progress);
-  return `${'█'.repeat(full)}${'░'.repeat(barCells - full)}`;
+/** Cells of a bar: few in a narrow terminal, where the text says more. */
+const barCells = ({ columns = 80 }: Output): number => Math.max(4, Math.min(24, columns - textCells));
+
+function bar(progress: number, cells: number): string {
+  const full = Math.round(cells * progress);
+  return `${'█'.repeat(full)}${'░'.repeat(cells - full)}`;
 }
 
 /** What stands beside a job's bar. */
