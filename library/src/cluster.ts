@@ -13,6 +13,7 @@ import { newExperimentId } from '@crossfold/shared/config/experiment';
 import { ConfigError } from '@crossfold/shared/errors';
 import type { ExperimentRecord } from '@crossfold/shared/jobs/records';
 import { createLogger } from '@crossfold/shared/logger';
+import { Datasets } from './datasets.ts';
 import type { LoadedExperiment } from './experiment.ts';
 import { Run } from './run.ts';
 
@@ -33,6 +34,8 @@ export interface Cluster {
    * @throws ConfigError where there is none of that id
    */
   run(id: string): Promise<Run>;
+  /** Data sets that are kept on it. */
+  readonly datasets: Datasets;
   /** All experiments, newest first. */
   list(): Promise<readonly ExperimentRecord[]>;
   /**
@@ -112,6 +115,7 @@ function clusterOf(url: string, client: ExperimentClient, broken: AbortSignal, c
   let closing: Promise<void> | undefined;
   return {
     url,
+    datasets: new Datasets(client.datasets),
     async submit(loaded, options) {
       const { experiment, baseDir } = loaded;
       const libraries = [client.datasets, localLibrary(process.env)];

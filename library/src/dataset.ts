@@ -1,6 +1,9 @@
 import { mnistShape } from '@crossfold/coordinator/data/describe';
+import { findImported } from '@crossfold/coordinator/datasets/imported';
+import { localLibrary } from '@crossfold/coordinator/datasets/local-library';
 import type { Labelled, PartName } from '@crossfold/coordinator/models/labelled';
-import { openLabelled, readPictures } from '@crossfold/coordinator/models/labelled';
+import { namesImported, openLabelled, readPictures } from '@crossfold/coordinator/models/labelled';
+import { openImported } from '@crossfold/coordinator/models/open-imported';
 import { variedPictures } from '@crossfold/coordinator/models/varied';
 import { AugmentSpec } from '@crossfold/shared/config/augment';
 import { ImageSpec } from '@crossfold/shared/config/dataset';
@@ -15,13 +18,17 @@ export interface DatasetOptions {
 }
 
 /**
- * Opens a data set to look at its samples: `mnist`, a folder of pictures (one folder a class), or a folder of IDX files.
+ * Opens a data set to look at its samples: `mnist`, a folder of pictures (one folder a class), a folder of IDX files, or
+ * the name of one that was imported on this machine, whose pictures have their size already.
  *
  * @throws ConfigError where it is none of these
  */
-export function openDataset(path: string, { part, image }: DatasetOptions = {}): Promise<Labelled> {
+export async function openDataset(path: string, { part, image }: DatasetOptions = {}): Promise<Labelled> {
+  const libraries = [localLibrary(process.env)];
+  if (image === undefined && namesImported(path))
+    return openImported(await findImported(path, libraries, 'dataset'), part);
   const spec = ImageSpec.parse(image ?? mnistShape.image);
-  return openLabelled(path, part, spec, spec);
+  return openLabelled(path, part, spec, spec, libraries);
 }
 
 /**

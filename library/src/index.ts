@@ -26,6 +26,8 @@ export type { Cluster, ClusterOptions } from './cluster.ts';
 export { connect, startCluster } from './cluster.ts';
 export type { DatasetOptions } from './dataset.ts';
 export { openDataset, readPicture, variedSamples } from './dataset.ts';
+export type { DatasetDocument, DatasetRemoval, Datasets, ImportOptions, Verification } from './datasets.ts';
+export { localDatasets } from './datasets.ts';
 export type { ExperimentInput, LoadedExperiment, Settings } from './experiment.ts';
 export { defineExperiment, loadExperiment, summarize } from './experiment.ts';
 export type { ModelOf } from './model.ts';

@@ -1,3 +1,4 @@
+import { localLibrary } from '@crossfold/coordinator/datasets/local-library';
 import { evaluateOn } from '@crossfold/coordinator/models/evaluate-on';
 import { rescaled } from '@crossfold/coordinator/models/evaluation';
 import type { EvaluationDocument } from '@crossfold/coordinator/models/evaluation-text';
@@ -84,14 +85,16 @@ export class Model {
   }
 
   /**
-   * Scores it on a data set: mnist, a folder of pictures, or a folder of IDX files.
+   * Scores it on a data set: mnist, a folder of pictures, a folder of IDX files, or the name of one that was imported on
+   * this machine.
    *
    * @param part the test part where there is one, else everything, where not given
    * @param tta as for `predict`
    */
   async evaluate(dataset: string, part?: PartName, tta: TestTime = 'none'): Promise<EvaluationDocument> {
     const judge = asked(this.#predictor, this.#model, tta);
-    const { data, ...result } = await evaluateOn(judge, this.#model, dataset, part, () => undefined);
+    const libraries = [localLibrary(process.env)];
+    const { data, ...result } = await evaluateOn(judge, this.#model, dataset, part, () => undefined, libraries);
     return { ...result, model: 'model', dataset: data.name, tta, samples: data.labels.length, classes: this.classes };
   }
 

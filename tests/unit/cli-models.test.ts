@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { main } from '@crossfold/coordinator/cli/main';
 import { LayerSpec } from '@crossfold/shared/config/layers';
-import { TrainingSpec } from '@crossfold/shared/config/training';
 import type { TrainedModel } from '@crossfold/shared/model/model-file';
 import { encodeModel } from '@crossfold/shared/model/model-file';
 import { planModel } from '@crossfold/shared/model/plan';
@@ -11,6 +10,7 @@ import { readKerasH5 } from '@crossfold/worker/keras/h5';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { colourNet } from '../support/colour-net.ts';
 import { fakeWorld } from '../support/fake-client.ts';
 import { writeFiles } from '../support/pictures.ts';
 
@@ -31,21 +31,6 @@ beforeEach(async () => {
   });
 });
 afterEach(() => rm(folder, { recursive: true }));
-
-/** A net that tells blue from red by the mean of the channels: p(red) = 1 / (1 + exp(-4 (red - blue))). */
-function colourNet(): TrainedModel {
-  const layers = [
-    { type: 'conv2d', filters: 3, kernelSize: 1, useBias: false },
-    { type: 'maxPooling2d' },
-    { type: 'globalAveragePooling2d' },
-    { type: 'dense', units: 1, activation: 'sigmoid' },
-  ].map((layer) => LayerSpec.parse(layer));
-  const training = TrainingSpec.parse({ epochs: 1, optimizer: { name: 'sgd' }, loss: 'binaryCrossentropy' });
-  const plan = planModel({ layers }, { height: 8, width: 8, channels: 3 }, 2, training.loss);
-  const weights = Float32Array.of(1, 0, 0, 0, 1, 0, 0, 0, 1, /* dense */ 4, 0, -4, /* bias */ 0);
-  const decoding = { fit: 'fill', kernel: 'linear', maxPixels: 1_000_000 } as const;
-  return { plan, training, classes: ['blue', 'red'], decoding, weights };
-}
 
 async function crossfold(...words: string[]): Promise<{ code: number; out: string; err: string }> {
   const world = fakeWorld();

@@ -45,7 +45,16 @@ describe('wrong usage ends with code 2 and one line', () => {
       ['run', 'x.yaml', '--worker', '2'],
       "crossfold: unknown option '--worker' (Did you mean --workers?)\n",
     ],
-    ['a missing argument', ['run'], "crossfold: missing required argument 'file'\n"],
+    [
+      'a missing argument',
+      ['run'],
+      "crossfold: missing required argument 'file'; crossfold run --help shows how to use it\n",
+    ],
+    [
+      'a missing argument of a verb of a verb',
+      ['data', 'show'],
+      "crossfold: missing required argument 'name'; crossfold data show --help shows how to use it\n",
+    ],
     [
       'a wrong number',
       ['run', 'x.yaml', '--workers', '0'],
@@ -87,7 +96,7 @@ describe('wrong usage ends with code 2 and one line', () => {
     const { code, err } = await crossfold(['resume', 'gone']);
     expect({ code, err: err() }).toEqual({
       code: ExitCode.usage,
-      err: "crossfold: nothing to go on with: there is no run's folder at gone or runs/gone\n",
+      err: "crossfold: nothing to go on with: there is no run's folder at gone or runs/gone; name one, or the cluster that has the experiment by --nats URL or CROSSFOLD_NATS_URL\n",
     });
   });
 });

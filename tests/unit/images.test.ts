@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { inLines } from '@crossfold/coordinator/data/count-progress';
 import { cut } from '@crossfold/coordinator/data/cut';
 import { scanImageFolder } from '@crossfold/coordinator/data/image-folder';
 import { KnownCuts } from '@crossfold/coordinator/data/known-cuts';
@@ -38,7 +39,7 @@ async function made(
 ): Promise<{ manifest: Manifest; names: readonly string[]; pixels: Uint8Array; test: Uint8Array | undefined }> {
   const parsed = DatasetSpec.parse({ path: folder, image: { height: 8, width: 8 }, ...spec });
   const bundle = await getJson(blobs, await uploadSource(parsed, '/', blobs), SourceBundle);
-  const { manifest } = await cut(bundle, parsed, blobs, onProgress);
+  const { manifest } = await cut(bundle, parsed, blobs, inLines(onProgress));
   const cache = new DatasetCache(
     new ShardCache({ folder: join(folder, '.cache'), blobs, onTrouble: () => undefined }),
     1e9,
@@ -221,9 +222,21 @@ describe('a folder of pictures', () => {
     const bundle = await getJson(blobs, await uploadSource(spec, '/', blobs), SourceBundle);
     const cuts = new KnownCuts();
     const said: string[][] = [[], []];
-    const first = await cuts.cut(bundle, spec, blobs, (message) => said[0]?.push(message));
+    const first = await cuts.cut(
+      bundle,
+      spec,
+      blobs,
+      inLines((message) => said[0]?.push(message)),
+    );
     blobs.fetched.length = 0;
-    expect(await cuts.cut(bundle, spec, blobs, (message) => said[1]?.push(message))).toEqual(first);
+    expect(
+      await cuts.cut(
+        bundle,
+        spec,
+        blobs,
+        inLines((message) => said[1]?.push(message)),
+      ),
+    ).toEqual(first);
     expect(blobs.fetched).toEqual([first.reference.digest]);
     expect(said[1]).toEqual([expect.stringMatching(/^1 picture is there more than once/)]);
     expect(said[0]).toEqual(said[1]);

@@ -1,7 +1,7 @@
 import type { DatasetRecord } from '@crossfold/shared/data/dataset-record';
 import type { Manifest } from '@crossfold/shared/data/manifest';
-import { findDuplicates, readLabels } from '@crossfold/shared/data/manifest';
-import type { SplitSamples } from '@crossfold/shared/folds/samples';
+import { classCounts } from '../datasets/documents.ts';
+import { whole } from '../results/text.ts';
 import { table } from './queries.ts';
 
 const units = ['B', 'kB', 'MB', 'GB', 'TB'];
@@ -15,50 +15,34 @@ export function byteText(bytes: number): string {
 
 const imageText = ({ height, width, channels }: DatasetRecord['image']): string => `${height} x ${width} x ${channels}`;
 
-/** What `data` commands print of a data set with `--json`. */
-export const datasetDocument = (record: DatasetRecord) => ({
-  name: record.name,
-  digest: record.manifest.digest,
-  samples: record.samples,
-  testSamples: record.testSamples,
-  classes: record.classes,
-  image: record.image,
-  shards: record.shards,
-  bytes: record.bytes,
-  skipped: record.skipped,
-  source: record.source,
-  importedAt: new Date(record.importedAt).toISOString(),
-});
-
 /** One line of what was imported. */
 export const importedText = (record: DatasetRecord): string =>
   [
-    `${record.name}: ${record.samples} samples${record.testSamples > 0 ? ` and ${record.testSamples} to test on` : ''}`,
+    `${record.name}: ${whole(record.samples)} samples${record.testSamples > 0 ? ` and ${whole(record.testSamples)} to test on` : ''}`,
     `${record.classes} classes`,
     `${imageText(record.image)} pixels`,
     `${record.shards} shards, ${byteText(record.bytes)}`,
     ...(record.skipped.length > 0 ? [`${record.skipped.length} files left out`] : []),
   ].join(', ');
 
-/** @param users the experiments that use each, where that is known */
+/** @param usedBy ids of the experiments that use it */
 export function datasetTable(
-  records: readonly DatasetRecord[],
-  users: readonly (readonly string[])[],
+  all: readonly { readonly record: DatasetRecord; readonly usedBy: readonly string[] }[],
   where: string,
 ): string {
-  if (records.length === 0)
+  if (all.length === 0)
     return `no data sets ${where}; crossfold data import FOLDER --name NAME makes one (mnist is built in)`;
-  const rows = records.map((record, i) => [
+  const rows = all.map(({ record, usedBy }) => [
     record.name,
     record.manifest.digest.slice(0, 12),
-    String(record.samples),
-    String(record.testSamples),
+    whole(record.samples),
+    whole(record.testSamples),
     String(record.classes),
     imageText(record.image),
     String(record.shards),
     byteText(record.bytes),
     new Date(record.importedAt).toISOString().slice(0, 16).replace('T', ' '),
-    usersText(users[i] ?? []),
+    usersText(usedBy),
   ]);
   return table([
     ['NAME', 'DIGEST', 'SAMPLES', 'TEST', 'CLASSES', 'IMAGE', 'SHARDS', 'SIZE', 'IMPORTED', 'USED BY'],
@@ -71,40 +55,6 @@ function usersText(ids: readonly string[]): string {
   return ids.length === 1 ? (ids[0] ?? '') : `${ids[0]} and ${ids.length - 1} more`;
 }
 
-/** Samples of each class in the training samples and in the test set. */
-export function classCounts({ classes, train, test }: Manifest): { name: string; train: number; test: number }[] {
-  const counts = classes.map((name) => ({ name, train: 0, test: 0 }));
-  for (const label of readLabels(train)) (counts[label] ?? { train: 0 }).train++;
-  if (test !== null) for (const label of readLabels(test)) (counts[label] ?? { test: 0 }).test++;
-  return counts;
-}
-
-/** What the data set offers, or forbids, for `evaluation`. */
-export function splitHints(manifest: Manifest, { columns }: SplitSamples): string[] {
-  const hints: string[] = [];
-  const { train, validationFrom, test } = manifest;
-  const least = classCounts(manifest).reduce((a, b) => (b.train < a.train ? b : a));
-  hints.push(
-    least.train < 2
-      ? `kfold: class ${JSON.stringify(least.name)} has ${least.train} training samples, too few for stratified folds`
-      : `kfold, stratified: up to ${least.train} folds (class ${JSON.stringify(least.name)} has the fewest samples)`,
-  );
-  if (validationFrom !== undefined)
-    hints.push(`predefined: it has a validation part of its own, samples ${validationFrom} to ${train.count - 1}`);
-  if (columns !== undefined)
-    hints.push(`group-kfold, predefined: its table has the columns ${Object.keys(columns).join(', ')}`);
-  if (test !== null)
-    hints.push(`final: its ${test.count} test samples are in no fold, and score what is left in the end`);
-  const duplicates = findDuplicates(manifest);
-  if (duplicates.train.length > 0)
-    hints.push(
-      `${duplicates.train.length} images are there more than once: a fold may be validated on some it was trained on`,
-    );
-  if (duplicates.testInTrain.length > 0)
-    hints.push(`${duplicates.testInTrain.length} test images are among those to train on`);
-  return hints;
-}
-
 /** Everything about one data set. */
 export function datasetText(
   record: DatasetRecord,
@@ -114,7 +64,10 @@ export function datasetText(
 ): string {
   const fields = [
     ['digest', record.manifest.digest],
-    ['samples', `${record.samples}${record.testSamples > 0 ? `, and ${record.testSamples} to test on` : ''}`],
+    [
+      'samples',
+      `${whole(record.samples)}${record.testSamples > 0 ? `, and ${whole(record.testSamples)} to test on` : ''}`,
+    ],
     ['images', `${imageText(record.image)} (height x width x channels)`],
     [
       'shards',
@@ -127,7 +80,7 @@ export function datasetText(
   const shown = counts.slice(0, 50);
   const classes = table([
     ['CLASS', 'SAMPLES', ...(manifest.test === null ? [] : ['TEST'])],
-    ...shown.map(({ name, train, test }) => [name, String(train), ...(manifest.test === null ? [] : [String(test)])]),
+    ...shown.map(({ name, train, test }) => [name, whole(train), ...(manifest.test === null ? [] : [whole(test)])]),
   ]);
   const left = manifest.skipped ?? 0;
   return [

@@ -1,17 +1,17 @@
-import { getJson } from '@crossfold/shared/broker/json-blobs';
 import type { DatasetRecord } from '@crossfold/shared/data/dataset-record';
-import { Manifest } from '@crossfold/shared/data/manifest';
-import { DamagedDataError, ExitCode } from '@crossfold/shared/errors';
-import { readSplitSamples } from '@crossfold/shared/folds/samples';
+import type { DamagedDataError } from '@crossfold/shared/errors';
+import { ExitCode } from '@crossfold/shared/errors';
 import { verifyDataset } from '../datasets/contents.ts';
-import { damagedRecord, findImported } from '../datasets/imported.ts';
+import { datasetDocument, describeImported, listDatasets } from '../datasets/documents.ts';
+import { findImported } from '../datasets/imported.ts';
 import type { DatasetLibrary } from '../datasets/library.ts';
-import { removeDataset, usersOf } from '../datasets/remove-dataset.ts';
+import { removeNamed } from '../datasets/remove-dataset.ts';
 import { registerImport } from './data-import.ts';
-import { byteText, classCounts, datasetDocument, datasetTable, datasetText, splitHints } from './data-text.ts';
+import { byteText, datasetTable, datasetText } from './data-text.ts';
 import { withLibrary } from './libraries.ts';
 import type { Register } from './options.ts';
 import { examples, jsonOption, natsOption } from './options.ts';
+import { showingCounts } from './progress/counts.ts';
 
 interface DataOptions {
   readonly nats?: string;
@@ -38,13 +38,8 @@ export const registerData: Register = (program, context, end) => {
   registerRemove(data, context, end);
 };
 
-const usersIn = async (library: DatasetLibrary, records: readonly DatasetRecord[]): Promise<string[][]> => {
-  const experiments = await library.experiments();
-  return records.map((record) => usersOf(record, experiments).map(({ id }) => id));
-};
-
 const find = async (library: DatasetLibrary, name: string): Promise<DatasetRecord> =>
-  (await findImported(name, [library], 'data set')).record;
+  (await findImported(name, [library], 'name')).record;
 
 const registerDataList: Register = (data, context, end) => {
   data
@@ -59,11 +54,10 @@ const registerDataList: Register = (data, context, end) => {
     .action(async (options: DataOptions) => {
       const damaged: DamagedDataError[] = [];
       const text = await withLibrary(context, options.nats, async (library) => {
-        const records = await library.records.list((name, error) => damaged.push(damagedRecord(name, error)));
-        const users = await usersIn(library, records);
+        const all = await listDatasets(library, (error) => damaged.push(error));
         return options.json === true
-          ? JSON.stringify(records.map((record, i) => ({ ...datasetDocument(record), usedBy: users[i] })))
-          : datasetTable(records, users, library.where);
+          ? JSON.stringify(all.map(({ record, usedBy }) => ({ ...datasetDocument(record), usedBy })))
+          : datasetTable(all, library.where);
       });
       context.out.write(`${text}\n`);
       for (const { message } of damaged) context.err.write(`crossfold: ${message}\n`);
@@ -85,14 +79,10 @@ const registerShow: Register = (data, context) => {
     .action(async (name: string, options: DataOptions) => {
       const text = await withLibrary(context, options.nats, async (library) => {
         const record = await find(library, name);
-        const manifest = await getJson(library.blobs, record.manifest, Manifest);
-        const hints = splitHints(manifest, await readSplitSamples(manifest, library.blobs));
-        const [users = []] = await usersIn(library, [record]);
-        if (options.json !== true) return datasetText(record, manifest, hints, users);
-        const { train, test, validationFrom = null } = manifest;
-        const parts = { train: train.shards, test: test?.shards ?? [] };
-        const more = { perClass: classCounts(manifest), validationFrom, hints, parts, usedBy: users };
-        return JSON.stringify({ ...datasetDocument(record), ...more });
+        const { document, manifest } = await describeImported(record, library);
+        return options.json === true
+          ? JSON.stringify(document)
+          : datasetText(record, manifest, document.hints, document.usedBy);
       });
       context.out.write(`${text}\n`);
     });
@@ -110,11 +100,12 @@ const registerVerify: Register = (data, context, end) => {
     .addOption(jsonOption())
     .addHelpText('after', examples('data verify pets', 'data verify pets --nats nats://cluster.example:4222'))
     .action(async (name: string, options: DataOptions) => {
-      const { checked, bytes, damaged } = await withLibrary(context, options.nats, async (library) =>
-        verifyDataset(library.blobs, (await find(library, name)).manifest, (message) =>
-          context.err.write(`${message}\n`),
-        ),
-      );
+      const { checked, bytes, damaged } = await withLibrary(context, options.nats, async (library) => {
+        const { manifest } = await find(library, name);
+        return showingCounts(context.err, context.now, (onProgress) =>
+          verifyDataset(library.blobs, manifest, onProgress),
+        );
+      });
       if (options.json === true) context.out.write(`${JSON.stringify({ name, checked, bytes, damaged })}\n`);
       else if (damaged.length === 0)
         context.out.write(`${name}: all ${checked} pieces are as they should be (${byteText(bytes)})\n`);
@@ -142,15 +133,9 @@ const registerRemove: Register = (data, context) => {
     .addOption(jsonOption())
     .addHelpText('after', examples('data remove pets', 'data remove pets --nats nats://cluster.example:4222 --force'))
     .action(async (name: string, options: DataOptions) => {
-      const removal = await withLibrary(context, options.nats, async (library) => {
-        const record = await find(library, name).catch((error: unknown) => {
-          if (error instanceof DamagedDataError) return undefined;
-          throw error;
-        });
-        if (record !== undefined) return removeDataset(record, library, { force: options.force === true });
-        await library.records.remove(name);
-        return undefined;
-      });
+      const removal = await withLibrary(context, options.nats, (library) =>
+        removeNamed(name, library, { force: options.force === true }),
+      );
       if (removal === undefined) {
         const why = 'its record was damaged; pieces that only it named stay, and importing it again finds them';
         context.out.write(

@@ -1,11 +1,14 @@
 import { Option } from 'commander';
+import type { DatasetLibrary } from '../datasets/library.ts';
 import { evaluationText } from '../models/evaluation-text.ts';
 import type { FoldChoice } from '../models/find-model.ts';
 import type { PartName } from '../models/labelled.ts';
-import { partNames } from '../models/labelled.ts';
+import { namesImported, partNames } from '../models/labelled.ts';
 import type { TestTime } from '../models/test-times.ts';
+import { withLibraries } from './libraries.ts';
 import type { Register } from './options.ts';
 import { examples, foldOption, jsonOption, natsOption, testTimeOption, wholeNumber } from './options.ts';
+import { showingCounts } from './progress/counts.ts';
 
 interface EvaluateOptions {
   readonly part?: PartName;
@@ -26,7 +29,10 @@ export const registerEvaluate: Register = (program, context) => {
       'Scores a trained net on pictures whose classes are known: accuracy, loss, confusion matrix, precision, recall, F1, ROC AUC, how well its probabilities are calibrated, and its worst mistakes.',
     )
     .argument('<model>', "a run's folder or id, a .safetensors of its models, or Keras' .h5 or .keras")
-    .argument('<dataset>', 'mnist, a folder of pictures (one folder a class), or a folder of IDX files')
+    .argument(
+      '<dataset>',
+      'mnist, a folder of pictures (one folder a class), a folder of IDX files, or the name of a data set that was imported',
+    )
     .addOption(
       new Option('--part <part>', 'what to score on (default: the test part where there is one, else all)').choices([
         ...partNames,
@@ -45,6 +51,7 @@ export const registerEvaluate: Register = (program, context) => {
         'evaluate runs/cats-dogs-tuned-20260101-120000-1a2b ../shared/data/cats_and_dogs_small --tta flip',
         'evaluate cats_and_dogs_small_1.h5 my/pictures --mistakes mistakes.png',
         'evaluate runs/mnist-kfold-20260101-120000-1a2b mnist --json',
+        'evaluate runs/pets-20260101-120000-1a2b pets --part validation',
       ),
     )
     .action(async (which: string, dataset: string, options: EvaluateOptions) => {
@@ -54,18 +61,33 @@ export const registerEvaluate: Register = (program, context) => {
       const { evaluateOn } = await import('../models/evaluate-on.ts');
       const { openTogether, shapeOf } = await import('../models/open-predictor.ts');
       const { predictor, model } = await openTogether(models);
-      let said = context.now();
       const judge = asked(predictor, model, options.tta);
-      const { data, ...result } = await evaluateOn(judge, model, dataset, options.part, (done, samples) => {
-        if (context.now() - said < 5000) return;
-        said = context.now();
-        context.err.write(`evaluated ${done} of ${samples} pictures\n`);
-      });
+      const score = (libraries: readonly DatasetLibrary[]) =>
+        showingCounts(context.err, context.now, async (onProgress) => {
+          let said = context.now();
+          const { data, ...result } = await evaluateOn(
+            judge,
+            model,
+            dataset,
+            options.part,
+            (done, total) => {
+              const isMilestone = context.now() - said >= 5000;
+              if (isMilestone) said = context.now();
+              onProgress({ verb: 'evaluated', done, total, things: 'pictures', isMilestone });
+            },
+            libraries,
+          );
+          if (options.mistakes !== undefined) {
+            const { drawMistakes } = await import('../pictures/mistakes.ts');
+            await drawMistakes(options.mistakes, result.mistakes, model.classes, shapeOf(model), data);
+          }
+          return { data, ...result };
+        });
+      // A cluster is not asked about what lies here.
+      const { data, ...result } = await (namesImported(dataset)
+        ? withLibraries(context, options.nats, score)
+        : score([]));
       predictor.dispose();
-      if (options.mistakes !== undefined) {
-        const { drawMistakes } = await import('../pictures/mistakes.ts');
-        await drawMistakes(options.mistakes, result.mistakes, model.classes, shapeOf(model), data);
-      }
       const document = {
         model: which,
         dataset: data.name,

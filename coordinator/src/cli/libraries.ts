@@ -18,11 +18,19 @@ export function withLibrary<T>(
   return ask(context, nats, (client) => act(client.datasets));
 }
 
+/** Does something with the data sets of the cluster that is named, if any, and of this machine. */
+export function withLibraries<T>(
+  context: Connects,
+  nats: string | undefined,
+  act: (libraries: readonly DatasetLibrary[]) => Promise<T>,
+): Promise<T> {
+  const local = localLibrary(context.env);
+  if (remoteUrl(nats, context) === undefined) return act([local]);
+  return ask(context, nats, ({ datasets }) => act([datasets, local]));
+}
+
 /** Reads a data set that was imported to the cluster that is named, if any, or on this machine. */
 export const importedReader =
   (context: Connects, nats: string | undefined): ReadImported =>
-  (spec) => {
-    const local = localLibrary(context.env);
-    if (remoteUrl(nats, context) === undefined) return readImported(spec, [local]);
-    return ask(context, nats, ({ datasets }) => readImported(spec, [datasets, local]));
-  };
+  (spec) =>
+    withLibraries(context, nats, (libraries) => readImported(spec, libraries));

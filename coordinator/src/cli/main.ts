@@ -71,13 +71,29 @@ export async function main(argv: readonly string[], context: CommandContext = pr
       code = end;
     });
   // Verbs inherit how errors are shown and how the program ends.
-  for (const verb of program.commands) verb.copyInheritedSettings(program);
+  for (const verb of program.commands) {
+    verb.copyInheritedSettings(program);
+    for (const command of [verb, ...verb.commands]) namesItsHelp(command, context);
+  }
   try {
     await program.parseAsync(argv, { from: 'user' });
     return code;
   } catch (error) {
     return exitCodeOf(error, context);
   }
+}
+
+/** Where the remedy is not plain from the message, the command's help has it. */
+function namesItsHelp(command: Command, context: CommandContext): void {
+  const { parent } = command;
+  const path = [...(parent?.parent ? [parent.name()] : []), command.name()].join(' ');
+  command.configureOutput({
+    outputError: (text) => {
+      const line = oneLine(text.replace(/^error: /, ''));
+      const said = /invalid\.|Did you mean/.test(line) ? line : `${line}; crossfold ${path} --help shows how to use it`;
+      context.err.write(`crossfold: ${said}\n`);
+    },
+  });
 }
 
 /** Says what went wrong, and with which code to end. */

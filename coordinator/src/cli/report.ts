@@ -14,7 +14,7 @@ import type { CommandContext } from './context.ts';
 import type { Register } from './options.ts';
 import { examples, natsOption, remoteUrl } from './options.ts';
 import { ask } from './queries.ts';
-import { findRunFolder } from './run-folder.ts';
+import { findRunFolder, placesOf } from './run-folder.ts';
 
 type Format = 'html' | 'md' | 'csv';
 
@@ -90,7 +90,7 @@ function defaultFile(folder: string | undefined, id: string): string {
 async function fromCluster(context: CommandContext, id: string, nats: string | undefined): Promise<ReportInput> {
   if (remoteUrl(nats, context) === undefined)
     throw new ConfigError(
-      `there is no run's folder at ${id} or runs/${id}; name one, or the cluster that has the experiment by --nats URL or CROSSFOLD_NATS_URL`,
+      `there is no run's folder at ${placesOf(id)}; name one, or the cluster that has the experiment by --nats URL or CROSSFOLD_NATS_URL`,
     );
   return ask(context, nats, async (client) => {
     const { record, experiment, results } = await client.outcome(id, { models: false });

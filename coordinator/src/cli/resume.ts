@@ -15,7 +15,7 @@ import {
   workersOption,
 } from './options.ts';
 import { followRemotely } from './remote-run.ts';
-import { defaultRunFolder, findRunFolder, makeRunFolder, readRunNote } from './run-folder.ts';
+import { defaultRunFolder, findRunFolder, makeRunFolder, placesOf, readRunNote } from './run-folder.ts';
 
 interface ResumeOptions {
   readonly workers?: number;
@@ -74,7 +74,7 @@ export const registerResume: Register = (program, context, end) => {
       const nats = remoteUrl(options.nats, context);
       if (nats === undefined)
         throw new ConfigError(
-          `nothing to go on with: there is no run's folder at ${what} or ${defaultRunFolder(what)}`,
+          `nothing to go on with: there is no run's folder at ${placesOf(what)}; name one, or the cluster that has the experiment by --nats URL or CROSSFOLD_NATS_URL`,
         );
       const out = options.out ?? defaultRunFolder(what);
       await makeRunFolder(out);

@@ -99,6 +99,10 @@ export function findRunFolder(idOrFolder: string): string | undefined {
 
 export const defaultRunFolder = (id: string): string => join('runs', id);
 
+/** For messages: where a run's folder was looked for. */
+export const placesOf = (idOrFolder: string): string =>
+  idOrFolder.includes('/') ? idOrFolder : `${idOrFolder} or ${defaultRunFolder(idOrFolder)}`;
+
 /** Removes a run's folder that holds nothing worth keeping: after bad usage, or where nothing was written. */
 export async function tidyRunFolder(folder: string, code: number | undefined): Promise<void> {
   if (code === ExitCode.usage) await rm(folder, { recursive: true, force: true });

@@ -18,6 +18,7 @@ import { tooManyExperiments } from '@crossfold/shared/quotas';
 import { Results } from '@crossfold/shared/results';
 import { pause } from '@crossfold/shared/wait';
 import { rooted } from '../config/load.ts';
+import { inLines } from '../data/count-progress.ts';
 import { clusterLibrary } from '../datasets/library.ts';
 import { keptFromRemoval } from '../datasets/removals.ts';
 import { uploadDataset } from '../datasets/upload-dataset.ts';
@@ -107,7 +108,7 @@ export function brokerClient(broker: Broker): ExperimentClient {
         keptFromRemoval(
           datasets,
           async () => {
-            const source = await uploadDataset(experiment.dataset, baseDir, datasets, onProgress);
+            const source = await uploadDataset(experiment.dataset, baseDir, datasets, inLines(onProgress));
             // Last, so that they are young when the record refers to them.
             await uploadStart(experiment, broker.artifacts);
             return [await putJson(broker.artifacts, rooted(experiment, baseDir)), source] as const;

@@ -7,6 +7,7 @@ import { encodeLabels, Manifest, putManifest, sampleBytesOf } from '@crossfold/s
 import type { BlobRef } from '@crossfold/shared/jobs/records';
 import { firstSamples } from '../datasets/imported.ts';
 import type { OnProgress } from './count-progress.ts';
+import { countProgress } from './count-progress.ts';
 import { openIdxSource } from './idx-source.ts';
 import type { Problem } from './image-source.ts';
 import { cutImages } from './image-source.ts';
@@ -37,7 +38,7 @@ export async function cut(
   const { manifest, remarks } =
     bundle.kind === 'images'
       ? await cutImages(bundle, spec, blobs, onProgress, onSkipped)
-      : { manifest: await cutOthers(bundle, spec, blobs), remarks: [] };
+      : { manifest: await cutOthers(bundle, spec, blobs, onProgress), remarks: [] };
   for (const remark of remarks) onProgress(remark);
   return { manifest, reference: await putManifest(blobs, manifest), remarks };
 }
@@ -46,18 +47,20 @@ const cutOthers = async (
   bundle: Exclude<SourceBundle, { kind: 'images' }>,
   spec: DatasetSpec,
   blobs: BlobStore,
+  onProgress: OnProgress,
 ): Promise<Manifest> =>
   bundle.kind === 'imported'
     ? firstSamples(await getJson(blobs, bundle.manifest, Manifest), spec.limit, blobs)
-    : withColumns(await cutSource(await openIdxSource(bundle, spec.limit, blobs), blobs), bundle.columns);
+    : withColumns(await cutSource(await openIdxSource(bundle, spec.limit, blobs), blobs, onProgress), bundle.columns);
 
 const withColumns = (manifest: Manifest, columns: BlobRef | undefined): Manifest =>
   columns === undefined ? manifest : { ...manifest, train: { ...manifest.train, columns } };
 
-async function cutSource(source: DatasetSource, blobs: BlobStore): Promise<Manifest> {
+async function cutSource(source: DatasetSource, blobs: BlobStore, onProgress: OnProgress): Promise<Manifest> {
   const { name, imageShape, classes } = source;
   const sampleBytes = sampleBytesOf(imageShape);
-  const cutPart = (part: SampleSource): Promise<Samples> => cutSamples(part, sampleBytes, classes.length, blobs);
+  const cutPart = (part: SampleSource): Promise<Samples> =>
+    cutSamples(part, sampleBytes, classes.length, blobs, onProgress);
   return {
     schema: 1,
     name,
@@ -74,8 +77,10 @@ async function cutSamples(
   sampleBytes: number,
   classes: number,
   blobs: BlobStore,
+  onProgress: OnProgress,
 ): Promise<Samples> {
   const total = part.labels.length;
+  const progress = countProgress('cut', total, 'samples', onProgress, 100_000);
   const perShard = samplesPerShard(sampleBytes);
   const shards: Shard[] = [];
   const digests: Uint8Array[] = [];
@@ -84,6 +89,7 @@ async function cutSamples(
     const pixels = await part.read(first, count);
     digests.push(sampleDigests(pixels, sampleBytes));
     shards.push({ digest: await blobs.put(pixels), bytes: pixels.length, first, count });
+    progress(count);
   }
   return {
     count: total,

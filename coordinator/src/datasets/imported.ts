@@ -79,7 +79,8 @@ export async function findImported(
     meant === undefined
       ? `\`crossfold data list\` shows those there are, \`crossfold data import FOLDER --name ${name}\` makes one`
       : `did you mean ${meant}?`;
-  throw new ConfigError({ field, value: name, allowed: `there is no such data set ${where}; ${remedy}` });
+  const nothing = field === 'dataset' ? 'there is no such folder, and no such data set' : 'there is no such data set';
+  throw new ConfigError({ field, value: name, allowed: `${nothing} ${where}; ${remedy}` });
 }
 
 /** What an experiment has to know of an imported data set before it is submitted. */

