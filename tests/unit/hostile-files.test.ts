@@ -2,12 +2,14 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { main } from '@crossfold/coordinator/cli/main';
 import { readIdxFile } from '@crossfold/coordinator/data/idx-file';
 import { scanImageFolder } from '@crossfold/coordinator/data/image-folder';
 import { readModelFile } from '@crossfold/coordinator/models/find-model';
 import { ConfigError } from '@crossfold/shared/errors';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { fakeWorld } from '../support/fake-client.ts';
 import { fuzzRuns, fuzzSeed, mutated } from '../support/hostile.ts';
 import { idxBytes } from '../support/idx.ts';
 
@@ -104,4 +106,23 @@ it('names of pictures and classes may be of any script, and lead nowhere', async
   expect(scanned.train.length).toBe(names.length);
   await symlink('/etc', join(set, 'elsewhere'));
   await expect(scanImageFolder(set, 'set')).rejects.toThrow(/holds links that are not followed/);
+});
+
+it('what is wrong with thousands of files is said in one message that people can read', async () => {
+  const set = join(folder, 'links');
+  for (const name of ['a', 'b']) await mkdir(join(set, name), { recursive: true });
+  for (let i = 0; i < 500; i++) await symlink('/etc/hostname', join(set, 'a', `${i}\u001b[2J\u202e.jpg`));
+  await writeFile(join(folder, 'links.yaml'), JSON.stringify({ ...dataset('links'), name: 'links' }));
+  const { context, err } = fakeWorld({});
+  expect(await main(['run', join(folder, 'links.yaml'), '--dry-run'], context)).toBe(2);
+  expect(err()).toMatch(/^crossfold: .*holds links that are not followed: a\/0\?\[2J\?\.jpg .*, and 480 more\n$/);
+  expect(err().length).toBeLessThan(4000);
+});
+
+/** An experiment on pictures, as far as what is read of it before it is looked at. */
+const dataset = (path: string) => ({
+  dataset: { path, image: { height: 8, width: 8, channels: 3 } },
+  evaluation: { method: 'kfold', folds: 2 },
+  model: { layers: [{ type: 'flatten' }, { type: 'dense', units: 2, activation: 'softmax' }] },
+  training: { epochs: 1, optimizer: { name: 'sgd' } },
 });

@@ -1,5 +1,6 @@
 import { CrossfoldError, ExitCode } from '@crossfold/shared/errors';
 import { redactCredentials } from '@crossfold/shared/logger';
+import { printable } from '@crossfold/shared/printable';
 import { Command, CommanderError } from 'commander';
 import { version } from '../version.ts';
 import { registerCancel } from './cancel.ts';
@@ -64,7 +65,7 @@ export async function main(argv: readonly string[], context: CommandContext = pr
     .configureOutput({
       writeOut: (text) => context.out.write(text),
       writeErr: (text) => context.err.write(text),
-      outputError: (text, write) => write(`crossfold: ${oneLine(text.replace(/^error: /, ''))}\n`),
+      outputError: (text, write) => write(`crossfold: ${printable(oneLine(text.replace(/^error: /, '')))}\n`),
     });
   for (const register of verbs)
     register(program, context, (end) => {
@@ -100,7 +101,7 @@ function namesItsHelp(command: Command, context: CommandContext): void {
 function exitCodeOf(error: unknown, context: CommandContext): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.done : ExitCode.usage;
   if (error instanceof CrossfoldError) {
-    context.err.write(`crossfold: ${redactCredentials(oneLine(error.message))}\n`);
+    context.err.write(`crossfold: ${redactCredentials(printable(oneLine(error.message)))}\n`);
     return error.exitCode;
   }
   const shown = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -3,6 +3,7 @@ import { join, sep } from 'node:path';
 import { sha256 } from '@crossfold/shared/data/digest';
 import { ConfigError } from '@crossfold/shared/errors';
 import { hasImageEnding } from '@crossfold/worker/data/decode-image';
+import { inParallel } from '../in-parallel.ts';
 import { unreadable } from '../read-file.ts';
 
 /** A picture in a folder. */
@@ -29,6 +30,8 @@ export interface ImageFolder {
 const parts = ['train', 'validation', 'test'] as const;
 type Part = (typeof parts)[number];
 
+/** Files that are asked for at a time: a hundred thousand, one after another, take minutes. */
+const filesAtOnce = 16;
 /** Larger files are no photographs. */
 const maxFileBytes = 64 * 1024 * 1024;
 /** Pictures of kinds that are not read are named rather than ignored. */
@@ -57,7 +60,7 @@ export async function scanImageFolder(folder: string, given: string): Promise<Im
   const others = top.filter((name) => !(parts as readonly string[]).includes(name));
   if (others.length > 0)
     throw scan.wrong(
-      `holds ${others.map((n) => `${n}/`).join(', ')} beside train/; it must hold either one folder a class, or train/, validation/ and test/ with one folder a class in each`,
+      `holds ${firstOf(others.map((name) => `${name}/`))} beside train/; it must hold either one folder a class, or train/, validation/ and test/ with one folder a class in each`,
     );
   const of = async (part: Part): Promise<Classes | undefined> =>
     top.includes(part) ? scan.classes(part, await scan.folders(part)) : undefined;
@@ -78,7 +81,9 @@ async function withoutContradictions({ root }: Scan, folder: ImageFolder): Promi
     all.map(({ bytes }) => String(bytes)),
   ).filter(contradict)) {
     const digests: string[] = [];
-    for (const { path } of alike) digests.push(await readFile(join(root, path)).then(sha256, () => path));
+    await inParallel(alike, filesAtOnce, async ({ path }, i) => {
+      digests[i] = await readFile(join(root, path)).then(sha256, () => path);
+    });
     for (const same of groupsOf(alike, digests).filter(contradict))
       for (const { path, label } of same) {
         const other = same.find((file) => file.label !== label)?.path ?? '';
@@ -112,8 +117,17 @@ interface Listed {
 }
 type Classes = ReadonlyMap<string, readonly Listed[]>;
 
-/** Code-point order, which UTF-16's is not. */
-const byName = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
+/** Code-point order, which UTF-16's is not: where neither has a surrogate they are the same. */
+const byName = (a: string, b: string): number =>
+  surrogate.test(a) || surrogate.test(b) ? Buffer.compare(Buffer.from(a), Buffer.from(b)) : a < b ? -1 : a > b ? 1 : 0;
+const surrogate = /[\ud800-\udfff]/;
+
+const shownNames = 20;
+/** Of many names the first. */
+const firstOf = (names: readonly string[]): string =>
+  [...names.slice(0, shownNames), ...(names.length > shownNames ? [`and ${names.length - shownNames} more`] : [])].join(
+    ', ',
+  );
 
 class Scan {
   readonly root: string;
@@ -165,7 +179,7 @@ class Scan {
     all: Classes,
     of: { train: Classes; validation: Classes | undefined; test: Classes | undefined },
   ): ImageFolder {
-    if (this.#links.length > 0) throw this.wrong(`holds links that are not followed: ${this.#links.join(', ')}`);
+    if (this.#links.length > 0) throw this.wrong(`holds links that are not followed: ${firstOf(this.#links)}`);
     const classes = [...all.keys()].sort(byName);
     if (classes.length === 0 || [...all.values()].every((files) => files.length === 0))
       throw this.wrong(
@@ -195,14 +209,20 @@ class Scan {
 
   /** All pictures below a folder. */
   async #files(path: string): Promise<Listed[]> {
-    const listed: Listed[] = [];
+    const [listed, found]: [Listed[], string[]] = [[], []];
     for (const entry of await this.#entries(path)) {
       const inner = `${path}/${entry.name}`;
-      if (entry.isDirectory()) listed.push(...(await this.#files(inner)));
+      // One by one: a call takes some hundred thousand parameters at most.
+      if (entry.isDirectory()) for (const file of await this.#files(inner)) listed.push(file);
       else if (entry.isSymbolicLink() && (await this.#leadsAstray(inner))) continue;
       else if (!hasImageEnding(entry.name) && !unread.test(entry.name) && entry.name.includes('.')) this.#ignored++;
-      else listed.push(await this.#file(inner));
+      else found.push(inner);
     }
+    const files: Listed[] = [];
+    await inParallel(found, filesAtOnce, async (file, i) => {
+      files[i] = await this.#file(file);
+    });
+    for (const file of files) listed.push(file);
     return listed;
   }
 

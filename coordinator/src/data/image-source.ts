@@ -101,9 +101,13 @@ function remarksOn(manifest: Manifest, problems: readonly Problem[], total: numb
   return remarks;
 }
 
-/** All problems in one message: the user wants to mend them in one go. */
+/** Problems in one message, as many as can be read: the user wants to mend them in one go. */
+const namedProblems = 200;
+
 function unusable(problems: readonly Problem[], total: number, consequence?: string): ConfigError {
-  const listed = problems.map(({ path, reason }) => `${path} ${reason}`).join('; ');
+  const first = problems.slice(0, namedProblems).map(({ path, reason }) => `${path} ${reason}`);
+  const more = problems.length > first.length ? [`and ${problems.length - first.length} more`] : [];
+  const listed = [...first, ...more].join('; ');
   return consequence === undefined
     ? new ConfigError(
         `dataset: ${problems.length} of ${total} pictures cannot be used (mend or remove them, or set dataset.onError: skip): ${listed}`,

@@ -6,11 +6,11 @@ import { TestJobResult, TrainJobResult } from '@crossfold/shared/jobs/job-result
 import { SweepPlan, TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import type { Results, SearchRound } from '@crossfold/shared/results';
+import { inParallel } from '../in-parallel.ts';
 import type { FinishedJob } from '../results/aggregate.ts';
 import { crossValidated, withEnd } from '../results/aggregate.ts';
 import { version } from '../version.ts';
 import { finalNet, testOf } from './final.ts';
-import { inParallel } from './in-parallel.ts';
 import type { LeaderContext } from './leader.ts';
 import { outOfFoldOf } from './out-of-fold.ts';
 

@@ -3,12 +3,12 @@ import { getJson } from '@crossfold/shared/broker/json-blobs';
 import { DamagedDataError } from '@crossfold/shared/errors';
 import { Findings } from '@crossfold/shared/jobs/job-result';
 import type { Results } from '@crossfold/shared/results';
+import { inParallel } from '../in-parallel.ts';
 import type { FinishedJob } from '../results/aggregate.ts';
 import { subjectOf } from '../results/nested.ts';
 import type { FoldFindings } from '../results/out-of-fold.ts';
 import { pooledFindings } from '../results/out-of-fold.ts';
 import { completedFolds } from '../results/select.ts';
-import { inParallel } from './in-parallel.ts';
 
 const readsAtOnce = 16;
 /** Of more folds they are not read: each is a blob of its own, and with so many folds each has few samples. */

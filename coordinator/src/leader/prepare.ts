@@ -17,9 +17,9 @@ import { inLines } from '../data/count-progress.ts';
 import type { KnownCuts } from '../data/known-cuts.ts';
 import { SourceBundle } from '../data/source.ts';
 import { bundleDemand, checkDemand, jobsDemand } from '../estimate/demand.ts';
+import { inParallel } from '../in-parallel.ts';
 import type { Trial } from '../search/trials.ts';
 import { fittingTrials } from '../search/trials.ts';
-import { inParallel } from './in-parallel.ts';
 import type { LeaderContext } from './leader.ts';
 import { WaitingError } from './waiting.ts';
 

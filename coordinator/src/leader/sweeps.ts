@@ -6,10 +6,10 @@ import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records
 import { jobId } from '@crossfold/shared/jobs/records';
 import { extend, revive, serve, stop } from '@crossfold/shared/jobs/transitions';
 import type { SearchRound } from '@crossfold/shared/results';
+import { inParallel } from '../in-parallel.ts';
 import type { Move, Series, SeriesPlan, SweepState } from '../search/sweep.ts';
 import { planSeries, scoreOf, seriesOf } from '../search/sweep.ts';
 import type { Board } from './board.ts';
-import { inParallel } from './in-parallel.ts';
 import { trainJob } from './jobs.ts';
 import type { LeaderContext } from './leader.ts';
 import { keepResults } from './served.ts';

@@ -3,7 +3,7 @@ import { SweepPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import { Results } from '@crossfold/shared/results';
-import { inParallel } from '../leader/in-parallel.ts';
+import { inParallel } from '../in-parallel.ts';
 import { standingOf } from '../metrics/standing.ts';
 import { subjectOf } from '../results/nested.ts';
 import type { Html } from '../results/report/html.ts';

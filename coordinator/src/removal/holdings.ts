@@ -7,7 +7,7 @@ import { SweepPlan } from '@crossfold/shared/jobs/plan';
 import type { BlobRef, ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import { SourceBundle } from '../data/source.ts';
 import { piecesOf } from '../datasets/contents.ts';
-import { inParallel } from '../leader/in-parallel.ts';
+import { inParallel } from '../in-parallel.ts';
 
 const readsAtOnce = 32;
 

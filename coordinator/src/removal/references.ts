@@ -3,7 +3,7 @@ import { maxJsonBytes } from '@crossfold/shared/broker/json-blobs';
 import type { BlobStore, StoredBlob } from '@crossfold/shared/data/blob-store';
 import { DamagedDataError } from '@crossfold/shared/errors';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
-import { inParallel } from '../leader/in-parallel.ts';
+import { inParallel } from '../in-parallel.ts';
 
 /** Documents read at a time. */
 const readsAtOnce = 8;

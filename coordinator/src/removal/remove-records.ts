@@ -2,8 +2,8 @@ import type { Broker } from '@crossfold/shared/broker/broker';
 import { LogStream, logSubject } from '@crossfold/shared/broker/subjects';
 import type { ExperimentRecord } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
+import { inParallel } from '../in-parallel.ts';
 import type { Board } from '../leader/board.ts';
-import { inParallel } from '../leader/in-parallel.ts';
 
 /** Records deleted at a time. */
 const deletesAtOnce = 64;
