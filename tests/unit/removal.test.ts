@@ -41,7 +41,10 @@ describe('what is referred to', () => {
     const source = await putJson(data, { kind: 'imported', manifest: imported });
     const named = await putJson(data, { train: { shards: [{ digest: hex(7) }] } });
     const { results } = { results: { digest: hex(8), bytes: 1 } };
-    const records = [experimentRecord('a', { spec, plan, source, results, manifest: { digest: hex(9), bytes: 1 } })];
+    // The same pictures in another size.
+    const other = await putJson(data, { train: { shards: [{ digest: hex(12) }] } });
+    const cut = { manifest: { digest: hex(9), bytes: 1 }, otherManifests: [other] };
+    const records = [experimentRecord('a', { spec, plan, source, results, ...cut })];
     const jobs = [aJob({ plan: trial.digest, result: aResult(result), earlier: [aResult({ digest: hex(10) })] })];
     const broker = {
       experiments: { list: async () => records },
@@ -54,7 +57,7 @@ describe('what is referred to', () => {
     const needed = await referenced(broker, known);
     for (const digest of [spec, plan, result, trial, imported, source, named].map((one) => one.digest))
       expect(needed).toContain(digest);
-    for (let n = 1; n <= 10; n++) expect(needed).toContain(hex(n));
+    for (const n of [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12]) expect(needed).toContain(hex(n));
     expect(needed).not.toContain(hex(11));
     // What was read is not read again, nor remembered for longer than it is of use.
     const fetched = artifacts.fetched.filter((digest) => artifacts.blobs.has(digest)).length;

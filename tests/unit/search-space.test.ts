@@ -1,10 +1,13 @@
+import { datasetDemand } from '@crossfold/coordinator/estimate/demand';
+import { checkSameSamples, imagesOf } from '@crossfold/coordinator/search/images';
 import { isProblem, trialParameters } from '@crossfold/coordinator/search/space';
 import type { Trial } from '@crossfold/coordinator/search/trials';
-import { makeTrials } from '@crossfold/coordinator/search/trials';
+import { fittingTrials, makeTrials } from '@crossfold/coordinator/search/trials';
 import { Experiment } from '@crossfold/shared/config/experiment';
 import { SearchSpec } from '@crossfold/shared/config/search';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { finishedExperiment } from '../support/finished.ts';
 
 const base = {
   name: 'sweep',
@@ -14,6 +17,7 @@ const base = {
 };
 const experiment = (search: object, over: object = {}): Experiment => Experiment.parse({ ...base, ...over, search });
 const grid = (parameters: object): object => ({ method: 'grid', parameters });
+const pictures = { dataset: { path: 'pictures', image: { height: 32, width: 32 } } };
 const random = (trials: number, parameters: object): object => ({ method: 'random', trials, parameters });
 
 const drawn = (search: object, seed = 1): Readonly<Record<string, unknown>>[] => {
@@ -203,6 +207,52 @@ describe('a parameter in its place', () => {
   });
 });
 
+describe('sizes of pictures', () => {
+  const sizes = { 'dataset.image.height': [16, 32], 'dataset.image.width': [16], 'training.batchSize': [8, 16] };
+
+  it('are a parameter like any other, and cut once each', () => {
+    const heights = trialsOf(grid(sizes), pictures).map(({ experiment: { dataset } }) => dataset.image?.height);
+    expect(heights).toEqual([16, 16, 32, 32]);
+    const images = imagesOf(experiment(grid(sizes), pictures));
+    expect(images.map((image) => [image?.height, image?.width])).toEqual([
+      [16, 16],
+      [32, 16],
+    ]);
+    expect(imagesOf(experiment(grid({ seed: [1, 2] }), pictures))).toEqual([
+      trialsOf(grid({ seed: [1] }), pictures)[0]?.experiment.dataset.image,
+    ]);
+    expect(imagesOf(experiment(grid({ seed: [1, 2] })))).toEqual([undefined]);
+  });
+
+  it('take room on the broker, each its own', () => {
+    const of = (search: object): number =>
+      datasetDemand(imagesOf(experiment(search, pictures)), 100, 1000).datasetBytes?.value ?? 0;
+    expect(of(grid({ seed: [1, 2] }))).toBe(1000 + 100 * 32 * 32 * 3);
+    expect(of(grid(sizes))).toBe(1000 + 100 * (16 + 32) * 16 * 3);
+  });
+
+  it('have to fit the net, each of them', () => {
+    const tiny = experiment(
+      grid({
+        'dataset.image': [
+          { height: 32, width: 32 },
+          { height: 4, width: 4 },
+        ],
+      }),
+      pictures,
+    );
+    expect(() => fittingTrials(tiny, { height: 32, width: 32, channels: 3 }, 10)).toThrow(/^trial 1 \(dataset\.image=/);
+  });
+
+  it('are of the same samples, or refused', () => {
+    const { manifest } = finishedExperiment();
+    const other = { ...manifest, imageShape: { height: 8, width: 8, channels: 1 } };
+    expect(() => checkSameSamples(manifest, other)).not.toThrow();
+    const fewer = { ...other, train: { ...other.train, count: other.train.count - 1 }, skipped: 1 };
+    expect(() => checkSameSamples(manifest, fewer)).toThrow(/not the same pictures can be used with all of its values/);
+  });
+});
+
 describe('what is wrong with a search is said of its parameter', () => {
   const path = 'search.parameters.';
   it.each([
@@ -228,7 +278,7 @@ describe('what is wrong with a search is said of its parameter', () => {
     ],
     [
       { 'evaluation.folds': [5] },
-      `${path}evaluation.folds: cannot be searched: must be a field below model, training or augment, or seed; trials share the data and its split so that they can be compared`,
+      `${path}evaluation.folds: cannot be searched: must be a field below model, training, augment or dataset.image, or seed; trials share the samples and their split so that they can be compared`,
     ],
     [
       { 'training.batchSize': [2] },
@@ -248,6 +298,34 @@ describe('what is wrong with a search is said of its parameter', () => {
     ],
   ])('%j', (parameters, message) => {
     expect(problemOf(grid(parameters))).toBe(message);
+  });
+
+  it.each([
+    [
+      { 'dataset.limit': [5] },
+      {},
+      /^search\.parameters\.dataset\.limit: cannot be searched: .*share the samples and their split/,
+    ],
+    [{ workersPerJob: [1, 2] }, {}, /cannot be searched: .*; trials share all else/],
+    [
+      { 'dataset.image.height': [16, 32] },
+      {},
+      /image\.height: cannot be searched here: must be of a data set of pictures/,
+    ],
+    [
+      { 'dataset.image.maxPixels': [100] },
+      pictures,
+      /of dataset\.image height, width, channels, fit and kernel can, or all/,
+    ],
+    [
+      { 'dataset.image': [{ height: 8, width: 8, store: 'files' }] },
+      pictures,
+      /store is "files": must be "pixels", as it is in/,
+    ],
+    [{ 'dataset.image': [null] }, pictures, /dataset\.image is null: must be there in every trial \(trial 0\)/],
+    [{ 'dataset.image.height': [0] }, pictures, /dataset\.image\.height is 0: must be .*\(trial 0\)/],
+  ])('%j of data', (parameters, over, message) => {
+    expect(problemOf(grid(parameters), over)).toMatch(message);
   });
 
   it('and of its method', () => {

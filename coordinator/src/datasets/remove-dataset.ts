@@ -116,8 +116,14 @@ async function blobsOf(blobs: BlobStore, manifest: BlobRef): Promise<BlobRef[]> 
 }
 
 /** What an experiment needs: its manifest's pieces, or before it has one whatever was uploaded for it. */
-async function digestsUsed(blobs: BlobStore, { manifest, source }: ExperimentRecord): Promise<string[]> {
-  if (manifest !== null) return (await blobsOf(blobs, manifest)).map(({ digest }) => digest);
+async function digestsUsed(
+  blobs: BlobStore,
+  { manifest, otherManifests = [], source }: ExperimentRecord,
+): Promise<string[]> {
+  if (manifest !== null) {
+    const pieces = await Promise.all([manifest, ...otherManifests].map((one) => blobsOf(blobs, one)));
+    return pieces.flat().map(({ digest }) => digest);
+  }
   try {
     const bundle = await getJson(blobs, source, SourceBundle);
     // Of what was imported the bundle names the manifest alone, not what that refers to.

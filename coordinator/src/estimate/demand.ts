@@ -1,4 +1,4 @@
-import type { DatasetSpec } from '@crossfold/shared/config/dataset';
+import type { ImageSpec } from '@crossfold/shared/config/dataset';
 import type { Experiment } from '@crossfold/shared/config/experiment';
 import type { ImageShape } from '@crossfold/shared/data/manifest';
 import { sampleBytesOf } from '@crossfold/shared/data/manifest';
@@ -10,13 +10,15 @@ import { planModel } from '@crossfold/shared/model/plan';
 import type { Demand, Quotas } from '@crossfold/shared/quotas';
 import { overQuota } from '@crossfold/shared/quotas';
 import { createOptimizer } from '@crossfold/worker/engine/optimizers';
+import { imageShapeOf } from '../data/image-shape.ts';
 import type { Preflight } from '../data/preflight.ts';
 import type { SourceBundle } from '../data/source.ts';
+import { imagesOf } from '../search/images.ts';
 import type { Trial } from '../search/trials.ts';
 
 /** What an experiment takes of the broker, as far as it is known before anything is uploaded. */
 export const demandOf = (experiment: Experiment, { data, trials, folds }: Preflight): Demand => ({
-  ...datasetDemand(experiment.dataset, data.samples.labels.length + data.testSamples, data.sourceBytes),
+  ...datasetDemand(imagesOf(experiment), data.samples.labels.length + data.testSamples, data.sourceBytes),
   ...jobsDemand(experiment, trials, folds, data.image, data.classes),
 });
 
@@ -30,16 +32,23 @@ export function checkDemand(demand: Demand, limits: Quotas): void {
  * Bytes that a data set takes on the broker: its files as they are uploaded, and beside them its shards, where these are
  * not the very same.
  *
+ * @param images the ways that pictures are made into samples, see `imagesOf`
  * @param sourceBytes of the files that are uploaded
  */
-export function datasetDemand({ image }: DatasetSpec, samples: number, sourceBytes: number): Demand {
+export function datasetDemand(
+  images: readonly (ImageSpec | undefined)[],
+  samples: number,
+  sourceBytes: number,
+): Demand {
   // IDX files are cut where shards will be, and pictures that are kept as files are packed as shards will be.
-  const cut = image !== undefined && image.store !== 'files' ? samples * sampleBytesOf(image) : 0;
+  const cutTo = (image: ImageSpec | undefined): number =>
+    image !== undefined && image.store !== 'files' ? samples * sampleBytesOf(image) : 0;
+  const cut = images.reduce((sum, image) => sum + cutTo(image), 0);
   return { datasetBytes: { value: sourceBytes + cut, field: 'dataset' } };
 }
 
 /** As `datasetDemand`, of what has been uploaded. */
-export function bundleDemand(bundle: SourceBundle, spec: DatasetSpec): Demand {
+export function bundleDemand(bundle: SourceBundle, images: readonly (ImageSpec | undefined)[]): Demand {
   const sum = (parts: readonly { readonly bytes: number }[]): number =>
     parts.reduce((all, { bytes }) => all + bytes, 0);
   if (bundle.kind === 'imported') return { datasetBytes: { value: bundle.bytes, field: 'dataset' } };
@@ -50,7 +59,7 @@ export function bundleDemand(bundle: SourceBundle, spec: DatasetSpec): Demand {
   }
   const parts = [bundle.train, ...(bundle.test === null ? [] : [bundle.test])];
   const samples = parts.reduce((all, { count }) => all + count, 0);
-  return datasetDemand(spec, samples, sum(parts.flatMap(({ packs }) => packs)));
+  return datasetDemand(images, samples, sum(parts.flatMap(({ packs }) => packs)));
 }
 
 /** Bytes that a number of a JSON document has at most. */
@@ -68,9 +77,10 @@ export function jobsDemand(
   const outer = folds.length - inner.length;
   const [searched, after] = inner.length === 0 ? [outer, 0] : [inner.length, outer];
   const samples = folds.reduce((most, { validation }) => Math.max(most, validation.length), 1);
-  const findings = mostFindingsBytes(image);
-  const sizes = trials.map(({ experiment: { model, training } }) => {
-    const { weightCount, parameterCount } = planModel(model, image, classes, training.loss);
+  const sizes = trials.map(({ experiment: { model, training, dataset } }) => {
+    const shape = imageShapeOf(dataset, image);
+    const findings = mostFindingsBytes(shape);
+    const { weightCount, parameterCount } = planModel(model, shape, classes, training.loss);
     const net = 4 * weightCount;
     const history = 5 * training.epochs * numberBytes;
     // Where early stopping goes back to the best weights they are kept beside the newest.

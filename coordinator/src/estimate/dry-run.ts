@@ -1,6 +1,7 @@
 import type { Experiment } from '@crossfold/shared/config/experiment';
 import type { ModelPlan } from '@crossfold/shared/model/plan';
 import { planModel } from '@crossfold/shared/model/plan';
+import { imageShapeOf } from '../data/image-shape.ts';
 import type { Preflight } from '../data/preflight.ts';
 import type { JobCost } from './cost.ts';
 import { jobCost, workerBytes } from './cost.ts';
@@ -68,7 +69,7 @@ export function dryRun(
   const searched = inner.length === 0 ? outer : inner;
   const count = samples.labels.length;
   const planned = trials.map(({ trial, parameters, experiment: own }) => {
-    const plan = planModel(own.model, image, classes, own.training.loss);
+    const plan = planModel(own.model, imageShapeOf(own.dataset, image), classes, own.training.loss);
     const costs = searched.map((fold) => jobCost(own, plan, fold));
     return { trial, parameters, own, plan, costs, memoryBytes: workerBytes(own, plan, count) };
   });
@@ -130,5 +131,6 @@ export function firstPlan({ data, trials }: Preflight): { readonly experiment: E
   const [first] = trials;
   if (first === undefined) throw new Error('an experiment has at least one trial');
   const { experiment } = first;
-  return { experiment, plan: planModel(experiment.model, data.image, data.classes, experiment.training.loss) };
+  const image = imageShapeOf(experiment.dataset, data.image);
+  return { experiment, plan: planModel(experiment.model, image, data.classes, experiment.training.loss) };
 }

@@ -10,10 +10,13 @@ export function dryRunText(run: DryRun): string {
   const [height, width, channels] = dataset.image;
   const test = dataset.testSamples === 0 ? '' : `, ${whole(dataset.testSamples)} held out for the test`;
   const { measured } = estimate;
+  const isSearched = trials.some(({ parameters }) =>
+    Object.keys(parameters).some((path) => path.startsWith('dataset.')),
+  );
   const facts: readonly (readonly [string, string])[] = [
     [
       'data',
-      `${dataset.name}: ${count(dataset.samples, 'sample')}${test}, ${dataset.classes} classes, images of ${height} x ${width} x ${channels}`,
+      `${dataset.name}: ${count(dataset.samples, 'sample')}${test}, ${dataset.classes} classes, ${isSearched ? 'images as each trial has them' : `images of ${height} x ${width} x ${channels}`}`,
     ],
     [
       'split',

@@ -146,7 +146,7 @@ async function refitJob(
   const until = earlyStopping === undefined ? training.epochs : keptEpochs(trial);
   const experiment = { ...own.experiment, training };
   const { recipe, minSeats, maxSeats } = planned;
-  const { digest: manifest } = plan.manifest;
+  const { digest: manifest } = planned.manifest ?? plan.manifest;
   return newJob(
     {
       ...{ id, experiment: record.id, kind: 'refit', trial: trial.trial, repeat: 0, fold: 0, identity },

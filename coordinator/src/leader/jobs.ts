@@ -63,7 +63,8 @@ export function trainJob(
   now: number,
 ): JobRecord {
   const { recipe, minSeats, maxSeats } = trial;
-  const { identity, manifest } = plan;
+  const { identity } = plan;
+  const manifest = trial.manifest ?? plan.manifest;
   const { repeat } = fold;
   return newJob(
     {

@@ -14,10 +14,13 @@ import { presetLayers } from '@crossfold/shared/model/presets';
 import type { LogProgress } from '@crossfold/shared/progress';
 import { tooManyExperiments } from '@crossfold/shared/quotas';
 import { inLines } from '../data/count-progress.ts';
+import type { Cut } from '../data/cut.ts';
+import { imageKey } from '../data/image-shape.ts';
 import type { KnownCuts } from '../data/known-cuts.ts';
 import { SourceBundle } from '../data/source.ts';
 import { bundleDemand, checkDemand, jobsDemand } from '../estimate/demand.ts';
 import { inParallel } from '../in-parallel.ts';
+import { checkSameSamples, imagesOf } from '../search/images.ts';
 import type { Trial } from '../search/trials.ts';
 import { fittingTrials } from '../search/trials.ts';
 import type { LeaderContext } from './leader.ts';
@@ -55,18 +58,35 @@ export async function prepare(
     const identity = chooseIdentity(context.roster.alive(), experiment.threadsPerWorker);
     if (identity === undefined) throw new WaitingError(waitsFor(context.roster.alive(), experiment.threadsPerWorker));
     const bundle = await getJson(broker.data, record.source, SourceBundle);
-    checkDemand(bundleDemand(bundle, experiment.dataset), quotas);
-    const { manifest, reference } = await cuts.cut(bundle, experiment.dataset, broker.data, inLines(say));
+    const images = imagesOf(experiment);
+    checkDemand(bundleDemand(bundle, images), quotas);
+    const made = new Map<string, Cut>();
+    for (const image of images) {
+      const dataset = image === undefined ? experiment.dataset : { ...experiment.dataset, image };
+      if (images.length > 1 && image !== undefined)
+        say(`cutting the pictures to ${image.height} x ${image.width} x ${image.channels}`);
+      made.set(imageKey(dataset), await cuts.cut(bundle, dataset, broker.data, inLines(say)));
+    }
+    // By now the first may have been cut long ago: what is found in the store counts as stored now, and is not swept.
+    if (images.length > 1)
+      for (const image of images)
+        if (image !== undefined) await cuts.cut(bundle, { ...experiment.dataset, image }, broker.data, () => undefined);
+    const [first, ...others] = made.values();
+    if (first === undefined) throw new Error('a data set is cut at least once');
+    const { manifest, reference } = first;
+    for (const other of others) checkSameSamples(manifest, other.manifest);
     const samples = await readSplitSamples(manifest, broker.data);
     const folds = makeFolds(experiment.evaluation, samples, experiment.seed);
     const { imageShape, classes } = manifest;
     const trials = fittingTrials(experiment, imageShape, classes.length);
     checkDemand(jobsDemand(experiment, trials, folds, imageShape, classes.length), quotas);
     const foldsReference = await putJson(broker.artifacts, foldsDocument(folds));
-    const data = { manifest: reference, folds: foldsReference };
     const planned: PlannedTrial[] = [];
     await inParallel(trials, writesAtOnce, async (trial, i) => {
-      planned[i] = await planTrial(trial, data, classes.length, broker.artifacts);
+      const own = made.get(imageKey(trial.experiment.dataset))?.reference ?? reference;
+      const data = { manifest: own, folds: foldsReference };
+      const one = await planTrial(trial, data, classes.length, broker.artifacts);
+      planned[i] = own.digest === reference.digest ? one : { ...one, manifest: own };
     });
     const plan: SweepPlan = {
       schema: 1,
@@ -77,7 +97,13 @@ export async function prepare(
       trials: planned,
     };
     const planReference = await putJson(broker.artifacts, plan);
-    const prepared = { manifest: reference, folds: foldsReference, plan: planReference, startedAt: now() };
+    const prepared = {
+      manifest: reference,
+      ...(others.length === 0 ? {} : { otherManifests: others.map((other) => other.reference) }),
+      folds: foldsReference,
+      plan: planReference,
+      startedAt: now(),
+    };
     await broker.experiments.transition(record.id, (current) =>
       current.state === 'submitted' ? { ...current, ...prepared, state: 'running' } : undefined,
     );

@@ -60,7 +60,7 @@ export async function holdingsOf(
 
 async function dataOf(
   { data, datasets }: Broker,
-  { source, manifest }: ExperimentRecord,
+  { source, manifest, otherManifests = [] }: ExperimentRecord,
   others: readonly ExperimentRecord[],
 ): Promise<number> {
   const isShared = others.some(
@@ -70,7 +70,8 @@ async function dataOf(
   if (isShared) return 0;
   const imported = new Set((await datasets.list(() => undefined)).map((one) => one.manifest.digest));
   const bundle = await readable(() => getJson(data, source, SourceBundle));
-  const cut = [manifest, bundle?.kind === 'imported' ? bundle.manifest : null].filter((one) => one !== null);
+  const imports = bundle?.kind === 'imported' ? [bundle.manifest] : [];
+  const cut = [...(manifest === null ? [] : [manifest]), ...otherManifests, ...imports];
   if (cut.some(({ digest }) => imported.has(digest))) return 0;
   const blobs = new Map([source, ...cut, ...uploaded(bundle)].map(({ digest, bytes }) => [digest, bytes]));
   for (const one of cut) {

@@ -55,7 +55,9 @@ export async function referenced(broker: Broker, known: KnownDocuments): Promise
     ]),
   ]);
   const data = new Set([
-    ...experiments.flatMap(({ source, manifest }) => [source.digest, ...(manifest === null ? [] : [manifest.digest])]),
+    ...experiments.flatMap(({ source, manifest, otherManifests = [] }) =>
+      [source, ...(manifest === null ? [] : [manifest]), ...otherManifests].map(({ digest }) => digest),
+    ),
     ...datasets.map(({ manifest }) => manifest.digest),
   ]);
   const current: KnownDocuments = new Map();

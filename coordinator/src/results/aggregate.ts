@@ -6,6 +6,7 @@ import type { TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import { planModel } from '@crossfold/shared/model/plan';
 import type { CompletedFold, Final, FoldResult, Results, SearchResult, TrialResult } from '@crossfold/shared/results';
+import { imageShapeOf } from '../data/image-shape.ts';
 import { nestedResult, summaryOf } from './nested.ts';
 import { completedFolds } from './select.ts';
 import { judge } from './verdict.ts';
@@ -190,12 +191,13 @@ const evidenceOf = ({ epochs, history, epochSeconds, validation }: CompletedFold
 /** Numbers in trials' nets, each kind of net planned once; undefined where there can be no such net. */
 function weightsIn({ imageShape, classes }: Manifest): (plan: TrialPlan) => number | undefined {
   const known = new Map<string, number | undefined>();
-  return ({ experiment: { model, training } }) => {
-    const net = JSON.stringify([model, training.loss]);
+  return ({ experiment: { model, training, dataset } }) => {
+    const image = imageShapeOf(dataset, imageShape);
+    const net = JSON.stringify([model, training.loss, image]);
     if (known.has(net)) return known.get(net);
     let weights: number | undefined;
     try {
-      weights = planModel(model, imageShape, classes.length, training.loss).weightCount;
+      weights = planModel(model, image, classes.length, training.loss).weightCount;
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
     }

@@ -7,6 +7,7 @@ import { presetLayers } from '@crossfold/shared/model/presets';
 import type { Path, Problem } from '../config/issues.ts';
 import { parseOptions, problemsOf, show, valueAt } from '../config/issues.ts';
 import { isRecord, knownKeys, tagsAt } from '../config/schema.ts';
+import { imageShapeOf } from '../data/image-shape.ts';
 import type { Parameters } from './space.ts';
 import { isProblem, trialParameters } from './space.ts';
 
@@ -21,6 +22,7 @@ export interface Trial {
 /**
  * The trials of an experiment whose data set is known, each with a net that takes its images.
  *
+ * @param image the data set's own shape; of pictures, trials may have others
  * @throws ConfigError naming the parameter, or the trial, that is wrong
  */
 export function fittingTrials(experiment: Experiment, image: ImageShape, classes: number): Trial[] {
@@ -28,7 +30,7 @@ export function fittingTrials(experiment: Experiment, image: ImageShape, classes
   if (isProblem(trials)) throw new ConfigError({ ...trials, field: trials.path.map(String).join('.') });
   for (const { trial, parameters, experiment: own } of trials)
     try {
-      planModel(own.model, image, classes, own.training.loss);
+      planModel(own.model, imageShapeOf(own.dataset, image), classes, own.training.loss);
     } catch (error) {
       if (!(error instanceof ConfigError) || Object.keys(parameters).length === 0) throw error;
       throw new ConfigError(`trial ${trial} (${describe(parameters)}): ${error.message}`);
@@ -38,6 +40,10 @@ export function fittingTrials(experiment: Experiment, image: ImageShape, classes
 
 /** What trials may differ in: all else they share, so that they can be compared. */
 const searchable = ['model', 'training', 'augment', 'seed'];
+/** Of `dataset.image`, too: the pictures, and so the samples and their split, are the same. */
+const searchableOfImages = ['height', 'width', 'channels', 'fit', 'kernel'];
+/** What of it decides which pictures can be used, or how they are kept. */
+const sharedOfImages = ['maxPixels', 'store'] as const;
 
 /**
  * The trials of an experiment, each checked against the schema before anything starts.
@@ -66,6 +72,8 @@ export function makeTrials(experiment: Experiment, classes = 10): Trial[] | Prob
   for (const [trial, values] of parameters.entries()) {
     const applied = applyParameters(base, values, trial, classes);
     if (isProblem(applied)) return applied;
+    const unlike = unlikeImages(experiment, applied, values, trial);
+    if (unlike !== undefined) return unlike;
     const digest = sha256(canonicalJson(applied));
     const twin = seen.get(digest);
     if (twin !== undefined)
@@ -90,16 +98,44 @@ const problem = (name: string, allowed: string, value?: unknown): Problem => ({
   allowed,
 });
 
-function checkPath(name: string, { search }: Experiment): Problem | undefined {
-  const [root = ''] = name.split('.');
+function checkPath(name: string, { search, dataset }: Experiment): Problem | undefined {
+  const [root = '', second, third, ...rest] = name.split('.');
+  if (root === 'dataset' && second === 'image') {
+    if (rest.length > 0 || (third !== undefined && !searchableOfImages.includes(third)))
+      return problem(name, `cannot be searched: of dataset.image ${listOf(searchableOfImages)} can, or all of it`);
+    if (dataset.image === undefined)
+      return problem(
+        name,
+        'cannot be searched here: must be of a data set of pictures, a folder with dataset.image; others have their own size',
+      );
+    return undefined;
+  }
   if (!searchable.includes(root))
     return problem(
       name,
-      `cannot be searched: must be a field below model, training or augment, or seed; trials share ${root === 'evaluation' || root === 'dataset' ? 'the data and its split' : 'all else'} so that they can be compared`,
+      `cannot be searched: must be a field below model, training, augment or dataset.image, or seed; trials share ${root === 'evaluation' || root === 'dataset' ? 'the samples and their split' : 'all else'} so that they can be compared`,
     );
   if (name === 'training.epochs' && search?.method === 'halving')
     return problem(name, 'cannot be searched by halving, which decides on epochs itself');
   return undefined;
+}
+
+const listOf = (names: readonly string[]): string => `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
+
+/** Where a trial's pictures would not be the same ones as the others'. */
+function unlikeImages(
+  { dataset: { image: own } }: Experiment,
+  { dataset: { image } }: Experiment,
+  values: Parameters,
+  trial: number,
+): Problem | undefined {
+  if (own === undefined) return undefined;
+  const name = 'dataset.image';
+  if (image === undefined) return problem(name, `must be there in every trial (trial ${trial})`, null);
+  const other = sharedOfImages.find((field) => image[field] !== own[field]);
+  if (other === undefined) return undefined;
+  const allowed = `${other} is ${show(image[other])}: must be ${show(own[other])}, as it is in dataset.image, in every trial (trial ${trial})`;
+  return problem(name, allowed, values[name]);
 }
 
 /**

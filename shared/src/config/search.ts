@@ -38,7 +38,8 @@ export type Domain = z.infer<typeof Domain>;
 /**
  * Dotted paths of fields of the experiment, and what each is searched in, e.g. `training.optimizer.learningRate`,
  * `model.layers.0.filters` (entries of lists count from 0; a preset's layers can be searched like any other's),
- * `augment`. What all trials share, the data and how it is split, cannot be searched.
+ * `augment`, `seed`, and of pictures `dataset.image` with its `height`, `width`, `channels`, `fit` and `kernel`. What all
+ * trials share, the samples and how they are split, cannot be searched.
  */
 const parameters = z
   .record(

@@ -44,6 +44,8 @@ export const PlannedTrial = z
     parameters: z.record(z.string(), z.unknown()).readonly(),
     /** Blob of its `TrialPlan`. */
     plan: BlobRef,
+    /** Where it has the samples in another size than the sweep's manifest: its own. */
+    manifest: BlobRef.exactOptional(),
     /** Of what its jobs' results depend on, apart from data, split and engine: net, training, augmentation, seed. */
     recipe: Digest,
     /** Epochs of the whole training. */

@@ -197,6 +197,8 @@ export const ExperimentRecord = z
     /** Blob of the list of the data set's source files (in the data store). */
     source: BlobRef,
     manifest: BlobRef.nullable(),
+    /** Where a search has the pictures in several sizes: the manifests of the others. */
+    otherManifests: z.array(BlobRef).max(10_000).readonly().exactOptional(),
     folds: BlobRef.nullable(),
     /** Blob of the `SweepPlan`: its trials and folds, known once prepared. */
     plan: BlobRef.nullable(),
