@@ -5,6 +5,7 @@ import { connectClient } from '@crossfold/coordinator/client/client';
 import type { ExperimentClient } from '@crossfold/coordinator/client/types';
 import { Board } from '@crossfold/coordinator/leader/board';
 import { mirror } from '@crossfold/coordinator/leader/leader';
+import type { SweepTiming } from '@crossfold/coordinator/leader/sweep-timing';
 import { defaultSweeps } from '@crossfold/coordinator/leader/sweep-timing';
 import { Sweeper } from '@crossfold/coordinator/leader/sweeper';
 import type { Broker } from '@crossfold/shared/broker/broker';
@@ -67,14 +68,14 @@ const bitsFrom = async (id: string): Promise<ReturnType<typeof bitsOf>> =>
   bitsOf(Results.parse((await client.outcome(id, { models: false })).results));
 
 /** What the leader's own sweeper does once everything has been there for hours. */
-async function sweptHoursLater(): Promise<void> {
+async function sweptHoursLater(sweeps: SweepTiming = defaultSweeps): Promise<void> {
   const board = new Board();
   const end = new AbortController();
   let at = Date.now() + 5 * 3_600_000;
   const observer = { lead: () => undefined, lost: () => undefined, waits: () => undefined };
   const sweeper = new Sweeper(
     {
-      ...{ broker, logger, observer, sweeps: defaultSweeps },
+      ...{ broker, logger, observer, sweeps },
       roster: new Roster(broker.nats, end.signal, () => at),
       quotas: quotasOf({}, undefined),
       now: () => at,
@@ -85,7 +86,7 @@ async function sweptHoursLater(): Promise<void> {
   await mirror(broker, board, end.signal, logger);
   await sweeper.sweep();
   // Markers go once what they mark can have left nothing behind.
-  at += defaultSweeps.youngMs;
+  at += sweeps.youngMs;
   await sweeper.sweep();
   end.abort();
 }
@@ -144,4 +145,13 @@ it('what is over is removed, with all that nothing else needs', async () => {
   // Nobody is served what is not there any more.
   expect(await run('fourth')).toEqual([null, null]);
   expect(await bitsFrom('fourth')).toEqual(bits);
+
+  // Nor is what has been kept for long enough kept any longer.
+  const kept = async (): Promise<string[]> => (await client.list()).map(({ id }) => id);
+  await sweptHoursLater({ ...defaultSweeps, keepMs: 6 * 3_600_000 });
+  expect(await kept()).toEqual(['fourth']);
+  await sweptHoursLater({ ...defaultSweeps, keepMs: 3_600_000 });
+  expect(await kept()).toEqual([]);
+  await sweptHoursLater();
+  expect([await broker.jobs.keys('>'), await broker.artifacts.list(), await broker.data.list()]).toEqual([[], [], []]);
 });

@@ -1,6 +1,6 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker } from '@crossfold/shared/broker/broker';
-import { connectTimeoutMs, followConnection } from '@crossfold/shared/broker/connection';
+import { connectTimeoutMs } from '@crossfold/shared/broker/connection';
 import { getJson, putJson } from '@crossfold/shared/broker/json-blobs';
 import { readQuotas } from '@crossfold/shared/broker/quotas';
 import { allProgress, experimentProgress } from '@crossfold/shared/broker/subjects';
@@ -236,10 +236,11 @@ async function* followExperiment(broker: Broker, id: string, signal: AbortSignal
     queue.push(event);
     wake();
   };
-  signal.addEventListener('abort', () => wake(), { once: true });
-  followConnection(broker.nats, (connected) => {
+  const end = (): void => wake();
+  signal.addEventListener('abort', end, { once: true });
+  const stopListening = broker.link.onChange((connected) => {
     const message = connected ? 'the broker is back' : 'the broker is away: waiting for it';
-    if (!over.signal.aborted) push({ type: 'log', level: connected ? 'info' : 'warn', message });
+    push({ type: 'log', level: connected ? 'info' : 'warn', message });
   });
   const damaged = (error: Error): void => push({ type: 'log', level: 'error', message: error.message });
   const subscription = broker.nats.subscribe(experimentProgress(id), {
@@ -282,6 +283,8 @@ async function* followExperiment(broker: Broker, id: string, signal: AbortSignal
     }
   } finally {
     over.abort();
+    stopListening();
+    signal.removeEventListener('abort', end);
     subscription.unsubscribe();
   }
 }
