@@ -7,6 +7,7 @@ import { scanImageFolder } from '@crossfold/coordinator/data/image-folder';
 import { KnownCuts } from '@crossfold/coordinator/data/known-cuts';
 import { SourceBundle } from '@crossfold/coordinator/data/source';
 import { uploadSource } from '@crossfold/coordinator/data/upload';
+import { openLabelled } from '@crossfold/coordinator/models/labelled';
 import { getJson } from '@crossfold/shared/broker/json-blobs';
 import { DatasetSpec } from '@crossfold/shared/config/dataset';
 import { Manifest, readLabels, SampleNames } from '@crossfold/shared/data/manifest';
@@ -209,6 +210,26 @@ describe('a folder of pictures', () => {
     expect(said).toContainEqual(expect.stringMatching(/^1 picture is there more than once; a fold may be/));
     expect(skipping.names).toEqual(['train/cats/2.jpg', 'train/cats/3.jpg', 'train/dogs/4.jpg', 'train/dogs/5.jpg']);
     expect(skipping.manifest.skipped).toBe(2);
+  });
+
+  it('to be evaluated on names all that cannot be used, wherever it is met, or leaves them out', async () => {
+    await writeFiles(folder, {
+      'cats/1.png': { rgb: [1, 1, 1] },
+      'cats/2.png': 'no picture',
+      'cats/3.gif': 'GIF89a',
+      'dogs/4.png': { rgb: [4, 4, 4] },
+      'dogs/5.png': '',
+    });
+    const all = await openLabelled(folder, undefined, small, decoding);
+    expect(all.labels).toHaveLength(5);
+    await expect(all.read(0, 2)).rejects.toThrow(
+      /3 of 5 pictures cannot be used.*--skip-unusable.*2\.png is something else.*3\.gif is not of a kind.*5\.png is empty/,
+    );
+    const usable = await openLabelled(folder, undefined, small, decoding, [], true);
+    expect([...usable.labels]).toEqual([0, 1]);
+    expect(usable.skipped).toHaveLength(3);
+    expect([usable.nameOf(0), usable.nameOf(1)]).toEqual(['cats/1.png', 'dogs/4.png']);
+    expect([...(await usable.read(1, 1)).subarray(0, 3)]).toEqual([4, 4, 4]);
   });
 
   it('is decoded once for all experiments on it, and what is to be said of it is said each time', async () => {

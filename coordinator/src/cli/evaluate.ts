@@ -1,3 +1,4 @@
+import { printable } from '@crossfold/shared/printable';
 import { Option } from 'commander';
 import type { DatasetLibrary } from '../datasets/library.ts';
 import { evaluationText } from '../models/evaluation-text.ts';
@@ -15,6 +16,7 @@ interface EvaluateOptions {
   readonly trial?: number;
   readonly fold?: FoldChoice;
   readonly mistakes?: string;
+  readonly skipUnusable?: boolean;
   readonly tta: TestTime;
   readonly json?: boolean;
   readonly nats?: string;
@@ -41,6 +43,7 @@ export const registerEvaluate: Register = (program, context) => {
     .option('--trial <n>', 'the trial (default: the best one)', wholeNumber(0))
     .addOption(foldOption({ ensembles: true }))
     .addOption(testTimeOption())
+    .option('--skip-unusable', 'leave out pictures that cannot be used, and list them')
     .option('--mistakes <file>', 'write the worst mistakes as a picture (.png)')
     .addOption(jsonOption())
     .addOption(natsOption())
@@ -76,6 +79,7 @@ export const registerEvaluate: Register = (program, context) => {
               onProgress({ verb: 'evaluated', done, total, things: 'pictures', isMilestone });
             },
             libraries,
+            options.skipUnusable === true,
           );
           if (options.mistakes !== undefined) {
             const { drawMistakes } = await import('../pictures/mistakes.ts');
@@ -87,12 +91,17 @@ export const registerEvaluate: Register = (program, context) => {
       const { data, ...result } = await (namesImported(dataset)
         ? withLibraries(context, options.nats, score)
         : score([]));
+      if (data.skipped.length > 0) {
+        const { listed } = await import('../data/image-source.ts');
+        context.err.write(`${printable(`left out ${data.skipped.length} pictures: ${listed(data.skipped)}`)}\n`);
+      }
       predictor.dispose();
       const document = {
         model: which,
         dataset: data.name,
         tta: options.tta,
         samples: data.labels.length,
+        ...(data.skipped.length === 0 ? {} : { skipped: data.skipped }),
         classes: model.classes,
         scores: result.scores,
         calibration: result.calibration,

@@ -101,18 +101,22 @@ function remarksOn(manifest: Manifest, problems: readonly Problem[], total: numb
   return remarks;
 }
 
-/** Problems in one message, as many as can be read: the user wants to mend them in one go. */
 const namedProblems = 200;
 
-function unusable(problems: readonly Problem[], total: number, consequence?: string): ConfigError {
-  const first = problems.slice(0, namedProblems).map(({ path, reason }) => `${path} ${reason}`);
+/** Problems in one message, as many as can be read: the user wants to mend them in one go. */
+export function listed(problems: readonly string[]): string {
+  const first = problems.slice(0, namedProblems);
   const more = problems.length > first.length ? [`and ${problems.length - first.length} more`] : [];
-  const listed = [...first, ...more].join('; ');
+  return [...first, ...more].join('; ');
+}
+
+function unusable(problems: readonly Problem[], total: number, consequence?: string): ConfigError {
+  const named = listed(problems.map(({ path, reason }) => `${path} ${reason}`));
   return consequence === undefined
     ? new ConfigError(
-        `dataset: ${problems.length} of ${total} pictures cannot be used (mend or remove them, or set dataset.onError: skip): ${listed}`,
+        `dataset: ${problems.length} of ${total} pictures cannot be used (mend or remove them, or set dataset.onError: skip): ${named}`,
       )
-    : new ConfigError(`dataset: to skip the ${problems.length} pictures that cannot be used ${consequence}: ${listed}`);
+    : new ConfigError(`dataset: to skip the ${problems.length} pictures that cannot be used ${consequence}: ${named}`);
 }
 
 interface CutPart {

@@ -14,6 +14,7 @@ import { decodingOf, shapeOf } from './open-predictor.ts';
  * @param dataset as `openLabelled` takes it
  * @param libraries where to look for the name of an imported one
  * @param part undefined: the test part where there is one, else everything
+ * @param skip leave pictures out that cannot be used
  * @throws ConfigError where there is no such data set, or it is not one for this net
  */
 export async function evaluateOn(
@@ -23,8 +24,9 @@ export async function evaluateOn(
   part: PartName | undefined,
   onProgress: (done: number, samples: number) => void,
   libraries: readonly DatasetLibrary[] = [],
+  skip = false,
 ): Promise<Evaluation & { readonly data: Labelled }> {
-  const data = await openLabelled(dataset, part, shapeOf(model), decodingOf(model), libraries);
+  const data = await openLabelled(dataset, part, shapeOf(model), decodingOf(model), libraries, skip);
   const result = await evaluate(predictor, data, model.classes.length, matchClasses(model, data), (done) =>
     onProgress(done, data.labels.length),
   );

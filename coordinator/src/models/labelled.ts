@@ -10,6 +10,7 @@ import { readIdxFile } from '../data/idx-file.ts';
 import { checkCounts, imageRanks, labelRanks } from '../data/idx-source.ts';
 import type { FolderFile } from '../data/image-folder.ts';
 import { scanImageFolder } from '../data/image-folder.ts';
+import { listed } from '../data/image-source.ts';
 import { findIdxFiles } from '../data/upload.ts';
 import { findImported } from '../datasets/imported.ts';
 import type { DatasetLibrary } from '../datasets/library.ts';
@@ -23,6 +24,8 @@ export interface Labelled {
   readonly labels: Int32Array;
   /** What a picture is called: its file, or its number. */
   nameOf(sample: number): string;
+  /** Files that cannot be used and are left out, and why. */
+  readonly skipped: readonly string[];
   /** Pixels of the samples `first` to `first + count - 1`: uint8, [count, height, width, channels]. */
   read(first: number, count: number): Promise<Uint8Array>;
 }
@@ -40,7 +43,9 @@ export const namesImported = (dataset: string): boolean =>
  *
  * @param part undefined: the test part where there is one, else everything
  * @param libraries where to look for a name
- * @throws ConfigError where it is none of these, or its images are not what the net takes
+ * @param skip leave pictures out that cannot be used, for which each is decoded once more
+ * @throws ConfigError where it is none of these, or its images are not what the net takes; so does `read`, naming all
+ * pictures that cannot be used
  */
 export async function openLabelled(
   path: string,
@@ -48,6 +53,7 @@ export async function openLabelled(
   shape: ImageShape,
   decoding: Decoding,
   libraries: readonly DatasetLibrary[] = [],
+  skip = false,
 ): Promise<Labelled> {
   if (libraries.length > 0 && namesImported(path))
     return openImported(await findImported(path, libraries, 'dataset'), part, shape);
@@ -59,7 +65,7 @@ export async function openLabelled(
     () => true,
     () => false,
   );
-  return isIdx ? openIdx(path, path, part, shape) : openPictures(path, part, shape, decoding);
+  return isIdx ? openIdx(path, path, part, shape) : openPictures(path, part, shape, decoding, skip);
 }
 
 async function openIdx(folder: string, name: string, part: PartName | undefined, shape: ImageShape): Promise<Labelled> {
@@ -89,6 +95,7 @@ async function openIdx(folder: string, name: string, part: PartName | undefined,
     name: `${name}, ${isTest ? 'test' : 'train'}`,
     classes: Array.from({ length: all.reduce((a, b) => Math.max(a, b), 0) + 1 }, (_, label) => String(label)),
     labels: all,
+    skipped: [],
     nameOf: (sample) => `sample ${sample}`,
     read: async (first, samples) =>
       images.bytes.subarray(images.header.offset + first * bytes, images.header.offset + (first + samples) * bytes),
@@ -100,6 +107,7 @@ async function openPictures(
   part: PartName | undefined,
   shape: ImageShape,
   decoding: Decoding,
+  skip: boolean,
 ): Promise<Labelled> {
   const { classes, train, validationFrom, test } = await scanImageFolder(folder, folder);
   const parts = {
@@ -109,27 +117,62 @@ async function openPictures(
     all: [...train, ...(test ?? [])],
   } satisfies Record<PartName, readonly FolderFile[]>;
   const chosen = part ?? (test === null ? 'all' : 'test');
-  const files = parts[chosen];
-  if (files.length === 0)
+  const all = parts[chosen];
+  if (all.length === 0)
     throw new ConfigError({ field: '--part', value: chosen, allowed: `${folder} has no such part` });
-  const bad = files.find(({ problem }) => problem !== undefined);
-  if (bad !== undefined) throw new ConfigError(`${join(folder, bad.path)} ${bad.problem}`);
+  const read = (files: readonly FolderFile[]): Promise<(Uint8Array | string)[]> =>
+    Promise.all(
+      files.map(({ path, problem }) => {
+        const file = join(folder, path);
+        return problem === undefined ? readPicture(file, shape, decoding) : `${file} ${problem}`;
+      }),
+    );
+  const problems = skip ? await problemsOf(all, read) : new Map<FolderFile, string>();
+  const files = all.filter((file) => !problems.has(file));
+  if (files.length === 0) throw unusable(problems, all.length);
   const bytes = shape.height * shape.width * shape.channels;
   return {
     name: chosen === 'all' ? folder : `${folder}, ${chosen}`,
     classes,
     labels: Int32Array.from(files, ({ label }) => label),
+    skipped: [...problems.values()],
     nameOf: (sample) => files[sample]?.path ?? '',
     async read(first, count) {
       const pixels = new Uint8Array(count * bytes);
-      const own = files.slice(first, first + count).map(({ path }) => join(folder, path));
-      (await readPictures(own, shape, decoding)).forEach((picture, i) => {
+      for (const [i, picture] of (await read(files.slice(first, first + count))).entries()) {
+        // All of them are named: whoever mends them does so in one go.
+        if (typeof picture === 'string') throw unusable(await problemsOf(files.slice(first), read), files.length);
         pixels.set(picture, i * bytes);
-      });
+      }
       return pixels;
     },
   };
 }
+
+/** Files decoded at a time. */
+const decodedAtOnce = 32;
+
+/** What is wrong with files, those with which nothing is left out. */
+async function problemsOf(
+  files: readonly FolderFile[],
+  read: (files: readonly FolderFile[]) => Promise<(Uint8Array | string)[]>,
+): Promise<Map<FolderFile, string>> {
+  const problems = new Map<FolderFile, string>();
+  for (let from = 0; from < files.length; from += decodedAtOnce) {
+    const some = files.slice(from, from + decodedAtOnce);
+    const found = await read(some);
+    some.forEach((file, i) => {
+      const picture = found[i];
+      if (typeof picture === 'string') problems.set(file, picture);
+    });
+  }
+  return problems;
+}
+
+const unusable = (problems: ReadonlyMap<FolderFile, string>, total: number): ConfigError =>
+  new ConfigError(
+    `${problems.size} of ${total} pictures cannot be used (mend or remove them, or leave them out by --skip-unusable): ${listed([...problems.values()])}`,
+  );
 
 /**
  * Picture files as a net takes them.
@@ -141,18 +184,20 @@ export async function readPictures(
   shape: ImageShape,
   decoding: Decoding,
 ): Promise<Uint8Array[]> {
-  const read = files.map(async (file): Promise<Uint8Array | string> => {
-    try {
-      return await decodeImage(await readFile(file), file, shape, decoding);
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (error instanceof UnusableImageError) return `${file} ${error.message}`;
-      if (code === undefined) throw error;
-      return `${file} ${code === 'ENOENT' ? 'is not there' : code === 'EISDIR' ? 'is a folder' : `cannot be read (${code})`}`;
-    }
-  });
-  const results = await Promise.all(read);
+  const results = await Promise.all(files.map((file) => readPicture(file, shape, decoding)));
   const problems = results.filter((result) => typeof result === 'string');
   if (problems.length > 0) throw new ConfigError(problems.join('; '));
   return results.filter((result) => typeof result !== 'string');
+}
+
+/** A picture's pixels, or what is wrong with its file, which it names. */
+async function readPicture(file: string, shape: ImageShape, decoding: Decoding): Promise<Uint8Array | string> {
+  try {
+    return await decodeImage(await readFile(file), file, shape, decoding);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (error instanceof UnusableImageError) return `${file} ${error.message}`;
+    if (code === undefined) throw error;
+    return `${file} ${code === 'ENOENT' ? 'is not there' : code === 'EISDIR' ? 'is a folder' : `cannot be read (${code})`}`;
+  }
 }

@@ -54,6 +54,7 @@ export async function openImported(
     labels: Int32Array.from(
       stretches.flatMap(({ samples, from, to }) => Array.from(readLabels(samples).subarray(from, to))),
     ),
+    skipped: [],
     nameOf: (sample) => names[sample] ?? '',
     async read(first, count) {
       const pixels = new Uint8Array(count * sampleBytes);
