@@ -299,10 +299,10 @@ describe('the network', () => {
     };
     expect(ports('worker', 'egress')).toEqual([53, 4222, 9472]);
     expect(ports('worker', 'ingress')).toEqual([9472]);
-    expect(ports('coordinator', 'egress')).toEqual([53, 4222]);
+    expect(ports('coordinator', 'egress')).toEqual([53, 4222, 8222]);
     expect(ports('coordinator', 'ingress')).toEqual([]);
     expect(ports('client', 'egress')).toEqual([53, 4222]);
-    expect(ports('broker', 'ingress')).toEqual([4222, 6222]);
+    expect(ports('broker', 'ingress')).toEqual([4222, 6222, 8222]);
     expect(ports('broker', 'egress')).toEqual([53, 6222]);
     expect(ports('secrets', 'egress')).toEqual([53, 'all']);
   });

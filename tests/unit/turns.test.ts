@@ -7,6 +7,7 @@ import type { JobRecord } from '@crossfold/shared/jobs/records';
 import { jobId } from '@crossfold/shared/jobs/records';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { experimentRecord } from '../support/fake-client.ts';
 import { aJob, aResult } from '../support/records.ts';
 
 const train = (trial: number, fold: number, over: Partial<JobRecord> = {}): JobRecord =>
@@ -175,6 +176,7 @@ describe('the board', () => {
 
   it('finds jobs that come to the same, as soon as one of them has come to it', () => {
     const board = new Board();
+    for (const id of ['new', 'old']) board.seeExperiment(experimentRecord(id));
     board.seeJob(train(0, 0, { experiment: 'new', until: 3 }));
     board.seeJob(train(0, 0, { experiment: 'old', state: 'running', members: [{ worker: 'w', address: null }] }));
     const job = board.jobs.get('new.train.0.0.0') as JobRecord;
