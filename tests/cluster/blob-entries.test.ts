@@ -1,6 +1,8 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker } from '@crossfold/shared/broker/broker';
 import { Buckets, blobStream, recordStream, Stores } from '@crossfold/shared/broker/subjects';
+import { sha256 } from '@crossfold/shared/data/digest';
+import { DamagedDataError } from '@crossfold/shared/errors';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestBroker } from '../support/broker.ts';
 import { startBroker } from '../support/broker.ts';
@@ -88,6 +90,44 @@ describe('a blob', () => {
     await broker.artifacts.remove(name);
     for (const { digest } of await broker.artifacts.list())
       expect((await broker.artifacts.get(digest, 300_000)).length).toBe(300_000);
+  });
+});
+
+describe('an entry that somebody else has written', () => {
+  const entryOf = async (nuid: string): Promise<string> => {
+    const digest = sha256(bytes(9));
+    const info = { name: digest, nuid, bucket: Stores.artifacts, size: 300_000, chunks: 1, digest: 'SHA-256=' };
+    const subject = `$O.${Stores.artifacts}.M.${Buffer.from(digest).toString('base64')}`;
+    await broker.nats.jetstream().publish(subject, JSON.stringify(info));
+    return digest;
+  };
+
+  it.each([
+    ['ends the line', 'x 0\r\n\r\nPUB $KV.crossfold_leases.owned 5\r\nhello\r\nPUB q'],
+    ['has more words than there can be', 'x y z'],
+    ['takes in others', '>'],
+  ])('says nothing by this connection where its name %s, and is written anew', async (_, nuid) => {
+    let interrupted = false;
+    const stop = broker.link.onChange((connected) => {
+      interrupted ||= !connected;
+    });
+    const digest = await entryOf(nuid);
+    await expect(broker.artifacts.get(digest, 300_000)).rejects.toThrow(DamagedDataError);
+    expect(await broker.leases.keys('>')).toEqual([]);
+    expect(await broker.artifacts.put(bytes(9))).toBe(digest);
+    expect(await broker.artifacts.get(digest, 300_000)).toEqual(bytes(9));
+    expect(interrupted).toBe(false);
+    stop();
+    await broker.artifacts.remove(digest);
+  });
+
+  it('is refused as a subject, wherever that is made', async () => {
+    const subject = 'crossfold.seats.x 0\r\nPUB y 0\r\n';
+    expect(() => broker.nats.publish(subject)).toThrow(DamagedDataError);
+    expect(() => broker.nats.publish('fine', undefined, { reply: subject })).toThrow(DamagedDataError);
+    expect(() => broker.nats.subscribe(subject)).toThrow(DamagedDataError);
+    await expect(broker.nats.request(subject)).rejects.toThrow(DamagedDataError);
+    await expect(broker.nats.flush()).resolves.toBeUndefined();
   });
 });
 

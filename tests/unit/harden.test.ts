@@ -8,6 +8,8 @@ it('an answer over the limit of a broker that was restarted with a smaller one i
     processMsg: (error: Error) => {
       throw error;
     },
+    publish: () => undefined,
+    subscribe: () => undefined,
   };
   const said: string[] = [];
   const nats = { protocol, info: { max_payload: 1024 }, closed: async () => undefined };

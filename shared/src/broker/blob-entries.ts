@@ -5,11 +5,13 @@ import { decodeJson } from '../decode.ts';
 import { blobStream } from './subjects.ts';
 import { isApiError, storeFailed, wrongLastSequence } from './trouble.ts';
 
+/** Whether something may name an object's pieces: it becomes part of a subject that is read, or purged. */
+export const namesPieces = (nuid: unknown): boolean => typeof nuid === 'string' && /^[A-Za-z0-9]{1,64}$/.test(nuid);
+
 /** What an object store says of one of its objects, in the message that names its pieces. */
 const Entry = z.looseObject({
   name: z.string().min(1).max(4096),
-  // It becomes part of a subject that is purged: a wildcard must not get through.
-  nuid: z.string().regex(/^[A-Za-z0-9]{1,64}$/),
+  nuid: z.string().refine(namesPieces),
   size: z.int().min(0),
   deleted: z.boolean().optional(),
 });

@@ -4,6 +4,7 @@ import { ErrorCode, NatsError } from 'nats';
 import type { BlobStore } from '../data/blob-store.ts';
 import { DamagedDataError } from '../errors.ts';
 import type { BlobEntries } from './blob-entries.ts';
+import { namesPieces } from './blob-entries.ts';
 import type { Link } from './link.ts';
 import { requestMs } from './link.ts';
 import { blobStream } from './subjects.ts';
@@ -32,9 +33,12 @@ export interface BrokerBlobs extends BlobStore {
  * name: the entry that names a blob's pieces is written last.
  */
 export function blobStore(store: ObjectStore, entries: BlobEntries, link: Link): BrokerBlobs {
+  const entryOf = (digest: string): Promise<ObjectInfo | null> =>
+    link.request(`to look up blob ${short(digest)}`, () => store.info(digest));
   const look = async (digest: string): Promise<ObjectInfo | undefined> => {
-    const info = await link.request(`to look up blob ${short(digest)}`, () => store.info(digest));
-    return info === null || info.deleted ? undefined : info;
+    const info = await entryOf(digest);
+    // One whose entry could not be the store's own is not there, and is never asked for.
+    return info === null || info.deleted || !namesPieces(info.nuid) ? undefined : info;
   };
   const keep = (digest: string): Promise<boolean> =>
     link.request(`to keep blob ${short(digest)}`, () => entries.touch(digest));
@@ -42,7 +46,11 @@ export function blobStore(store: ObjectStore, entries: BlobEntries, link: Link):
     keep,
     async put(bytes) {
       const digest = sha256(bytes);
-      if ((await look(digest))?.size === bytes.length && (await keep(digest))) return digest;
+      const there = await entryOf(digest);
+      // Left where it is, the client would drop the pieces that it names, which are others'.
+      if (there !== null && !namesPieces(there.nuid)) await this.remove(digest);
+      // Of one that was removed nothing is kept.
+      else if (there?.size === bytes.length && (await keep(digest))) return digest;
       const boundMs = storeMs(bytes.length);
       await link.request(
         `to store blob ${short(digest)} (${bytes.length} bytes)`,

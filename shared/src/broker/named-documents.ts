@@ -6,6 +6,7 @@ import { listNamed } from '../data/named-documents.ts';
 import { decodeJson } from '../decode.ts';
 import { DamagedDataError } from '../errors.ts';
 import type { BlobEntries } from './blob-entries.ts';
+import { namesPieces } from './blob-entries.ts';
 import { fetchObject } from './blobs.ts';
 import type { Link } from './link.ts';
 import { requestMs } from './link.ts';
@@ -18,6 +19,7 @@ const listMs = 20_000;
 
 /** What of an object's entry is gone by; others may have written it. */
 const Entry = z.object({
+  nuid: z.string().refine(namesPieces),
   size: z.int().min(0).optional(),
   deleted: z.boolean().optional(),
   revision: z.int().min(0),
@@ -99,6 +101,9 @@ export function namedDocuments<T extends { readonly name: string }>(
       2 * requestMs,
     );
   };
+  const remove = async (name: string): Promise<void> => {
+    await link.request(`to remove ${key(name)}`, () => objects.remove(key(name)), 4 * requestMs);
+  };
   return {
     get,
     names,
@@ -114,9 +119,11 @@ export function namedDocuments<T extends { readonly name: string }>(
         throw error;
       }
     },
-    put: (name, value) => write(name, value),
-    async remove(name) {
-      await link.request(`to remove ${key(name)}`, () => objects.remove(key(name)), 4 * requestMs);
+    async put(name, value) {
+      // Left where it is, the client would drop the pieces that it names, which are others'.
+      if ((await look(name)) === 'damaged') await remove(name);
+      await write(name, value);
     },
+    remove,
   };
 }

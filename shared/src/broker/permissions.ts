@@ -33,9 +33,10 @@ export const inboxPrefix = (role: Role | undefined): string => (role === undefin
  * - a client uploads data sets, submits, cancels and removes experiments, and reads everything that is to be followed; it cannot
  *   touch a job, a seat or a group.
  *
- * Permissions are a role's, not one worker's: that a worker writes only for jobs it is a member of is seen to by the
- * records' revisions and generations. Who may create a consumer may have the server deliver to any subject, so that a
- * role must be trusted not to do that on purpose; what it holds for itself are acknowledgements and inboxes.
+ * Permissions are a role's, not one worker's: that a worker which is late writes nothing is seen to by the records'
+ * revisions and generations. Who may create a consumer, or ask JetStream anything, may have the server deliver to any
+ * subject, so that a role must be trusted not to do that on purpose (docs/security.md, "Not defended"); what it holds for
+ * itself are acknowledgements and inboxes.
  */
 export function permissionsOf(role: Role): Permissions {
   return {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { Experiment } from '../config/experiment.ts';
 import { SearchSpec } from '../config/search.ts';
-import { BlobRef, Digest } from './records.ts';
+import { BlobRef, Digest, Identity } from './records.ts';
 
 /**
  * What the jobs of one trial have to compute: the experiment with the trial's parameters applied, the data and the
@@ -61,7 +61,7 @@ export const SweepPlan = z
   .strictObject({
     schema: z.literal(1),
     /** Engine identity that all jobs are computed by. */
-    identity: z.string().max(64),
+    identity: Identity,
     manifest: BlobRef,
     search: SearchSpec.nullable(),
     folds: z.array(PlannedFold).min(1).readonly(),

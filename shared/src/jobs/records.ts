@@ -7,6 +7,9 @@ export const Digest = z.string().regex(/^[0-9a-f]{64}$/);
 /** Names that become broker tokens and folder names. */
 export const Token = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,95}$/);
 
+/** Digest that names an engine, or so much of it as tells one from another; it becomes a broker token. */
+export const Identity = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/);
+
 /** Where a member listens for its peers. */
 export const Address = z
   .strictObject({
@@ -99,7 +102,7 @@ export const JobRecord = z
     /** Epochs that are wanted by now; a search may want more later. 0 for a test. */
     until: z.int().min(0),
     /** Engine identity (its digest) that every member must have. */
-    identity: z.string().max(64),
+    identity: Identity,
     /** How many members the job wants now: from `minSeats` to `maxSeats`, as the leader sees fit. */
     seats: z.int().min(1),
     /** A group that is not running yet waits, for a bounded time, for this many; it is never narrowed below it. */
@@ -275,7 +278,7 @@ export type Pace = z.infer<typeof Pace>;
 export const Presence = z
   .strictObject({
     worker: Token,
-    identity: z.string().max(64),
+    identity: Identity,
     threads: z.int().min(1),
     engine: z.string().max(400),
     /** The GPU that it computes on; not where that is the processor. */
