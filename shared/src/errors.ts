@@ -53,7 +53,7 @@ export class UnreachableError extends CrossfoldError {
 
 /** What to do about a broker without room. */
 export const roomRemedy =
-  'free space on its disk, remove data sets that nobody needs (crossfold data remove), or raise its limits (CROSSFOLD_QUOTA_STORAGE of the coordinators, where that is set)';
+  'free space on its disk, remove experiments and data sets that nobody needs (crossfold remove, crossfold data remove), or raise its limits (CROSSFOLD_QUOTA_STORAGE of the coordinators, where that is set)';
 
 /** The broker has no room for what should be stored. What it holds is intact; the remedy is room. */
 export class BrokerFullError extends CrossfoldError {

@@ -46,6 +46,11 @@ describe('wrong usage ends with code 2 and one line', () => {
       "crossfold: unknown option '--worker' (Did you mean --workers?)\n",
     ],
     [
+      'a word that would move the terminal',
+      ['run', 'x.yaml', '--\u001b[2Jx\u202e'],
+      "crossfold: unknown option '--?[2Jx?'; crossfold run --help shows how to use it\n",
+    ],
+    [
       'a missing argument',
       ['run'],
       "crossfold: missing required argument 'file'; crossfold run --help shows how to use it\n",

@@ -65,7 +65,7 @@ export async function main(argv: readonly string[], context: CommandContext = pr
     .configureOutput({
       writeOut: (text) => context.out.write(text),
       writeErr: (text) => context.err.write(text),
-      outputError: (text, write) => write(`crossfold: ${printable(oneLine(text.replace(/^error: /, '')))}\n`),
+      outputError: (text, write) => write(`crossfold: ${usageLine(text)}\n`),
     });
   for (const register of verbs)
     register(program, context, (end) => {
@@ -90,7 +90,7 @@ function namesItsHelp(command: Command, context: CommandContext): void {
   const path = [...(parent?.parent ? [parent.name()] : []), command.name()].join(' ');
   command.configureOutput({
     outputError: (text) => {
-      const line = oneLine(text.replace(/^error: /, ''));
+      const line = usageLine(text);
       const said = /invalid\.|Did you mean/.test(line) ? line : `${line}; crossfold ${path} --help shows how to use it`;
       context.err.write(`crossfold: ${said}\n`);
     },
@@ -110,5 +110,8 @@ function exitCodeOf(error: unknown, context: CommandContext): number {
   );
   return ExitCode.failed;
 }
+
+/** What the parser says of wrong usage, which it quotes. */
+const usageLine = (text: string): string => printable(oneLine(text.replace(/^error: /, '')));
 
 const oneLine = (text: string): string => text.trim().replaceAll(/\s*\n\s*/g, ' ');

@@ -162,8 +162,10 @@ async function scratchFolder(parent: string, now: number): Promise<string> {
     await makeFolder(parent);
     for (const name of await readdir(parent)) {
       if (!name.startsWith(scratchPrefix)) continue;
-      const { mtimeMs } = await stat(join(parent, name));
-      if (now - mtimeMs > abandonedMs) await rm(join(parent, name), { recursive: true, force: true });
+      // One of an import that ends just now is not there any more.
+      const found = await stat(join(parent, name)).catch(() => undefined);
+      if (found !== undefined && now - found.mtimeMs > abandonedMs)
+        await rm(join(parent, name), { recursive: true, force: true });
     }
     return await mkdtemp(join(parent, scratchPrefix));
   } catch (error) {
