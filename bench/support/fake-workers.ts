@@ -21,7 +21,7 @@ export interface FakeWorkerOptions {
   /** Accuracy of a trial on a fold after so many epochs; `fails` where it never gets there. */
   readonly outcome: (job: JobRecord, epochs: number) => number | 'fails';
   /** How long a job takes. */
-  readonly jobMs?: (job: JobRecord) => number;
+  readonly jobMs?: (job: JobRecord) => number | Promise<number>;
   /** Told of every job that is taken up, and of every one that ends. */
   readonly onTaken?: (job: JobRecord) => void;
   readonly onEnded?: (job: JobRecord) => void;
@@ -75,7 +75,7 @@ async function work(
     seat.acknowledge();
     if (taken !== undefined) {
       onTaken?.(taken);
-      await sleep(jobMs(taken), undefined, { signal }).catch(() => undefined);
+      await sleep(await jobMs(taken), undefined, { signal }).catch(() => undefined);
       const accuracy = outcome(taken, taken.until);
       const result =
         signal.aborted || accuracy === 'fails' ? undefined : await store(broker, taken, accuracy, await model);

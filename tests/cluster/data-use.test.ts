@@ -1,7 +1,6 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { main } from '@crossfold/coordinator/cli/main';
 import { connectClient } from '@crossfold/coordinator/client/client';
 import { checkExperiment } from '@crossfold/coordinator/config/load';
 import { openBroker } from '@crossfold/shared/broker/broker';
@@ -11,8 +10,8 @@ import { connect, loadModel, localDatasets, openDataset } from 'crossfold';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestBroker } from '../support/broker.ts';
 import { startBroker } from '../support/broker.ts';
+import { crossfoldIn } from '../support/cluster-cli.ts';
 import { colourNet } from '../support/colour-net.ts';
-import { fakeWorld } from '../support/fake-client.ts';
 import { writeFiles } from '../support/pictures.ts';
 
 // What imported data sets are good for, and the library's words for the `data` verbs.
@@ -44,11 +43,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function crossfold(...words: readonly string[]): Promise<{ code: number; out: string; err: string }> {
-  const { context, out, err } = fakeWorld({ env: { CROSSFOLD_CACHE: join(folder, 'cache') } });
-  const code = await main(words, { ...context, connect: (url) => connectClient(url) });
-  return { code, out: out(), err: err() };
-}
+const crossfold = (...words: readonly string[]) => crossfoldIn(join(folder, 'cache'), words);
 
 /** What it prints, as JSON. */
 async function document(...words: readonly string[]) {

@@ -17,6 +17,7 @@ import { connect } from 'nats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestBroker } from '../support/broker.ts';
 import { startBroker } from '../support/broker.ts';
+import { crossfoldIn } from '../support/cluster-cli.ts';
 import { fakeWorld } from '../support/fake-client.ts';
 import { memoryBlobs } from '../support/memory-blobs.ts';
 import { noisyJpeg, writeFiles } from '../support/pictures.ts';
@@ -46,11 +47,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function crossfold(...words: readonly string[]): Promise<{ code: number; out: string; err: string }> {
-  const { context, out, err } = fakeWorld({ env: { CROSSFOLD_CACHE: join(folder, 'cache') } });
-  const code = await main(words, { ...context, connect: (url) => connectClient(url) });
-  return { code, out: out(), err: err() };
-}
+const crossfold = (...words: readonly string[]) => crossfoldIn(join(folder, 'cache'), words);
 
 describe.each(['on this machine', 'on a cluster'])('data sets %s', (where) => {
   const at = (): string[] => (where === 'on a cluster' ? ['--nats', server.url] : []);

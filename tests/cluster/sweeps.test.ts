@@ -9,7 +9,7 @@ import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker } from '@crossfold/shared/broker/broker';
 import { Roster } from '@crossfold/shared/broker/presence';
 import { Experiment } from '@crossfold/shared/config/experiment';
-import type { PublicJob } from '@crossfold/shared/jobs/records';
+import type { ExperimentRecord, PublicJob } from '@crossfold/shared/jobs/records';
 import { createLogger } from '@crossfold/shared/logger';
 import { quotasOf } from '@crossfold/shared/quotas';
 import type { Results } from '@crossfold/shared/results';
@@ -122,6 +122,20 @@ const submit = async (what: Experiment, options?: SubmitOptions): Promise<string
   await client.submit(what, folder, id, options);
   return id;
 };
+/** Resolves once the leader has prepared all of some experiments. */
+async function areRunning(ids: readonly string[]): Promise<void> {
+  const seen = new Set<string>();
+  const enough = new AbortController();
+  const signal = AbortSignal.any([enough.signal, AbortSignal.timeout(patience)]);
+  await new Promise<void>((resolve, reject) => {
+    signal.addEventListener('abort', () => (enough.signal.aborted ? resolve() : reject(signal.reason)), { once: true });
+    const look = ({ value: { id, state } }: { readonly value: ExperimentRecord }): void => {
+      if (state === 'running') seen.add(id);
+      if (ids.every((one) => seen.has(one))) enough.abort();
+    };
+    broker.experiments.watch('>', signal, look, reject).catch(reject);
+  });
+}
 async function over(id: string): Promise<void> {
   const signal = AbortSignal.timeout(patience);
   for await (const _ of client.follow(id, signal));
@@ -431,7 +445,7 @@ describe('cancelling and resuming', () => {
 
 describe('several experiments at once', () => {
   it('share the workers; one of higher priority goes first; none has more jobs at a time than it sets itself', async () => {
-    // Submitted before anyone leads, so that all of them are there from the first round on.
+    const ahead = await submit(experiment({ name: 'ahead', seed: 20, priority: 2 }));
     const [a, b, first, few] = await Promise.all([
       submit(experiment({ name: 'even-a', seed: 21 })),
       submit(experiment({ name: 'even-b', seed: 22 })),
@@ -441,12 +455,15 @@ describe('several experiments at once', () => {
     const at = { [first]: 0, [few]: 0 } as Record<string, number>;
     let most = 0;
     const order: string[] = [];
+    // The workers have something else to do until all of them are prepared, in whatever order.
+    const prepared = areRunning([a, b, first, few]);
     startLeader();
     startWorkers({
       count: 4,
       outcome,
-      jobMs: () => 40,
+      jobMs: ({ experiment: of }) => (of === ahead ? prepared.then(() => 40) : 40),
       onTaken: ({ experiment: of }) => {
+        if (of === ahead) return;
         order.push(of);
         at[of] = (at[of] ?? 0) + 1;
         most = Math.max(most, at[few] ?? 0);
@@ -455,7 +472,7 @@ describe('several experiments at once', () => {
         at[of] = (at[of] ?? 0) - 1;
       },
     });
-    await Promise.all([a, b, first, few].map(finish));
+    await Promise.all([ahead, a, b, first, few].map(finish));
     expect(most).toBe(1);
     expect(order).toHaveLength(16);
     const lastOf = (id: string): number => order.lastIndexOf(id);
