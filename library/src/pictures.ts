@@ -1,6 +1,7 @@
 import { drawActivations } from '@crossfold/coordinator/pictures/activations';
 import type { Captioned } from '@crossfold/coordinator/pictures/sheet';
 import { drawSheet } from '@crossfold/coordinator/pictures/sheet';
+import { overfitsFrom } from '@crossfold/coordinator/results/overfitting';
 import { curves } from '@crossfold/coordinator/results/report/charts/curves';
 import type { DotRow } from '@crossfold/coordinator/results/report/charts/dots';
 import { dots } from '@crossfold/coordinator/results/report/charts/dots';
@@ -24,7 +25,7 @@ const style = `.plot{font:12px sans-serif;background:#fff}.plot text{fill:#555}.
 .plot text.y{text-anchor:end}.plot .grid line{stroke:#e4e4e4}.plot path{fill:none}.plot .train{stroke:#b35309}
 .plot .val{stroke:#0a5fc4}.plot .fold{opacity:.4}.plot .mean{stroke-width:2.5}.plot .band{fill:#0a5fc4;opacity:.1;stroke:none}
 .plot circle.val{fill:#0a5fc4}.plot .stop{display:none}.plot .dot{fill:#0a5fc4;opacity:.55}.plot .dot.best{opacity:1}
-.plot .row{stroke:#eee}.plot .strong{font-weight:bold}.plot .whisker,.plot .meanmark{stroke:#b35309;stroke-width:2}`;
+.plot .overfits{stroke:#555;stroke-dasharray:5 3}.plot .row{stroke:#eee}.plot .strong{font-weight:bold}.plot .whisker,.plot .meanmark{stroke:#b35309;stroke-width:2}`;
 
 /** A chart of the report as a picture of its own. */
 const standalone = (svg: string): string =>
@@ -32,7 +33,7 @@ const standalone = (svg: string): string =>
 
 /**
  * Learning curves of a trial as SVG: every fold a thin line, their mean a thick one; training in brown, validation in
- * blue with its standard deviation.
+ * blue with its standard deviation, a dashed line where it starts to overfit.
  *
  * @param trial the best one where not given
  * @throws ConfigError where no fold of it was trained to its end
@@ -44,7 +45,7 @@ export function plotCurves(results: Results, what: 'accuracy' | 'loss', trial = 
     what === 'accuracy'
       ? ({ title: 'accuracy', train: 'accuracy', validation: 'valAccuracy', format: percent } as const)
       : ({ title: 'loss', train: 'loss', validation: 'valLoss', format: decimal } as const);
-  return standalone(curves(folds, spec).html);
+  return standalone(curves(folds, { ...spec, overfitsFrom: overfitsFrom(folds) }).html);
 }
 
 /**

@@ -7,6 +7,7 @@ import { formatFoldTable } from '@crossfold/coordinator/results/fold-table';
 import { foldsCsv } from '@crossfold/coordinator/results/folds-csv';
 import { escapeMarkdown, reportMarkdown } from '@crossfold/coordinator/results/markdown';
 import { mistakes, pooledScores } from '@crossfold/coordinator/results/pooled';
+import { smoothed } from '@crossfold/coordinator/results/report/charts/curves';
 import { parallel } from '@crossfold/coordinator/results/report/charts/parallel';
 import { html, raw } from '@crossfold/coordinator/results/report/html';
 import { parameterColumns } from '@crossfold/coordinator/results/report/parameters';
@@ -77,6 +78,38 @@ describe('what results say in words', () => {
     expect(remarks(results)).not.toContain('overfits');
     const over = { history: { loss: [1, 1], accuracy: [0.9, 0.99], valLoss: [1, 1], valAccuracy: [0.8, 0.9] } };
     expect(remarks(withHistory([1, 1], over))).toContain('Accuracy is 9.00 points higher on the samples trained on');
+  });
+
+  it('marks the epoch from which on the net overfits in each curve, and in no other case', () => {
+    const page = (valLoss: readonly number[], loss: readonly number[]): string => {
+      const results = withHistory(valLoss, { history: { loss, valLoss, accuracy: loss, valAccuracy: loss } });
+      return reportHtml({ results, yaml: '' });
+    };
+    const falling = [0.9, 0.7, 0.5, 0.4, 0.3];
+    const marked = page([0.9, 0.6, 0.5, 0.7, 0.8], falling);
+    expect(marked).toContain('epoch 3: it overfits from here on');
+    expect(marked.match(/<line class="overfits"/g)).toHaveLength(2);
+    expect(findings(withHistory([0.9, 0.6, 0.5, 0.7, 0.8])).remarks.join()).toContain('lowest after about 3 of 5');
+    for (const [valLoss, loss] of [
+      [[0.9, 0.8, 0.7, 0.6, 0.5], falling],
+      // Hardly higher.
+      [[0.9, 0.6, 0.5, 0.51, 0.52], falling],
+      // What goes up with the training loss is something else.
+      [
+        [0.9, 0.6, 0.5, 0.7, 0.8],
+        [0.9, 0.6, 0.4, 0.7, 0.8],
+      ],
+    ] as const)
+      expect(page(valLoss, loss)).not.toContain('overfits from here on');
+  });
+
+  it('draws the curves smoothed, too, where there are epochs enough', () => {
+    const steps = Array.from({ length: 12 }, (_, epoch) => 1 / (1 + epoch));
+    const drawn = (values: readonly number[]): string => reportHtml({ results: withHistory(values), yaml: '' });
+    expect(drawn(steps)).toContain('<summary>Smoothed</summary>');
+    expect(drawn(steps.slice(0, 9))).not.toContain('<summary>Smoothed</summary>');
+    const [fold] = smoothed(completed(withHistory([1, 0, 0])));
+    expect(fold?.history.valLoss.map((value) => value.toFixed(3))).toEqual(['1.000', '0.800', '0.640']);
   });
 
   it('compares the test set with the interval', () => {

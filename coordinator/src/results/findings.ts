@@ -2,6 +2,7 @@ import { spreadOfRepeats } from '@crossfold/shared/metrics/repeats';
 import { meanOf } from '@crossfold/shared/metrics/summary';
 import type { CompletedFold, Results, Summary, TrialResult } from '@crossfold/shared/results';
 import { subjectOf } from './nested.ts';
+import { leastRise, overfitsFrom } from './overfitting.ts';
 import { mistakes, pooledScores, supportOf } from './pooled.ts';
 import { rankingText } from './ranking.ts';
 import { completedFolds } from './select.ts';
@@ -132,10 +133,11 @@ function courseRemark(folds: readonly CompletedFold[]): string[] {
   if (folds.some((fold) => fold.bestEpoch < fold.epochs - 1))
     return [`The validation loss was lowest after ${when}; the weights of each fold's best epoch were kept.`];
   const rise = meanOf(folds.map(({ history }) => (history.valLoss.at(-1) ?? 0) / Math.min(...history.valLoss) - 1));
-  if (rise < 0.05)
+  if (rise < leastRise)
     return [`The validation loss has levelled off: it was lowest after ${when}, and is hardly higher in the end.`];
+  const from = overfitsFrom(folds);
   return [
-    `The validation loss was lowest after ${when}, and in the end ${Math.round(100 * rise)} % higher: fewer epochs, or early stopping, would do.`,
+    `The validation loss was lowest after ${from === undefined ? when : `${from + 1} of ${epochs} epochs`}, and in the end ${Math.round(100 * rise)} % higher: fewer epochs, or early stopping, would do.`,
   ];
 }
 

@@ -10,6 +10,32 @@ export interface CurveSpec {
   readonly train: 'loss' | 'accuracy';
   readonly validation: 'valLoss' | 'valAccuracy';
   readonly format: (value: number) => string;
+  /** The epoch, from 0, from which on the net overfits: marked where there is one. */
+  readonly overfitsFrom: number | undefined;
+}
+
+/** How much of the value before each keeps when a curve is smoothed. */
+const smoothing = 0.8;
+
+/** Histories that follow theirs as an exponential average, so that their course is seen through their noise. */
+export function smoothed(folds: readonly CompletedFold[]): CompletedFold[] {
+  const smooth = (values: readonly number[]): number[] => {
+    let average = values[0] ?? 0;
+    return values.map((value) => {
+      average = smoothing * average + (1 - smoothing) * value;
+      return average;
+    });
+  };
+  return folds.map((fold) => {
+    const { loss, accuracy, valLoss, valAccuracy } = fold.history;
+    const history = {
+      loss: smooth(loss),
+      accuracy: smooth(accuracy),
+      valLoss: smooth(valLoss),
+      valAccuracy: smooth(valAccuracy),
+    };
+    return { ...fold, history };
+  });
 }
 
 /** Folds whose own lines are drawn; with more the mean says all that can be seen. */
@@ -57,7 +83,7 @@ export function curves(folds: readonly CompletedFold[], spec: CurveSpec): Html {
       },
     },
     (frame) =>
-      html`${bandPath(bands.validation, frame)}${folds
+      html`${bandPath(bands.validation, frame)}${overfitMark(spec.overfitsFrom, frame)}${folds
         .slice(0, maxLines)
         .map(
           (fold, i) =>
@@ -103,6 +129,12 @@ function bandPath({ mean, std }: Band, { x, y, top, bottom }: Area): Html | unde
 function bestMark(fold: CompletedFold, values: readonly number[], { x, y }: Area): Html | undefined {
   if (fold.bestEpoch === values.length - 1) return undefined;
   return html`<circle class="kept" cx="${at(x(fold.bestEpoch + 1))}" cy="${at(y(values[fold.bestEpoch] ?? 0))}" r="3.5"/>`;
+}
+
+/** A line at the epoch from which on the net overfits. */
+function overfitMark(epoch: number | undefined, { x, top, bottom }: Area): Html | undefined {
+  if (epoch === undefined) return undefined;
+  return html`<line class="overfits" x1="${at(x(epoch + 1))}" x2="${at(x(epoch + 1))}" y1="${top}" y2="${bottom}"/>`;
 }
 
 /** Strips to point at, one an epoch, that tell its numbers. */

@@ -1,8 +1,11 @@
 import type { CompletedFold } from '@crossfold/shared/results';
+import { overfitsFrom } from '../../overfitting.ts';
 import { decimal, percent } from '../../text.ts';
-import { type Band, bandOf, curves } from '../charts/curves.ts';
+import { type Band, bandOf, curves, smoothed } from '../charts/curves.ts';
 import { type Html, html } from '../html.ts';
 
+/** Histories of fewer epochs are not smoothed: nothing would be left of them. */
+const fewestSmoothed = 10;
 /** Epochs that the table of the means shows; all of them are in the history. */
 const maxRows = 100;
 
@@ -14,20 +17,31 @@ const maxRows = 100;
 export function courseSection(folds: readonly CompletedFold[], of: string): Html | undefined {
   if (folds.length === 0) return undefined;
   const several = folds.length > 1;
+  const from = overfitsFrom(folds);
+  const epochs = Math.min(...folds.map((fold) => fold.history.loss.length));
   return html`<section aria-labelledby="course"><h2 id="course">Learning curves${of}</h2>
 <ul class="legend"><li><i class="swatch val"></i>validation</li><li><i class="swatch train"></i>training</li>${
     several
       ? html`<li><i class="swatch thick"></i>mean over the folds</li><li><i class="swatch thin"></i>one fold</li><li><i class="swatch band"></i>± one standard deviation</li>`
       : undefined
-  }${folds.some((fold) => fold.bestEpoch < fold.epochs - 1) ? html`<li><i class="swatch kept"></i>epoch whose weights were kept</li>` : undefined}</ul>
-${courseCharts(folds)}
+  }${folds.some((fold) => fold.bestEpoch < fold.epochs - 1) ? html`<li><i class="swatch kept"></i>epoch whose weights were kept</li>` : undefined}${from === undefined ? undefined : html`<li><i class="swatch overfits"></i>epoch ${from + 1}: it overfits from here on</li>`}</ul>
+${courseCharts(folds)}${
+  epochs < fewestSmoothed
+    ? undefined
+    : html`
+<details data-name="smoothed"><summary>Smoothed</summary><p class="note">Each value is 80 % of the one before it and 20 % of the epoch’s own.</p>${courseCharts(smoothed(folds), from)}</details>`
+}
 <details data-name="means"><summary>${several ? 'Means over the folds' : 'The numbers'}</summary><div class="scroll">${meansTable(folds)}</div></details></section>`;
 }
 
-/** Loss and accuracy by epoch, side by side. */
-export const courseCharts = (folds: readonly CompletedFold[]): Html =>
-  html`<div class="pair"><figure><h3>Loss</h3>${curves(folds, { title: 'loss', train: 'loss', validation: 'valLoss', format: (value) => decimal(value) })}</figure>
-<figure><h3>Accuracy</h3>${curves(folds, { title: 'accuracy', train: 'accuracy', validation: 'valAccuracy', format: percent })}</figure></div>`;
+/**
+ * Loss and accuracy by epoch, side by side.
+ *
+ * @param from the epoch from which on the net overfits, as the histories that were not smoothed tell it
+ */
+export const courseCharts = (folds: readonly CompletedFold[], from = overfitsFrom(folds)): Html =>
+  html`<div class="pair"><figure><h3>Loss</h3>${curves(folds, { title: 'loss', train: 'loss', validation: 'valLoss', format: (value) => decimal(value), overfitsFrom: from })}</figure>
+<figure><h3>Accuracy</h3>${curves(folds, { title: 'accuracy', train: 'accuracy', validation: 'valAccuracy', format: percent, overfitsFrom: from })}</figure></div>`;
 
 function meansTable(folds: readonly CompletedFold[]): Html {
   const series = [
