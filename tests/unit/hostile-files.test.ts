@@ -8,6 +8,7 @@ import { scanImageFolder } from '@crossfold/coordinator/data/image-folder';
 import { readModelFile } from '@crossfold/coordinator/models/find-model';
 import { ConfigError } from '@crossfold/shared/errors';
 import fc from 'fast-check';
+import { unzipSync, zipSync } from 'fflate';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fakeWorld } from '../support/fake-client.ts';
 import { fuzzRuns, fuzzSeed, mutated } from '../support/hostile.ts';
@@ -49,6 +50,47 @@ describe('a file that is damaged anywhere is read, or refused in words', () => {
       if (!(await read(file, bytes, readModelFile))) refused++;
     expect(refused).toBeGreaterThan(damages / 10);
     expect(await openHandles()).toBeLessThan(before + 5);
+  });
+
+  it.each(['keras-sequential.keras', 'keras-functional.keras'])('%s', { timeout: 3_600_000 }, async (name) => {
+    const whole = await readFile(join(fixtures, name));
+    const file = join(folder, name);
+    expect(await read(file, whole, readModelFile)).toBe(true);
+    const parts = unzipSync(whole);
+    const before = await openHandles();
+    let refused = 0;
+    // A single bit of the weights.
+    const flipped = Uint8Array.from(whole);
+    const middle = Math.floor(whole.length / 2);
+    flipped[middle] = (flipped[middle] ?? 0) ^ 1;
+    await expect(read(file, flipped, readModelFile)).resolves.toBe(false);
+    // The archive, and what its checksums do not notice: its parts, packed again as they should be.
+    const some = Math.ceil(damages / 4);
+    const damaged = fc.sample(mutated([whole]), { numRuns: some, seed: fuzzSeed });
+    for (const [part, bytes] of Object.entries(parts))
+      for (const other of fc.sample(mutated([bytes]), { numRuns: some, seed: fuzzSeed }))
+        damaged.push(zipSync({ ...parts, [part]: other }, { level: 0 }));
+    for (const bytes of damaged) if (!(await read(file, bytes, readModelFile))) refused++;
+    expect(refused).toBeGreaterThan(damages / 10);
+    // Of some files that it cannot open the library keeps its one handle; never more than that.
+    expect(await openHandles()).toBeLessThan(before + damaged.length / 4);
+  });
+
+  it('an archive that unpacks to more than it can hold is refused before memory is taken for it', async () => {
+    const whole = await readFile(join(fixtures, 'keras-sequential.keras'));
+    const parts = unzipSync(whole);
+    const file = join(folder, 'bomb.keras');
+    const refusal = (bytes: Uint8Array) =>
+      writeFile(file, bytes).then(() => expect(readModelFile(file)).rejects.toThrow(/unpacks to \d+ bytes, more than/));
+    const zeros = new Uint8Array(2 ** 26 + 2 ** 20);
+    await refusal(zipSync({ ...parts, 'model.weights.h5': zeros }, { level: 1 }));
+    await refusal(zipSync({ ...parts, 'config.json': zeros.subarray(0, 2 ** 24 + 1) }, { level: 1 }));
+    // It only says so: the length of every part, in the list at the archive's end.
+    const liar = Uint8Array.from(whole);
+    const view = new DataView(liar.buffer);
+    for (let at = 0; at < liar.length - 46; at++)
+      if (view.getUint32(at, true) === 0x02014b50) view.setUint32(at + 24, 2 ** 31 - 2, true);
+    await refusal(liar);
   });
 
   it('IDX, packed or not', { timeout: 3_600_000 }, async () => {

@@ -9,13 +9,20 @@ import h5wasm from 'h5wasm/node';
 import { z } from 'zod';
 import { kerasLayers } from './config.ts';
 import { archiveConfig, archiveVersion } from './config3.ts';
+import { endOf, headBytes, isHdf5, withH5File } from './open-h5.ts';
 import type { Stored } from './saved-net.ts';
 import { assemble, extrasName, extrasOf } from './saved-net.ts';
+import { checksumsOf, matches } from './zip-checksums.ts';
 
 /** Keras 3's own format: a ZIP archive of the net's description, something about the file, and the weights as HDF5. */
 const names = { config: 'config.json', metadata: 'metadata.json', weights: 'model.weights.h5' } as const;
 
 const maxBytes = 2 ** 31 - 1;
+/** Descriptions have some kilobytes. */
+const maxTextBytes = 2 ** 24;
+/** Keras packs without compressing. All of an archive together may be so many times as long as its file, and this more. */
+const maxGrowth = { times: 8, more: 2 ** 26 };
+
 /**
  * Writes a net as Keras 3's `.keras` file, with its layers, weights, loss and optimizer's settings. The file appears
  * whole or not at all.
@@ -104,28 +111,28 @@ export async function readKerasArchive(path: string): Promise<TrainedModel> {
   const places = placesOf(layers.map(({ class_name }) => class_name));
   const placeOf = new Map(layers.map(({ class_name, config: own }, i) => [String(own.name ?? class_name), places[i]]));
   const folder = await mkdtemp(join(tmpdir(), 'crossfold-keras-'));
-  let file: InstanceType<typeof h5wasm.File> | undefined;
   try {
-    await h5wasm.ready;
     const inner = join(folder, names.weights);
     await writeFile(inner, weights);
-    file = new h5wasm.File(inner, 'r');
-    const all: Group = file;
     const { compile_config: compiled } = net;
-    return assemble(
-      {
-        config,
-        training: compiled ? JSON.stringify({ loss: compiled.loss, optimizer_config: compiled.optimizer }) : undefined,
-        extras: z.record(z.string(), z.unknown()).catch({}).parse(parse(metadata))[extrasName],
-        stored: (layer, _, place) => storedOf(all, `layers/${placeOf.get(layer)}/vars/${place}`, path),
-      },
-      path,
+    const saved = {
+      config,
+      training: compiled ? JSON.stringify({ loss: compiled.loss, optimizer_config: compiled.optimizer }) : undefined,
+      extras: z.record(z.string(), z.unknown()).catch({}).parse(parse(metadata))[extrasName],
+    };
+    return await withH5File(
+      inner,
+      (file: Group) =>
+        assemble(
+          {
+            ...saved,
+            stored: (layer, _, place) => storedOf(file, `layers/${placeOf.get(layer)}/vars/${place}`, path),
+          },
+          path,
+        ),
+      (cause) => new DamagedDataError(`${path} is damaged: its ${names.weights} cannot be read as HDF5`, { cause }),
     );
-  } catch (error) {
-    if (error instanceof CrossfoldError) throw error;
-    throw new DamagedDataError(`${path} is damaged: its ${names.weights} cannot be read as HDF5`, { cause: error });
   } finally {
-    file?.close();
     await rm(folder, { recursive: true });
   }
 }
@@ -144,12 +151,17 @@ async function unzip(path: string): Promise<{ config: string; metadata: string; 
   const bytes = await readArchive(path);
   const wanted: readonly string[] = Object.values(names);
   let found: Record<string, Uint8Array>;
+  // What an archive says of its parts is taken for memory before they are unpacked; one part may be listed many times.
+  let left = Math.min(maxBytes, maxGrowth.times * bytes.length + maxGrowth.more);
   try {
     found = unzipSync(bytes, {
       filter({ name, originalSize }) {
         if (!wanted.includes(name)) return false;
-        if (originalSize > maxBytes)
-          throw new ConfigError(`${path}: ${name} has ${originalSize} bytes, more than a model may have`);
+        left -= originalSize;
+        if (left < 0 || (name !== names.weights && originalSize > maxTextBytes))
+          throw new ConfigError(
+            `${path}: ${name} unpacks to ${originalSize} bytes, more than there can be in this file`,
+          );
         return true;
       },
     });
@@ -157,12 +169,19 @@ async function unzip(path: string): Promise<{ config: string; metadata: string; 
     if (error instanceof CrossfoldError) throw error;
     throw new DamagedDataError(`${path} is damaged: it cannot be unpacked`, { cause: error });
   }
+  const checksums = checksumsOf(bytes);
+  for (const [name, part] of Object.entries(found)) {
+    const checksum = checksums.get(name);
+    if (checksum !== undefined && !matches(part, checksum))
+      throw new DamagedDataError(`${path} is damaged: its ${name} is not what its checksum says`);
+  }
   const { [names.config]: config, [names.metadata]: metadata, [names.weights]: weights } = found;
   if (config === undefined || weights === undefined)
     throw new ConfigError(
       `${path} has no ${config === undefined ? names.config : names.weights}; Keras 3 writes one with model.save('name.keras')`,
     );
-  if (Buffer.from(weights.subarray(0, 8)).toString('latin1') !== '\x89HDF\r\n\x1a\n')
+  const head = Buffer.from(weights.subarray(0, headBytes));
+  if (!isHdf5(head) || endOf(head) > BigInt(weights.length))
     throw new DamagedDataError(`${path} is damaged: its ${names.weights} cannot be read as HDF5`);
   return { config: textOf(config), metadata: textOf(metadata ?? new Uint8Array()), weights };
 }

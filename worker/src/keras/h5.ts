@@ -1,11 +1,12 @@
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { ConfigError, CrossfoldError, DamagedDataError } from '@crossfold/shared/errors';
+import { ConfigError, DamagedDataError } from '@crossfold/shared/errors';
 import type { TrainedModel } from '@crossfold/shared/model/model-file';
 import type { Group } from 'h5wasm/node';
 import h5wasm from 'h5wasm/node';
 import { z } from 'zod';
 import { kerasLayers, kerasModelConfig, kerasTrainingConfig, kerasVersion } from './config.ts';
+import { endOf, headBytes, isHdf5, withH5File } from './open-h5.ts';
 import type { Stored } from './saved-net.ts';
 import { assemble, extrasName, extrasOf } from './saved-net.ts';
 
@@ -72,29 +73,11 @@ function write(path: string, model: TrainedModel): void {
  */
 export async function readKerasH5(path: string): Promise<TrainedModel> {
   await checkSignature(path);
-  const library = await h5wasm.ready;
-  // Otherwise it writes pages of its own to stderr.
-  library.activate_throwing_error_handler();
-  let file: InstanceType<typeof h5wasm.File> | undefined;
-  try {
-    file = new h5wasm.File(path, 'r');
-    return read(file, path);
-  } catch (error) {
-    if (error instanceof CrossfoldError) throw error;
-    throw new DamagedDataError(`${path} is damaged: it cannot be read as HDF5`, { cause: error });
-  } finally {
-    library.deactivate_throwing_error_handler();
-    close(file);
-  }
-}
-
-/** What is damaged may not even be closed as it should be. */
-function close(file: InstanceType<typeof h5wasm.File> | undefined): void {
-  try {
-    file?.close();
-  } catch {
-    // Said already: it is damaged.
-  }
+  return withH5File(
+    path,
+    (file) => read(file, path),
+    (cause) => new DamagedDataError(`${path} is damaged: it cannot be read as HDF5`, { cause }),
+  );
 }
 
 async function checkSignature(path: string): Promise<void> {
@@ -105,11 +88,10 @@ async function checkSignature(path: string): Promise<void> {
   if (!(await stat(path).catch(cannot)).isFile()) throw new ConfigError(`${path} is not a file`);
   const file = await open(path).catch(cannot);
   try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(48), 0, 48, 0);
-    if (bytesRead < 48 || buffer.toString('latin1', 0, 8) !== '\x89HDF\r\n\x1a\n')
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(headBytes), 0, headBytes, 0);
+    if (!isHdf5(buffer.subarray(0, bytesRead)))
       throw new ConfigError(`${path} is no HDF5 file; Keras writes one with model.save('name.h5')`);
-    // The superblock says where the file ends; its layout changed with version 2.
-    const end = buffer.readBigUInt64LE(buffer.readUInt8(8) < 2 ? 40 : 28);
+    const end = endOf(buffer);
     const { size } = await file.stat();
     if (end > BigInt(size)) throw new DamagedDataError(`${path} is cut off: it has ${size} of ${end} bytes`);
   } finally {
