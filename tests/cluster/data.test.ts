@@ -134,7 +134,12 @@ it('an import that is interrupted ends with 130 and leaves nothing behind', asyn
       return () => undefined;
     },
     // The first word of progress: pictures are about to be read.
-    err: { write: (text) => (interrupt(), context.err.write(text)) },
+    err: {
+      write(text) {
+        interrupt();
+        return context.err.write(text);
+      },
+    },
   });
   expect(code).toBe(130);
   expect(err()).toContain('interrupted');

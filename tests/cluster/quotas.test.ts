@@ -9,6 +9,7 @@ import { lead } from '@crossfold/coordinator/leader/leader';
 import { defaultSweeps } from '@crossfold/coordinator/leader/sweep-timing';
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker } from '@crossfold/shared/broker/broker';
+import { putJson } from '@crossfold/shared/broker/json-blobs';
 import { Roster } from '@crossfold/shared/broker/presence';
 import { limitStores, readQuotas, writeQuotas } from '@crossfold/shared/broker/quotas';
 import { blobStream, Stores } from '@crossfold/shared/broker/subjects';
@@ -152,6 +153,15 @@ describe('a submission over a quota', () => {
       await ledBy(quotasOf({}, undefined), async () => {
         await client.resume('jobs');
         expect(await ended('jobs')).toMatchObject({ state: 'completed' });
+      });
+      // What a client says that its imported data set comes to is not believed.
+      const done = (await client.list()).find(({ id }) => id === 'jobs');
+      if (done === undefined) throw new Error('it has completed');
+      const source = await putJson(broker.data, { kind: 'imported', name: 'x', manifest: done.manifest, bytes: 1 });
+      const fresh = { state: 'submitted', source, manifest: null, folds: null, plan: null, results: null } as const;
+      await broker.experiments.create('small-lie', { ...done, ...fresh, id: 'small-lie', finishedAt: null });
+      await ledBy(quotasOf({ datasetBytes: 900 }, undefined), async () => {
+        expect((await ended('small-lie')).error).toMatch(/^dataset: comes to 960 B, over .* 900 B/);
       });
     } finally {
       await workers.stop();

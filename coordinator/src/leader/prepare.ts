@@ -3,6 +3,7 @@ import { leaderProgressSubject } from '@crossfold/shared/broker/subjects';
 import { Experiment } from '@crossfold/shared/config/experiment';
 import type { BlobStore } from '@crossfold/shared/data/blob-store';
 import { canonicalJson, sha256 } from '@crossfold/shared/data/digest';
+import { Manifest } from '@crossfold/shared/data/manifest';
 import { CrossfoldError, ExitCode, isBrokerTrouble, TimeoutError } from '@crossfold/shared/errors';
 import type { Fold } from '@crossfold/shared/folds/folds';
 import { foldsDocument, makeFolds } from '@crossfold/shared/folds/folds';
@@ -59,7 +60,7 @@ export async function prepare(
     if (identity === undefined) throw new WaitingError(waitsFor(context.roster.alive(), experiment.threadsPerWorker));
     const bundle = await getJson(broker.data, record.source, SourceBundle);
     const images = imagesOf(experiment);
-    checkDemand(bundleDemand(bundle, images), quotas);
+    checkDemand(bundleDemand(await believed(bundle, broker.data), images), quotas);
     const made = new Map<string, Cut>();
     for (const image of images) {
       const dataset = image === undefined ? experiment.dataset : { ...experiment.dataset, image };
@@ -113,6 +114,18 @@ export async function prepare(
     if (!(error instanceof CrossfoldError) || isBrokerTrouble(error) || error instanceof TimeoutError) throw error;
     await endWithError(context, record.id, error);
   }
+}
+
+/**
+ * A bundle that says how much it comes to by what is read later: no blob is taken that is longer than its reference says, and
+ * no list of pictures of another length. What an imported data set comes to its client has written beside it; its manifest
+ * says it shard by shard.
+ */
+async function believed(bundle: SourceBundle, blobs: BlobStore): Promise<SourceBundle> {
+  if (bundle.kind !== 'imported') return bundle;
+  const { train, test } = await getJson(blobs, bundle.manifest, Manifest);
+  const shards = [...train.shards, ...(test?.shards ?? [])];
+  return { ...bundle, bytes: shards.reduce((sum, { bytes }) => sum + bytes, 0) };
 }
 
 async function planTrial(
