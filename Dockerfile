@@ -44,6 +44,11 @@ COPY worker/package.json worker/
 COPY coordinator/package.json coordinator/
 COPY library/package.json library/
 
+# What is shipped, as a bill of materials (CycloneDX) for scanners.
+FROM manifests AS bill
+COPY setup/sbom.mjs setup/wheels.json setup/
+RUN node setup/sbom.mjs > /sbom.cdx.json
+
 FROM manifests AS packages
 RUN npm ci --ignore-scripts --no-audit --no-fund
 
@@ -91,6 +96,7 @@ COPY --from=broker /opt/broker/nats-server /usr/local/bin/
 COPY --from=tensorflow /opt/tensorflow/ /opt/tensorflow/
 COPY --from=modules /app/node_modules/ /app/node_modules/
 COPY --from=build /out/ /app/
+COPY --from=bill /sbom.cdx.json /app/
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Crossfold" \

@@ -2,28 +2,10 @@
  * Writes docs/licences.md: every npm package that is shipped (what `npm ci --omit=dev` installs), with its version and
  * licence, from package-lock.json. `npm run docs`; a test sees to it that it is up to date.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-
-const root = resolve(import.meta.dirname, '..');
-
-/** @returns {{ name: string, version: string, licence: string }[]} sorted by name */
-export function shipped() {
-  /** @type {{ packages: Record<string, { version?: string, license?: string, dev?: boolean, devOptional?: boolean, link?: boolean }> }} */
-  const lock = JSON.parse(readFileSync(resolve(root, 'package-lock.json'), 'utf8'));
-  const found = new Map();
-  for (const [path, { version = '', license, dev = false, devOptional = false, link = false }] of Object.entries(
-    lock.packages,
-  )) {
-    const name = path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length);
-    if (!path.includes('node_modules/') || dev || devOptional || link) continue;
-    found.set(`${name} ${version}`, { name, version, licence: license ?? 'not stated' });
-  }
-  return [...found.values()].sort((a, b) =>
-    a.name < b.name ? -1 : a.name > b.name ? 1 : a.version < b.version ? -1 : 1,
-  );
-}
+import { shipped } from '../setup/sbom.mjs';
 
 export const licences = () => `# Licences of what is shipped
 

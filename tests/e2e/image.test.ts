@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { GenericContainer, Network, Wait } from 'testcontainers';
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { docker, run } from './support/docker.ts';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -31,6 +32,13 @@ const inside = (entrypoint: string, ...args: readonly string[]) =>
     ...args,
   ]);
 
+const Bill = z.object({
+  components: z.array(z.object({ purl: z.string(), licenses: z.array(z.unknown()).optional() })),
+});
+const Installed = z.object({
+  packages: z.record(z.string(), z.object({ version: z.string().optional(), link: z.boolean().optional() })),
+});
+
 describe('the image', () => {
   it('runs as nobody in particular, has a health check and labels', async () => {
     const [{ Config }] = JSON.parse(await docker('image', 'inspect', image)) as [Inspected];
@@ -52,6 +60,21 @@ describe('the image', () => {
     expect(listed.stdout).toContain('nats');
     expect(listed.stdout).not.toMatch(/^(typescript|vitest|testcontainers)$/m);
     expect((await inside('ls', '/app')).stdout.split('\n').sort()).not.toContain('setup');
+  });
+
+  it('holds its bill of materials, with every npm package that is in it', async () => {
+    const read = async (file: string): Promise<unknown> => JSON.parse((await inside('cat', `/app/${file}`)).stdout);
+    const bill = Bill.parse(await read('sbom.cdx.json'));
+    const listed = new Set(bill.components.map(({ purl }) => decodeURIComponent(purl)));
+    const { packages } = Installed.parse(await read('node_modules/.package-lock.json'));
+    const there = Object.entries(packages).flatMap(([path, { version, link }]) =>
+      link === true || !path.includes('node_modules/')
+        ? []
+        : [`pkg:npm/${path.split('node_modules/').at(-1)}@${version}`],
+    );
+    expect(there.length).toBeGreaterThan(100);
+    expect(there.filter((one) => !listed.has(one))).toEqual([]);
+    expect(bill.components.filter(({ licenses }) => licenses === undefined)).toEqual([]);
   });
 
   it('cannot be written to, and needs to be nowhere but in its volumes', async () => {

@@ -83,8 +83,13 @@ export const commandsElsewhere: readonly Elsewhere[] = [
   },
   {
     commands: /^npm run sbom$/,
-    because: 'it is npm itself, over the lock file',
-    in: ['package.json', /"sbom": /],
+    because: 'it prints what has a test of its own',
+    in: ['tests/unit/licences.test.ts', /billOfMaterials/],
+  },
+  {
+    commands: /^npm run audit$/,
+    because: 'it is npm itself, and asks a registry',
+    in: ['package.json', /"audit": /],
   },
   {
     commands: /^chromium /,
