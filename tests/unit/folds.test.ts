@@ -4,6 +4,7 @@ import { ConfigError, ExperimentFailedError } from '@crossfold/shared/errors';
 import { checkFolds } from '@crossfold/shared/folds/check';
 import type { Fold } from '@crossfold/shared/folds/folds';
 import { FoldsDocument, foldsDocument, makeFolds as makeFoldsOf } from '@crossfold/shared/folds/folds';
+import { scarceClasses } from '@crossfold/shared/folds/kfold';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
@@ -65,6 +66,19 @@ describe('k-fold, compared with scikit-learn', () => {
       );
     const shuffled = foldOf(makeFolds(kfold({ folds }), labels, 1), labels.length);
     expect(countsOf(shuffled)).toEqual(countsOf(stratified));
+  });
+});
+
+describe('classes with fewer members than folds', () => {
+  const labels = [0, 1, 0, 0, 2, 1, 0, 0, 1, 0, 2, 0, 1];
+  it('are told of where folds are stratified', () => {
+    expect(scarceClasses(kfold({ folds: 5 }), labels)).toEqual([
+      { label: 1, samples: 4, folds: 5 },
+      { label: 2, samples: 2, folds: 5 },
+    ]);
+    expect(scarceClasses(EvaluationSpec.parse({ method: 'nested' }), labels)).toHaveLength(2);
+    for (const other of [kfold({ folds: 2 }), kfold({ folds: 5, stratified: false }), holdout()])
+      expect(scarceClasses(other, labels)).toEqual([]);
   });
 });
 
@@ -147,9 +161,9 @@ describe('what cannot be split', () => {
     }
     throw new Error('it was split');
   };
-  it('a class with fewer members than folds', () => {
-    expect(message(kfold({ folds: 4 }), [0, 1, 0, 0, 1, 0, 1, 0])).toMatch(
-      /^evaluation\.folds is 4: must be at most 3, the number of samples of class "dog"/,
+  it('by stratified folds, where all classes have fewer members than there are folds', () => {
+    expect(message(kfold({ folds: 6 }), [0, 1, 0, 0, 1, 0, 1, 0])).toMatch(
+      /^evaluation\.folds is 6: must be at most 5, the number of samples of the largest class, "cat"/,
     );
   });
   it('fewer samples than folds', () => {

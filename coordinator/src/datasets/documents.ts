@@ -68,7 +68,7 @@ export function splitHints(manifest: Manifest, { columns }: SplitSamples): strin
   hints.push(
     least.train < 2
       ? `kfold: class ${JSON.stringify(least.name)} has ${least.train} training samples, too few for stratified folds`
-      : `kfold, stratified: up to ${least.train} folds (class ${JSON.stringify(least.name)} has the fewest samples)`,
+      : `kfold, stratified: up to ${least.train} folds with all classes in each (class ${JSON.stringify(least.name)} has the fewest samples)`,
   );
   if (validationFrom !== undefined)
     hints.push(`predefined: it has a validation part of its own, samples ${validationFrom} to ${train.count - 1}`);

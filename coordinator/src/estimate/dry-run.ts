@@ -4,7 +4,7 @@ import { planModel } from '@crossfold/shared/model/plan';
 import { imageShapeOf } from '../data/image-shape.ts';
 import type { Preflight } from '../data/preflight.ts';
 import type { JobCost } from './cost.ts';
-import { jobCost, workerBytes } from './cost.ts';
+import { jobCost, secondsBetweenJobs, workerBytes } from './cost.ts';
 import { searchShare } from './search.ts';
 import type { Speed } from './speed.ts';
 
@@ -35,7 +35,7 @@ export interface DryRun {
     readonly stepsPerEpoch: number;
     readonly batchSize: number;
     readonly memoryBytes: number;
-    /** Time that one worker takes for one fold. */
+    /** Time that one worker takes for one fold, from one job to the next. */
     readonly secondsPerFold: number;
   }[];
   /** Trainings of a trial on a fold, at most: a search stops some of them early. */
@@ -74,7 +74,7 @@ export function dryRun(
     return { trial, parameters, own, plan, costs, memoryBytes: workerBytes(own, plan, count) };
   });
   const secondsOf = (costs: readonly JobCost[]): number =>
-    costs.reduce((sum, { flops }) => sum + flops / speed.flopsPerSecond, 0);
+    costs.reduce((sum, { flops }) => sum + flops / speed.flopsPerSecond + speed.secondsPerJob + secondsBetweenJobs, 0);
   const share = searchShare(experiment.search, trials.length, searched.length, experiment.training.epochs);
   const everything = planned.reduce((sum, { costs }) => sum + secondsOf(costs), 0);
   // Nested, what was found is trained on each outer fold; a refit trains it on everything.

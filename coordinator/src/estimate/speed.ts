@@ -10,6 +10,8 @@ export interface Speed {
   readonly backend: 'tensorflow' | 'wasm';
   readonly device: string;
   readonly imagesPerSecond: number;
+  /** What a job takes before its first step: its net is built, and its step traced. */
+  readonly secondsPerJob: number;
   /** Multiplications and additions a second; by it other nets' times are told. */
   readonly flopsPerSecond: number;
 }
@@ -27,6 +29,7 @@ export async function measureSpeed(experiment: Experiment, plan: ModelPlan, now:
   const { training, threadsPerWorker: threads, seed } = experiment;
   const loaded = await loadEngine({ threads, quiet: true });
   const { epochs: _, ...rest } = training;
+  const begun = now();
   const engine = new Engine(loaded, {
     model: plan,
     training: { ...rest, epochs: 1 },
@@ -46,6 +49,7 @@ export async function measureSpeed(experiment: Experiment, plan: ModelPlan, now:
     engine.update(total, training.optimizer.learningRate / 100);
   };
   for (let i = 0; i < warmUpSteps; i++) step(i);
+  const ready = (now() - begun) / 1000;
   const started = now();
   let steps = 0;
   while (steps < mostSteps && now() - started < longEnoughMs) step(warmUpSteps + steps++);
@@ -53,5 +57,6 @@ export async function measureSpeed(experiment: Experiment, plan: ModelPlan, now:
   engine.dispose();
   const imagesPerSecond = (steps * slice * training.microBatches) / seconds;
   const { backend, device } = loaded.identity;
-  return { backend, device, imagesPerSecond, flopsPerSecond: 3 * forwardFlops(plan) * imagesPerSecond };
+  const secondsPerJob = Math.max(0, ready - (warmUpSteps * seconds) / steps);
+  return { backend, device, imagesPerSecond, secondsPerJob, flopsPerSecond: 3 * forwardFlops(plan) * imagesPerSecond };
 }

@@ -7,6 +7,7 @@ import { Manifest } from '@crossfold/shared/data/manifest';
 import { CrossfoldError, ExitCode, isBrokerTrouble, TimeoutError } from '@crossfold/shared/errors';
 import type { Fold } from '@crossfold/shared/folds/folds';
 import { foldsDocument, makeFolds } from '@crossfold/shared/folds/folds';
+import { scarceClasses } from '@crossfold/shared/folds/kfold';
 import { readSplitSamples } from '@crossfold/shared/folds/samples';
 import type { PlannedFold, PlannedTrial, SweepPlan, TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord, Presence } from '@crossfold/shared/jobs/records';
@@ -78,6 +79,10 @@ export async function prepare(
     for (const other of others) checkSameSamples(manifest, other.manifest);
     const samples = await readSplitSamples(manifest, broker.data);
     const folds = makeFolds(experiment.evaluation, samples, experiment.seed);
+    for (const scarce of scarceClasses(experiment.evaluation, samples.labels))
+      say(
+        `class ${JSON.stringify(manifest.classes[scarce.label] ?? '')} has ${scarce.samples} ${scarce.samples === 1 ? 'sample' : 'samples'}, fewer than the ${scarce.folds} folds: some folds are validated without any of it`,
+      );
     const { imageShape, classes } = manifest;
     const trials = fittingTrials(experiment, imageShape, classes.length);
     checkDemand(jobsDemand(experiment, trials, folds, imageShape, classes.length), quotas);

@@ -16,9 +16,18 @@ export interface Series {
 }
 
 export function seriesOf(folds: readonly PlannedFold[]): Series[] {
-  const outers = folds.filter((outer) => folds.some(({ within }) => within === outer.fold));
-  if (outers.length === 0) return [{ folds, outer: undefined }];
-  return outers.map((outer) => ({ folds: folds.filter(({ within }) => within === outer.fold), outer }));
+  const inner = new Map<number, PlannedFold[]>();
+  for (const fold of folds) {
+    if (fold.within === undefined) continue;
+    const known = inner.get(fold.within);
+    if (known === undefined) inner.set(fold.within, [fold]);
+    else known.push(fold);
+  }
+  if (inner.size === 0) return [{ folds, outer: undefined }];
+  return folds.flatMap((outer) => {
+    const own = inner.get(outer.fold);
+    return own === undefined ? [] : [{ folds: own, outer }];
+  });
 }
 
 /** What is there of a sweep, and what the user has asked of it since. */

@@ -1,6 +1,10 @@
 import { z } from 'zod';
 
-/** Whether every fold has the classes in the data set's proportions. */
+/**
+ * Whether every fold has the classes in the data set's proportions. A class with fewer samples than k-fold has folds is
+ * missing from some of them, which is said as the experiment begins; folds that no class has enough samples for are
+ * refused.
+ */
 const stratified = z.boolean().default(true);
 const folds = (count: number, most = 10_000) => z.int().min(2).max(most).default(count);
 /** A column of the table that the data set comes with, by its heading. */
@@ -44,6 +48,7 @@ const groupKFoldSpec = (count: number) =>
   z
     .strictObject({
       method: z.literal('group-kfold'),
+      /** At most 100: each group is tried in every fold, against all others. */
       folds: folds(count, 100),
       groupBy: GroupBy,
       /** Folds as alike in their classes as whole groups allow; otherwise as alike in size. */
