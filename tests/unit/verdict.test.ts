@@ -231,7 +231,12 @@ describe('what halving has stopped', () => {
     expect(csv[0]).toContain(',belowBest,pAdjusted,comparedFolds,comparedAtEpoch');
     expect(csv.find((line) => line.startsWith('1,0,0,pruned,0.'))).toMatch(/,5,2$/);
     const page = reportHtml({ results, yaml: '' });
-    for (const part of ['points at epoch 2</td>', 'after epoch 2: ', 'pruned at epoch 3, undecided'])
+    for (const part of [
+      'trial 2, epoch 3',
+      'points at epoch 2</td>',
+      'after epoch 2: ',
+      'pruned at epoch 3, undecided',
+    ])
       expect(page.includes(part)).toBe(true);
     expect(Results.safeParse(results).success).toBe(true);
   });

@@ -22,9 +22,15 @@ export const pText = (p: number): string => (p < 0.001 ? '< 0.001' : p.toFixed(3
 
 /** A trial's status; of one that a search stopped before any of its folds was whole, with the epoch that its scores are of. */
 export function statusText({ status, folds }: TrialResult): string {
-  if (status !== 'pruned' || folds.some((fold) => fold.status === 'completed')) return status;
-  const epoch = Math.max(0, ...folds.map(({ epochs }) => epochs ?? 0));
-  return epoch === 0 ? status : `${status} at epoch ${epoch}`;
+  const epoch = stoppedAt({ status, folds });
+  return epoch === undefined ? status : `${status} at epoch ${epoch}`;
+}
+
+/** The epoch that a trial's scores are of where a search stopped it before any of its folds was whole. */
+export function stoppedAt({ status, folds }: Pick<TrialResult, 'status' | 'folds'>): number | undefined {
+  if (status !== 'pruned' || folds.some((fold) => fold.status === 'completed')) return undefined;
+  const epoch = folds.reduce((most, { epochs = 0 }) => Math.max(most, epochs), 0);
+  return epoch === 0 ? undefined : epoch;
 }
 
 /** How far a trial is below the best: `1.20 points`, of one that was stopped early `1.20 points at epoch 2`. */

@@ -1,5 +1,5 @@
 import type { Results, TrialResult } from '@crossfold/shared/results';
-import { completedFolds, ranked, scoredFolds } from '../../select.ts';
+import { completedFolds, ranked, type ScoredFold, scoredFolds } from '../../select.ts';
 import {
   belowText,
   count,
@@ -10,6 +10,7 @@ import {
   points,
   pText,
   statusText,
+  stoppedAt,
   valueText,
   whole,
 } from '../../text.ts';
@@ -35,7 +36,7 @@ export function trialsSection(results: Results): Html | undefined {
   const columns = parameterColumns(trials);
   const lines = parallel(order.slice(0, limits.lines), columns, best?.trial);
   return html`<section aria-labelledby="trials"><h2 id="trials">Trials</h2>
-${trialDots(order, best?.trial)}
+${trialDots(order, results)}
 ${lines === undefined ? undefined : html`<figure class="wide"><h3>Parameters and accuracy</h3><div class="scroll">${lines}</div><figcaption>A line is a trial, the stronger the better.</figcaption></figure>`}
 ${searchPart(results)}
 <div class="tools" hidden><label>Filter <input type="search" data-filters="trial-table" aria-describedby="trials-shown" placeholder="trial, value or status"></label><span id="trials-shown" role="status"></span></div>
@@ -44,20 +45,27 @@ ${legendOf(columns)}
 </section>`;
 }
 
-function trialDots(order: readonly TrialResult[], best: number | undefined): Html | undefined {
+function trialDots(order: readonly TrialResult[], { best, nested }: Results): Html | undefined {
+  // Nested, a trial's mean is that of the inner folds.
+  const foldsOf = (trial: TrialResult): ScoredFold[] =>
+    scoredFolds(trial).filter(({ within }) => nested === undefined || within !== undefined);
+  const nameOf = (trial: TrialResult): string => {
+    const epoch = stoppedAt(trial);
+    return `trial ${trial.trial}${epoch === undefined ? '' : `, epoch ${epoch}`}`;
+  };
   const scored = order.filter(({ summary }) => summary !== null);
   const floor = floorOf(scored);
   const shown = scored.filter(({ summary }) => (summary?.accuracy.mean ?? 0) >= floor).slice(0, limits.dots);
   if (shown.length === 0) return undefined;
   const rows = shown.map((trial) => ({
-    label: `trial ${trial.trial}`,
-    points: scoredFolds(trial).map((fold) => ({
+    label: nameOf(trial),
+    points: foldsOf(trial).map((fold) => ({
       value: fold.validation.accuracy,
       tip: `trial ${trial.trial}, fold ${fold.fold}: ${percent(fold.validation.accuracy)}${fold.status === 'completed' ? '' : `, ${fold.status} after ${count(fold.epochs ?? 0, 'epoch')}`}`,
       key: `trial-${trial.trial}`,
     })),
     ...(trial.summary === null ? {} : { summary: trial.summary.accuracy }),
-    ...(trial.trial === best ? { kind: 'best' as const } : {}),
+    ...(trial.trial === best?.trial ? { kind: 'best' as const } : {}),
   }));
   const left = order.length - shown.length;
   return html`<figure class="wide"><h3>Accuracy</h3><div class="scroll">${dots({
