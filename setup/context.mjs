@@ -12,7 +12,7 @@ import {
   symlinkSync,
 } from 'node:fs';
 import { homedir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+import { delimiter, dirname, join, resolve } from 'node:path';
 
 /**
  * Where set-up works: a checkout and the cache that all checkouts of a user share.
@@ -61,6 +61,24 @@ export function findProgram(name, env) {
       return false;
     }
   });
+}
+
+/**
+ * Makes a folder and those above it that are missing. Node's own recursive `mkdirSync` says ENOENT of a file system that
+ * is read-only, and never comes back where one refuses new folders with ENOENT itself, as /proc does.
+ * @param {string} folder
+ */
+export function makeFolder(folder) {
+  const missing = [];
+  for (let at = resolve(folder); !existsSync(at); at = dirname(at)) missing.push(at);
+  for (const one of missing.reverse()) {
+    try {
+      mkdirSync(one);
+    } catch (error) {
+      // Somebody else has just made it.
+      if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'EEXIST') throw error;
+    }
+  }
 }
 
 /**

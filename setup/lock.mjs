@@ -4,10 +4,11 @@
  * when it has not been touched for 30 s. A thief can do no lasting harm: everything is written aside and renamed.
  * A helper (npm, the compiler) may outlive an owner that was killed, so the lock names it too, and lasts as long as it.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { makeFolder } from './context.mjs';
 import { MissingError, say, seconds } from './say.mjs';
 
 const TOUCH = 2_000;
@@ -29,7 +30,7 @@ let held;
  * @returns {Promise<T>}
  */
 export async function withLock(file, work, { longestWait = LONGEST_WAIT, poll = 300 } = {}) {
-  mkdirSync(dirname(file), { recursive: true });
+  makeFolder(dirname(file));
   const started = performance.now();
   let said = Number.NEGATIVE_INFINITY;
   while (!acquire(file)) {

@@ -75,9 +75,11 @@ export function report(error) {
     for (const line of error.remedy) say(`  - ${line}`);
     return 2;
   }
-  const { code, path } = /** @type {NodeJS.ErrnoException} */ (error);
-  if (code !== undefined && ['ENOSPC', 'EACCES', 'EROFS', 'EDQUOT', 'ENOTDIR'].includes(code)) {
-    say(`crossfold: cannot set up: ${code === 'ENOSPC' ? 'the disk is full' : code} (${path ?? 'write'})`);
+  const { code, path, syscall } = /** @type {NodeJS.ErrnoException} */ (error);
+  const isFolder = code === 'ENOENT' && syscall === 'mkdir';
+  if (isFolder || (code !== undefined && ['ENOSPC', 'EACCES', 'EPERM', 'EROFS', 'EDQUOT', 'ENOTDIR'].includes(code))) {
+    const why = code === 'ENOSPC' ? 'the disk is full' : `${code}, it cannot be written`;
+    say(`crossfold: cannot set up: ${why} (${path ?? 'write'})`);
     say('  - set CROSSFOLD_CACHE to a folder with 5 GB to spare that can be written');
     return 2;
   }

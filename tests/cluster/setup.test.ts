@@ -93,6 +93,13 @@ describe('what cannot be had ends with one message and exit code 2', () => {
     expect(said).toContain('no python3 on the PATH');
   });
 
+  it.skipIf(process.platform !== 'linux')('a cache that cannot be made: names the setting for another', async () => {
+    const { code, said } = await setup({ PATH: pathWith(), CROSSFOLD_CACHE: '/proc/no-such/crossfold' });
+    expect(code).toBe(2);
+    expect(said).toContain('it cannot be written (/proc/no-such)');
+    expect(said).toContain('set CROSSFOLD_CACHE to a folder');
+  });
+
   it('a bad CROSSFOLD_ENGINE: names what is allowed', async () => {
     const { code, said } = await setup({ PATH: pathWith(), CROSSFOLD_ENGINE: 'webgl' });
     expect(code).toBe(2);
