@@ -90,11 +90,18 @@ export class Model {
    *
    * @param part the test part where there is one, else everything, where not given
    * @param tta as for `predict`
+   * @param byOrder where the classes have other names than the net's: they are the net's in the same order
+   * @throws ConfigError where there is no such data set, or it has classes that the net does not know
    */
-  async evaluate(dataset: string, part?: PartName, tta: TestTime = 'none'): Promise<EvaluationDocument> {
+  async evaluate(
+    dataset: string,
+    part?: PartName,
+    tta: TestTime = 'none',
+    byOrder = false,
+  ): Promise<EvaluationDocument> {
     const judge = asked(this.#predictor, this.#model, tta);
-    const libraries = [localLibrary(process.env)];
-    const { data, ...result } = await evaluateOn(judge, this.#model, dataset, part, () => undefined, libraries);
+    const settings = { libraries: [localLibrary(process.env)], byOrder };
+    const { data, ...result } = await evaluateOn(judge, this.#model, dataset, part, () => undefined, settings);
     return { ...result, model: 'model', dataset: data.name, tta, samples: data.labels.length, classes: this.classes };
   }
 

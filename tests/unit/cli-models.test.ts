@@ -136,6 +136,47 @@ describe('evaluate', () => {
   });
 });
 
+describe('evaluate finds classes', () => {
+  const accuracyOf = async (net: string, set: string, ...more: string[]): Promise<unknown> => {
+    const { code, out, err } = await crossfold('evaluate', net, join(folder, set), '--json', ...more);
+    return code === 0 ? JSON.parse(out).scores.accuracy : err;
+  };
+  const classed = async (...classes: string[]): Promise<string> => {
+    const net = join(folder, 'other.safetensors');
+    await writeFile(net, encodeModel({ ...colourNet(), classes }));
+    return net;
+  };
+
+  it('by name, in whatever order the net has them', async () => {
+    // The net is right about what it calls red where it is blue: three of four are wrong.
+    expect(await accuracyOf(await classed('red', 'blue'), 'set')).toBe(0.25);
+  });
+
+  it('never by number where names differ, unless asked to', async () => {
+    const net = await classed('azul', 'rojo');
+    expect(await accuracyOf(net, 'set')).toMatch(
+      /has the classes blue, red, and the net tells azul, rojo apart: it does not know blue, red\. .*--by-order where blue = azul, red = rojo/,
+    );
+    expect(await accuracyOf(net, 'set', '--by-order')).toBe(0.75);
+    expect((await crossfold('evaluate', net, join(folder, 'set'), '--by-order')).out).toContain(
+      'classes are matched by order, not by name: blue = azul, red = rojo\n',
+    );
+    await writeFiles(
+      join(folder, 'three'),
+      Object.fromEntries(['a', 'b', 'c'].map((c, i) => [`${c}/1.png`, { rgb: [i, 0, 0] }])),
+    );
+    expect(await accuracyOf(net, 'three', '--by-order')).toMatch(
+      /classes a, b, c, .*Leave out what is of other classes/,
+    );
+  });
+
+  it('by order where the net has no names for them, as a file of Keras has none', async () => {
+    expect(await accuracyOf(await classed('0', '1'), 'set')).toBe(0.75);
+    await writeFiles(join(folder, 'counted'), { '1/1.png': { rgb: [0, 0, 9] }, '2/1.png': { rgb: [9, 0, 0] } });
+    expect(await accuracyOf(await classed('0', '1'), 'counted')).toMatch(/does not know 2\. /);
+  });
+});
+
 describe('--tta flip', () => {
   /** A net that sees a picture's left half alone. */
   function leftNet(): TrainedModel {

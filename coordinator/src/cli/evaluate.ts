@@ -17,6 +17,7 @@ interface EvaluateOptions {
   readonly fold?: FoldChoice;
   readonly mistakes?: string;
   readonly skipUnusable?: boolean;
+  readonly byOrder?: boolean;
   readonly tta: TestTime;
   readonly json?: boolean;
   readonly nats?: string;
@@ -43,6 +44,7 @@ export const registerEvaluate: Register = (program, context) => {
     .option('--trial <n>', 'the trial (default: the best one)', wholeNumber(0))
     .addOption(foldOption({ ensembles: true }))
     .addOption(testTimeOption())
+    .option('--by-order', "the data set's classes have other names, and are the net's in the same order")
     .option('--skip-unusable', 'leave out pictures that cannot be used, and list them')
     .option('--mistakes <file>', 'write the worst mistakes as a picture (.png)')
     .addOption(jsonOption())
@@ -78,8 +80,7 @@ export const registerEvaluate: Register = (program, context) => {
               if (isMilestone) said = context.now();
               onProgress({ verb: 'evaluated', done, total, things: 'pictures', isMilestone });
             },
-            libraries,
-            options.skipUnusable === true,
+            { libraries, skip: options.skipUnusable === true, byOrder: options.byOrder === true },
           );
           if (options.mistakes !== undefined) {
             const { drawMistakes } = await import('../pictures/mistakes.ts');
@@ -103,6 +104,7 @@ export const registerEvaluate: Register = (program, context) => {
         samples: data.labels.length,
         ...(data.skipped.length === 0 ? {} : { skipped: data.skipped }),
         classes: model.classes,
+        ...(result.inOrder === undefined ? {} : { inOrder: result.inOrder }),
         scores: result.scores,
         calibration: result.calibration,
         mistakes: result.mistakes,

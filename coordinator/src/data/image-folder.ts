@@ -124,7 +124,7 @@ const surrogate = /[\ud800-\udfff]/;
 
 const shownNames = 20;
 /** Of many names the first. */
-const firstOf = (names: readonly string[]): string =>
+export const firstOf = (names: readonly string[]): string =>
   [...names.slice(0, shownNames), ...(names.length > shownNames ? [`and ${names.length - shownNames} more`] : [])].join(
     ', ',
   );

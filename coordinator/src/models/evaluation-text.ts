@@ -1,3 +1,4 @@
+import { firstOf } from '../data/image-folder.ts';
 import { decimal, percent, whole } from '../results/text.ts';
 import type { Evaluation } from './evaluation.ts';
 import type { TestTime } from './test-times.ts';
@@ -22,6 +23,7 @@ export function evaluationText({
   tta,
   samples,
   classes,
+  inOrder,
   scores,
   calibration,
   mistakes,
@@ -36,6 +38,9 @@ export function evaluationText({
   const auc = scores.rocAuc === undefined ? [] : [`ROC AUC ${decimal(scores.rocAuc)}`];
   const parts = [
     `${model} on ${dataset}: ${whole(samples)} pictures${tta === 'flip' ? ', each with its mirror image' : ''}`,
+    ...(inOrder === undefined
+      ? []
+      : [`classes are matched by order, not by name: ${firstOf(inOrder.map((own, k) => `${own} = ${classes[k]}`))}`]),
     '',
     [`accuracy ${percent(scores.accuracy)}`, `loss ${decimal(scores.loss)}`, ...auc].join(', '),
     '',

@@ -22,6 +22,8 @@ export interface Evaluation {
   readonly calibration: Calibration;
   /** Wrong predictions, the most confident ones first. */
   readonly mistakes: readonly Judged[];
+  /** Names of the data set's classes where these are the net's in the same order, rather than by name. */
+  readonly inOrder?: readonly string[];
 }
 
 const batch = 64;
