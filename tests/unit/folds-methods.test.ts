@@ -175,7 +175,7 @@ describe('predefined', () => {
   it("has the data set's own parts", () => {
     const [fold, ...others] = makeFolds(
       evaluation({ method: 'predefined' }),
-      { labels: [0, 1, 0, 1, 1], validationFrom: 3 },
+      { labels: [0, 1, 0, 1, 0], validationFrom: 3 },
       1,
     );
     expect([[...(fold?.train ?? [])], [...(fold?.validation ?? [])], others]).toEqual([[0, 1, 2], [3, 4], []]);
@@ -185,6 +185,8 @@ describe('predefined', () => {
     expect(message(evaluation({ method: 'predefined' }), { labels: [0, 1] })).toMatch(
       /^evaluation\.method is predefined: needs a data set that comes with a validation part/,
     );
+    const lopsided = { labels: [0, 1, 0, 1, 1], validationFrom: 3, classes: ['cats', 'dogs'] };
+    expect(message(evaluation({ method: 'predefined' }), lopsided)).toMatch(/samples of one class only, "dogs"/);
     const column = (part: string[]): string =>
       message(evaluation({ method: 'predefined', column: 'part' }), { labels: part.map(() => 0), columns: { part } });
     expect(column(['0', 'x'])).toMatch(/sample 1 has "x"/);

@@ -283,6 +283,7 @@ describe('a folder of pictures', () => {
     await expect(scanImageFolder(join(folder, 'set'), 'set')).rejects.toThrow(/c \(a folder that is a link\)/);
   });
 
+  const grey = { rgb: [1, 1, 1] } as const;
   it.each([
     [{ 'a/1.png': { rgb: [1, 1, 1] } }, /one class only, "a"/],
     [{ 'a/1.txt': 'x', 'b/1.txt': 'x' }, /holds no pictures; it must hold one folder a class/],
@@ -293,11 +294,28 @@ describe('a folder of pictures', () => {
     ],
     [
       { 'train/a/1.png': { rgb: [1, 1, 1] }, 'train/b/1.png': { rgb: [1, 1, 1] }, 'test/c/1.png': { rgb: [1, 1, 1] } },
-      /class "c" in test\//,
+      /class "c" in its test part that is not in the one to train on/,
     ],
     [
       { 'train/a/1.png': { rgb: [1, 1, 1] }, 'train/b/1.png': { rgb: [1, 1, 1] }, 'test/1.png': { rgb: [1, 1, 1] } },
-      /holds 1 pictures in test\/ itself/,
+      /holds a picture in test\/ itself \(1.png\)/,
+    ],
+    [
+      { 'validation/a/1.png': grey, 'test/b/1.png': grey },
+      /holds validation\/, test\/ with folders in them.* no train\//,
+    ],
+    [{ 'Train/1.png': grey, 'Test/1.png': grey }, /holds Train\/, Test\/, which are named as parts are/],
+    [
+      { 'train/a/1.png': grey, 'train/b/1.png': grey, 'val/a/1.png': grey, 'Validation/b/1.png': grey },
+      /holds Validation\/, val\/, which are both named as the same part/,
+    ],
+    [
+      { 'a/1.png': grey, 'b/1.png': grey, 'stray.jpg': grey },
+      /a picture beside the folders of the classes \(stray.jpg\)/,
+    ],
+    [
+      { 'train/a/1.png': grey, 'train/b/1.png': grey, 'test/a/1.png': grey, 'test/b/notes.txt': 'x' },
+      /pictures of one class only, "a", to test on/,
     ],
   ] as const)('must be laid out so that classes can be told: %o', async (files, message) => {
     await writeFiles(folder, files);
@@ -307,6 +325,44 @@ describe('a folder of pictures', () => {
   it('may have a class named train', async () => {
     await writeFiles(folder, { 'train/1.png': { rgb: [1, 1, 1] }, 'bus/1.png': { rgb: [1, 1, 1] } });
     expect((await scanImageFolder(folder, 'given')).classes).toEqual(['bus', 'train']);
+  });
+
+  it('has parts by other plain names, and says which it took; a class that one lacks is told of', async () => {
+    const files = [
+      'Training/a/1',
+      'Training/b/2',
+      'Training/c/3',
+      'valid/a/4',
+      'valid/b/5',
+      'test_set/a/6',
+      'test_set/c/7',
+    ];
+    await writeFiles(folder, Object.fromEntries(files.map((file, i) => [`${file}.png`, { rgb: [i, i, i] }])));
+    const said: string[] = [];
+    const spec = DatasetSpec.parse({ path: folder, image: small });
+    const blobs = memoryBlobs();
+    const bundle = await getJson(
+      blobs,
+      await uploadSource(
+        spec,
+        '/',
+        blobs,
+        inLines((line) => said.push(line)),
+      ),
+      SourceBundle,
+    );
+    const { manifest, remarks } = await cut(bundle, spec, blobs, () => undefined);
+    expect(manifest).toMatchObject({
+      classes: ['a', 'b', 'c'],
+      train: { count: 5 },
+      validationFrom: 3,
+      test: { count: 2 },
+    });
+    expect(said[0]).toContain('(Training/ 3, valid/ 2, test_set/ 2)');
+    expect(remarks).toEqual([
+      'of the pictures to validate on none are of c; scores on them say nothing of that',
+      'of the pictures to test on none are of b; scores on them say nothing of that',
+    ]);
   });
 
   it('without a size is refused with the remedy', async () => {

@@ -27,8 +27,14 @@ export interface ImageFolder {
   readonly ignored: number;
 }
 
-const parts = ['train', 'validation', 'test'] as const;
-type Part = (typeof parts)[number];
+/** What the folder of a part may be called; documented in docs/photographs.md. */
+const partNames = {
+  train: /^train(ing)?([-_ ]?(set|data|images))?$/i,
+  validation: /^(val|valid|validation|dev)([-_ ]?(set|data|images))?$/i,
+  test: /^test(ing)?([-_ ]?(set|data|images))?$/i,
+} as const;
+type Part = keyof typeof partNames;
+const parts = ['train', 'validation', 'test'] as const satisfies readonly Part[];
 
 /** Files that are asked for at a time: a hundred thousand, one after another, take minutes. */
 const filesAtOnce = 16;
@@ -38,7 +44,8 @@ const maxFileBytes = 64 * 1024 * 1024;
 const unread = /\.(gif|bmp|tiff?|heic|heif|avif|jp2|jxl|svg|psd|raw|cr2|nef|dng)$/i;
 
 /**
- * Lists the pictures of a folder that has a sub-folder for each class, or `train`, `validation` and `test` above those.
+ * Lists the pictures of a folder that has a sub-folder for each class, or `train`, `validation` and `test` above those,
+ * by these names or others that are as plain (`Train`, `val`, `test_set`).
  * Classes are sorted by name, and files by their path within the class, as Python sorts them (by code point), so that
  * classes and samples are numbered as in Keras. Hidden files and files that are no pictures by their names are left
  * alone. What is known to be of no use is marked: empty and huge files, and files that lie under several classes.
@@ -49,24 +56,61 @@ const unread = /\.(gif|bmp|tiff?|heic|heif|avif|jp2|jxl|svg|psd|raw|cr2|nef|dng)
 export async function scanImageFolder(folder: string, given: string): Promise<ImageFolder> {
   const scan = new Scan(await realpath(folder).catch(() => folder), given);
   const top = await scan.folders('');
-  const isParted = top.includes('train') && (await scan.folders('train')).length > 0;
-  if (!isParted) {
+  const named = await partsOf(scan, top);
+  if (named === undefined) {
     const classes = await scan.classes('', top);
     return withoutContradictions(
       scan,
       scan.finish(classes, { train: classes, validation: undefined, test: undefined }),
     );
   }
-  const others = top.filter((name) => !(parts as readonly string[]).includes(name));
-  if (others.length > 0)
-    throw scan.wrong(
-      `holds ${firstOf(others.map((name) => `${name}/`))} beside train/; it must hold either one folder a class, or train/, validation/ and test/ with one folder a class in each`,
-    );
-  const of = async (part: Part): Promise<Classes | undefined> =>
-    top.includes(part) ? scan.classes(part, await scan.folders(part)) : undefined;
-  const [train, validation, test] = [await of('train'), await of('validation'), await of('test')];
-  return withoutContradictions(scan, scan.finish(train ?? new Map(), { train: train ?? new Map(), validation, test }));
+  const of = async (part: string | undefined): Promise<Classes | undefined> =>
+    part === undefined ? undefined : scan.classes(part, await scan.folders(part));
+  const [train = new Map(), validation, test] = [
+    await of(named.train),
+    await of(named.validation),
+    await of(named.test),
+  ];
+  return withoutContradictions(scan, scan.finish(train, { train, validation, test }));
 }
+
+/**
+ * The folders of the parts, as they are called; undefined where those at the top are classes: a class may well be called
+ * `train`, and then has pictures in it rather than folders.
+ *
+ * @throws ConfigError where they could be taken for either
+ */
+async function partsOf(scan: Scan, top: readonly string[]): Promise<{ readonly [part in Part]?: string } | undefined> {
+  const named = parts.map((part) => top.filter((name) => partNames[part].test(name)));
+  const all = named.flat();
+  const withFolders: string[] = [];
+  for (const name of all) if ((await scan.folders(name)).length > 0) withFolders.push(name);
+  const must =
+    'it must hold either one folder a class, or train/, validation/ and test/ with one folder a class in each';
+  if (withFolders.length === 0) {
+    if (all.length < 2 || all.length < top.length) return undefined;
+    throw scan.wrong(
+      `holds ${foldersText(all)}, which are named as parts are, and no folders of classes in them; ${must}`,
+    );
+  }
+  const twice = named.find((names) => names.length > 1);
+  if (twice !== undefined)
+    throw scan.wrong(`holds ${foldersText(twice)}, which are both named as the same part is; keep one of them`);
+  const [[train] = [], [validation] = [], [test] = []] = named;
+  if (train === undefined)
+    throw scan.wrong(
+      `holds ${foldersText(withFolders)} with folders in ${withFolders.length === 1 ? 'it' : 'them'}, as the parts of a data set have, and no train/; call the part to train on train/, name one of the parts by itself, as in ${join(scan.given, withFolders[0] ?? '')}, or, of a class, have its pictures in its folder without others between`,
+    );
+  const others = top.filter((name) => !all.includes(name));
+  if (others.length > 0) throw scan.wrong(`holds ${foldersText(others)} beside ${train}/; ${must}`);
+  return {
+    train,
+    ...(validation === undefined ? {} : { validation }),
+    ...(test === undefined ? {} : { test }),
+  };
+}
+
+const foldersText = (names: readonly string[]): string => firstOf(names.map((name) => `${name}/`));
 
 /**
  * Files of the same content in the folders of several classes cannot be used, any of them: nobody knows which is right.
@@ -131,17 +175,17 @@ export const firstOf = (names: readonly string[]): string =>
 
 class Scan {
   readonly root: string;
-  readonly #given: string;
+  readonly given: string;
   readonly #links: string[] = [];
   #ignored = 0;
 
   constructor(root: string, given: string) {
     this.root = root;
-    this.#given = given;
+    this.given = given;
   }
 
   wrong(allowed: string): ConfigError {
-    return new ConfigError({ field: 'dataset.path', value: this.#given, allowed });
+    return new ConfigError({ field: 'dataset.path', value: this.given, allowed });
   }
 
   /** Names of the folders in a folder, sorted. */
@@ -167,10 +211,10 @@ class Scan {
       const composed = name.normalize('NFC');
       classes.set(composed, [...(classes.get(composed) ?? []), ...files]);
     }
-    const strayed = part === '' ? [] : (await this.#entries(part)).filter((e) => e.isFile() && hasImageEnding(e.name));
+    const strayed = (await this.#entries(part)).filter((e) => e.isFile() && hasImageEnding(e.name));
     if (strayed.length > 0)
       throw this.wrong(
-        `holds ${strayed.length} pictures in ${part}/ itself (${strayed[0]?.name} is one); each must lie in the folder of its class`,
+        `holds ${strayed.length === 1 ? 'a picture' : `${strayed.length} pictures`} ${part === '' ? 'beside the folders of the classes' : `in ${part}/ itself`} (${firstOf(strayed.map((e) => e.name))}); each must lie in the folder of its class`,
       );
     return classes;
   }
@@ -179,7 +223,8 @@ class Scan {
     all: Classes,
     of: { train: Classes; validation: Classes | undefined; test: Classes | undefined },
   ): ImageFolder {
-    if (this.#links.length > 0) throw this.wrong(`holds links that are not followed: ${firstOf(this.#links)}`);
+    if (this.#links.length > 0)
+      throw this.wrong(`holds links that are not followed: ${firstOf([...new Set(this.#links)])}`);
     const classes = [...all.keys()].sort(byName);
     if (classes.length === 0 || [...all.values()].every((files) => files.length === 0))
       throw this.wrong(
@@ -192,7 +237,14 @@ class Scan {
     for (const part of ['validation', 'test'] as const)
       for (const name of of[part]?.keys() ?? [])
         if (!classes.includes(name))
-          throw this.wrong(`has a class ${JSON.stringify(name)} in ${part}/ that is not in train/`);
+          throw this.wrong(
+            `has a class ${JSON.stringify(name)} in its ${part} part that is not in the one to train on`,
+          );
+    const tested = [...(of.test ?? [])].flatMap(([name, files]) => (files.length > 0 ? [name] : []));
+    if (tested.length === 1)
+      throw this.wrong(
+        `holds pictures of one class only, ${JSON.stringify(tested[0])}, to test on, so that a score would say nothing; add those of the other classes, or take the test part away`,
+      );
     const list = (part: Classes | undefined): FolderFile[] =>
       classes.flatMap((name, label) =>
         [...(part?.get(name) ?? [])].sort((a, b) => byName(a.path, b.path)).map((file) => ({ ...file, label })),

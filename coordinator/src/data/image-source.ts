@@ -4,7 +4,7 @@ import type { DatasetSpec, ImageSpec } from '@crossfold/shared/config/dataset';
 import type { BlobStore } from '@crossfold/shared/data/blob-store';
 import { sampleDigests } from '@crossfold/shared/data/digest';
 import type { Manifest, Samples } from '@crossfold/shared/data/manifest';
-import { encodeFileBytes, encodeLabels, findDuplicates } from '@crossfold/shared/data/manifest';
+import { encodeFileBytes, encodeLabels, findDuplicates, readLabels } from '@crossfold/shared/data/manifest';
 import { ConfigError, DamagedDataError } from '@crossfold/shared/errors';
 import { SampleColumns } from '@crossfold/shared/folds/samples';
 import type { BlobRef } from '@crossfold/shared/jobs/records';
@@ -12,6 +12,7 @@ import { decodeImage, UnusableImageError } from '@crossfold/worker/data/decode-i
 import { z } from 'zod';
 import type { OnProgress } from './count-progress.ts';
 import { countProgress } from './count-progress.ts';
+import { firstOf } from './image-folder.ts';
 import { packsOf, startsOf } from './packs.ts';
 import { ShardWriter } from './shard-writer.ts';
 import type { SourceBundle } from './source.ts';
@@ -89,6 +90,15 @@ function remarksOn(manifest: Manifest, problems: readonly Problem[], total: numb
   if (problems.length > listed.length) listed.push(`and ${problems.length - listed.length} more`);
   if (problems.length > 0)
     remarks.push(`left out ${problems.length} of ${total} pictures, which cannot be used: ${listed.join('; ')}`);
+  for (const [part, labels] of [
+    ['to validate on', readLabels(manifest.train).subarray(manifest.validationFrom ?? manifest.train.count)],
+    ['to test on', manifest.test === null ? [] : readLabels(manifest.test)],
+  ] as const) {
+    const there = new Set(labels);
+    const lacking = manifest.classes.filter((_, label) => !there.has(label));
+    if (there.size > 0 && lacking.length > 0)
+      remarks.push(`of the pictures ${part} none are of ${firstOf(lacking)}; scores on them say nothing of that`);
+  }
   const { train, testInTrain } = findDuplicates(manifest);
   if (train.length > 0)
     remarks.push(

@@ -34,7 +34,7 @@ export async function uploadImages(
   const megabytes = Math.round(all.reduce((sum, { bytes }) => sum + bytes, 0) / 1e6);
   const left = listing.ignored === 0 ? '' : `; ${listing.ignored} other files are left alone`;
   onProgress(
-    `reading ${all.length} pictures of ${listing.classes.length} classes, ${megabytes} MB, from ${given}${left}`,
+    `reading ${all.length} pictures of ${listing.classes.length} classes, ${megabytes} MB, from ${given}${partsText(listing)}${left}`,
   );
   const progress = countProgress('uploaded', all.length, 'pictures', onProgress);
   const train = await uploadPart(folder, listing.train, blobs, progress);
@@ -47,6 +47,16 @@ export async function uploadImages(
     train,
     test,
   };
+}
+
+/** Where a folder has parts: which they are, and how large, so that whoever misread a name sees it. */
+function partsText({ train, validationFrom, test }: ImageFolder): string {
+  if (validationFrom === undefined && test === null) return '';
+  const parts = [train.slice(0, validationFrom), train.slice(validationFrom ?? train.length), test ?? []];
+  const named = parts.flatMap((files) =>
+    files[0] === undefined ? [] : [`${files[0].path.split('/')[0]}/ ${files.length}`],
+  );
+  return ` (${named.join(', ')})`;
 }
 
 /** The files that an experiment asks for. */

@@ -49,7 +49,7 @@ export function split(spec: PlainSpec, samples: SplitSamples, random: KeyedRando
 }
 
 /** The data set's own train and validation parts. */
-function ownParts({ labels, validationFrom }: SplitSamples, field: string): Marks {
+function ownParts({ labels, classes, validationFrom }: SplitSamples, field: string): Marks {
   if (validationFrom === undefined)
     throw new ConfigError({
       field: `${field}.method`,
@@ -58,6 +58,13 @@ function ownParts({ labels, validationFrom }: SplitSamples, field: string): Mark
         'needs a data set that comes with a validation part (a folder named validation), or the column of a table that numbers the folds: column; holdout or kfold split any data set',
     });
   const marks = Int32Array.from({ length: labels.length }, (_, i) => (i < validationFrom ? never : 0));
+  const only = labels[validationFrom] ?? 0;
+  if (marks.every((mark, i) => mark === never || labels[i] === only))
+    throw new ConfigError({
+      field: `${field}.method`,
+      value: 'predefined',
+      allowed: `would validate on samples of one class only, ${JSON.stringify(classes?.[only] ?? String(only))}, so that a score would say nothing; add those of the other classes to the validation part (dataset.perClass takes some of each, where dataset.limit cut them off), or let holdout or kfold split the data set`,
+    });
   return { marks, splits: 1 };
 }
 
