@@ -9,6 +9,7 @@ import { readImported } from '@crossfold/coordinator/datasets/imported';
 import { localLibrary } from '@crossfold/coordinator/datasets/local-library';
 import type { Removal } from '@crossfold/coordinator/removal/remove-experiments';
 import { withAccess } from '@crossfold/shared/broker/address';
+import type { ExchangeMode } from '@crossfold/shared/config/exchange';
 import { newExperimentId } from '@crossfold/shared/config/experiment';
 import { ConfigError } from '@crossfold/shared/errors';
 import type { ExperimentRecord } from '@crossfold/shared/jobs/records';
@@ -53,7 +54,7 @@ export interface ClusterOptions {
   readonly workers?: number;
   /** TensorFlow's threads of each worker; an experiment's `threadsPerWorker` has to be the same. */
   readonly threads?: number;
-  readonly exchange?: 'auto' | 'nats' | 'direct';
+  readonly exchange?: ExchangeMode;
   /**
    * Folder for its state and logs, which stay, so that another start on the folder goes on there. Where not given both
    * go with the cluster.

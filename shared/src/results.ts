@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { travels } from './config/exchange.ts';
 import { Digest, Token } from './jobs/records.ts';
 
 const count = z.int().min(0);
@@ -119,7 +120,7 @@ export const CompletedFold = z
     /** Summed from the counts in the reduced vectors. */
     samplesSeen: count,
     engine: EngineIdentity,
-    exchange: z.enum(['none', 'nats', 'direct']),
+    exchange: z.enum(travels),
     /** Everyone who had a part in it, in order of joining. */
     workers: z.array(Token).readonly(),
     generations: count,

@@ -6,6 +6,7 @@ import { openBroker, servicePatienceMs } from '@crossfold/shared/broker/broker';
 import type { LogShipper } from '@crossfold/shared/broker/log-stream';
 import { announce, Roster } from '@crossfold/shared/broker/presence';
 import { progressSubject } from '@crossfold/shared/broker/subjects';
+import type { ExchangeMode } from '@crossfold/shared/config/exchange';
 import type { Endpoint } from '@crossfold/shared/endpoint';
 import type { Faults } from '@crossfold/shared/faults';
 import { noFaults } from '@crossfold/shared/faults';
@@ -39,7 +40,7 @@ export interface WorkerOptions {
   readonly nats: string;
   /** TensorFlow's threads. */
   readonly threads: number;
-  readonly exchange: 'auto' | 'nats' | 'direct';
+  readonly exchange: ExchangeMode;
   /** Begins its name in the cluster; host and process where not given. */
   readonly name?: string;
   /** Where peers are taken on; a free port of the loopback interface where not given. */

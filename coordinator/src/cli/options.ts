@@ -1,4 +1,5 @@
 import { withAccess } from '@crossfold/shared/broker/address';
+import { exchangeModes } from '@crossfold/shared/config/exchange';
 import type { Endpoint } from '@crossfold/shared/endpoint';
 import { parseEndpoint } from '@crossfold/shared/endpoint';
 import { ConfigError } from '@crossfold/shared/errors';
@@ -89,7 +90,7 @@ export const testTimeOption = (): Option =>
     .default('none', 'none');
 
 export const exchangeOption = (): Option =>
-  new Option('--exchange <transport>', 'how gradients travel').choices(['auto', 'nats', 'direct']).default('auto');
+  new Option('--exchange <transport>', 'how gradients travel').choices([...exchangeModes]).default('auto');
 
 /** Where services serve probes and metrics where nothing else is asked for; port 0 is any free one. */
 export const defaultHttp = { coordinator: '127.0.0.1:9470', worker: '127.0.0.1:9471' } as const;

@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path';
+import type { ExchangeMode } from '@crossfold/shared/config/exchange';
 import { createLogger } from '@crossfold/shared/logger';
 import { aborted } from '@crossfold/shared/wait';
 import { defaultWorkers, stateFolder, targetsFile } from '../cluster/embedded.ts';
@@ -20,7 +21,7 @@ import { makeRunFolder } from './run-folder.ts';
 interface UpOptions {
   readonly workers?: number;
   readonly threads: number;
-  readonly exchange: 'auto' | 'nats' | 'direct';
+  readonly exchange: ExchangeMode;
   readonly port?: number;
   readonly http?: string;
   readonly dir: string;

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { ExchangeMode } from '@crossfold/shared/config/exchange';
 import { parseEndpoint } from '@crossfold/shared/endpoint';
 import { faultsFrom } from '@crossfold/shared/faults';
 import type { ServiceHandles } from '@crossfold/shared/service';
@@ -22,7 +23,7 @@ import { waitForBroker } from './wait-for-broker.ts';
 interface WorkerVerbOptions {
   readonly nats?: string;
   readonly threads: number;
-  readonly exchange: 'auto' | 'nats' | 'direct';
+  readonly exchange: ExchangeMode;
   readonly name?: string;
   readonly http?: string;
   readonly listen?: string;

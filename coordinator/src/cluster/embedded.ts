@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { ExchangeMode } from '@crossfold/shared/config/exchange';
 import type { Endpoint } from '@crossfold/shared/endpoint';
 import { showEndpoint } from '@crossfold/shared/endpoint';
 import type { CrossfoldError } from '@crossfold/shared/errors';
@@ -24,7 +25,7 @@ export interface EmbeddedOptions {
   readonly workers: number;
   /** TensorFlow's threads of each worker. */
   readonly threads: number;
-  readonly exchange: 'auto' | 'nats' | 'direct';
+  readonly exchange: ExchangeMode;
   /**
    * Where the coordinator serves probes and metrics; workers do so on the ports after it, or all of them on free ones
    * where its port is 0. Nobody does where not given.

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { AugmentSpec } from './augment.ts';
 import { DatasetSpec } from './dataset.ts';
 import { EvaluationSpec } from './evaluation.ts';
+import { exchangeModes } from './exchange.ts';
 import { FinalNet } from './final.ts';
 import { ModelSpec } from './model.ts';
 import { SearchSpec } from './search.ts';
@@ -47,7 +48,7 @@ export const Experiment = z
     /** Part of the engine's identity: TensorFlow's results depend on it. */
     threadsPerWorker: z.int().min(1).max(256).default(1),
     /** How gradients travel between members. */
-    exchange: z.enum(['auto', 'nats', 'direct']).default('auto'),
+    exchange: z.enum(exchangeModes).default('auto'),
   })
   .readonly()
   .superRefine((experiment, context) => {

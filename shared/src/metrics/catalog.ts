@@ -4,6 +4,7 @@
  */
 
 import { attemptKinds, messageKinds } from '../border.ts';
+import { transports } from '../config/exchange.ts';
 
 /** A label's values: these, or as many as there are things of a kind. */
 export type LabelValues = readonly string[] | { readonly oneFor: string };
@@ -37,7 +38,6 @@ const ofExperiment = { experiment } as const;
 const ofTrial = { experiment, trial } as const;
 const ofFold = { experiment, trial, fold } as const;
 const ofSplit = { experiment, trial, fold, split: ['train', 'validation'] } as const;
-const transport = ['nats', 'direct'] as const;
 
 /** 1 ms to about two minutes: a step of a small net on a GPU, of a large one on a CPU. */
 const stepBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120] as const;
@@ -364,7 +364,7 @@ export const catalog = {
     name: 'crossfold_allreduce_duration_seconds',
     help: 'Time of an all-reduce, from this worker being done with its sums to the total being there; groups of one have none.',
     unit: 'seconds',
-    labels: { transport },
+    labels: { transport: transports },
     services: worker,
     buckets: stepBuckets,
   },
@@ -373,7 +373,7 @@ export const catalog = {
     name: 'crossfold_gradient_bytes_total',
     help: 'Bytes that this worker has exchanged with its group, frames included.',
     unit: 'bytes',
-    labels: { direction: ['in', 'out'], transport },
+    labels: { direction: ['in', 'out'], transport: transports },
     services: worker,
   },
   badFrames: {

@@ -1,4 +1,5 @@
 import { groupSubject } from '@crossfold/shared/broker/subjects';
+import type { ExchangeMode, TransportName, Travel } from '@crossfold/shared/config/exchange';
 import { ConfigError } from '@crossfold/shared/errors';
 import type { Member } from '@crossfold/shared/jobs/records';
 import type { Wait } from '@crossfold/shared/waits';
@@ -34,12 +35,12 @@ export interface Reducing {
  */
 export interface Exchange {
   /** How gradients travel now: not at all in a group of one; `direct` where every peer is reached directly. */
-  readonly transport: 'none' | 'nats' | 'direct';
+  readonly transport: Travel;
   /**
    * How the blocks of the last sum went that is complete here: `direct` where none of them went over the broker. A peer
    * that is done with it may be gone by now, see `transport`.
    */
-  readonly travelled: 'none' | 'nats' | 'direct';
+  readonly travelled: Travel;
   /**
    * Sums vectors of `length` elements over the tree of the group's slices. `step` says what the sum is for and must be
    * the same for all members. The vectors of `nodes` (this rank's complete subtrees) are used up; the sum is the
@@ -69,7 +70,7 @@ export interface Exchange {
 export interface ExchangeCounters {
   readonly bytesOut: number;
   readonly bytesIn: number;
-  readonly byTransport: Readonly<Record<'nats' | 'direct', { readonly in: number; readonly out: number }>>;
+  readonly byTransport: Readonly<Record<TransportName, { readonly in: number; readonly out: number }>>;
   /** Frames dropped because they fit nothing that this member expects. */
   readonly badFrames: number;
   /** Blocks sent again because a peer lacked them. */
@@ -78,7 +79,7 @@ export interface ExchangeCounters {
 
 export interface ExchangeOptions {
   readonly nats: NatsConnection;
-  readonly mode: 'auto' | 'nats' | 'direct';
+  readonly mode: ExchangeMode;
   /** Where this process takes connections of peers; without one it only dials. */
   readonly listener?: DirectListener;
   /** Called when the direct connection to a worker has come up, or has gone, with the reason. */

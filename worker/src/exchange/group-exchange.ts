@@ -1,3 +1,4 @@
+import type { TransportName, Travel } from '@crossfold/shared/config/exchange';
 import type { Wait } from '@crossfold/shared/waits';
 import type { BlockHeader, NodeVector, SendBlock } from './all-reduce.ts';
 import { Reduction } from './all-reduce.ts';
@@ -12,7 +13,6 @@ import type { Layout } from './layout.ts';
 import { layoutOf } from './layout.ts';
 import { Patience } from './patience.ts';
 import { Router } from './router.ts';
-import type { TransportName } from './transport.ts';
 import type { GroupSubject } from './transport-nats.ts';
 
 /** How often a member that waits looks at how long it has. */
@@ -46,9 +46,9 @@ export class GroupExchange implements Exchange {
   /** Sums so far in this generation: the number of the one under way, or of the next. */
   #sequence = 0;
   #current: Current | undefined;
-  /** Sums that are not complete here of which a block went over the broker; of the one under way and the next, at most. */
-  readonly #overBroker = new Set<number>();
-  #travelled: 'none' | TransportName = 'none';
+  /** Sums that are not complete here of which a block did not go directly; of the one under way and the next, at most. */
+  readonly #roundabout = new Set<number>();
+  #travelled: Travel = 'none';
   /** The sum before: whoever lacks a block of it can still ask. */
   #previous: Reduction | undefined;
   #bulk: BulkServer | undefined;
@@ -82,11 +82,11 @@ export class GroupExchange implements Exchange {
     }
   }
 
-  get transport(): 'none' | 'nats' | 'direct' {
+  get transport(): Travel {
     return this.#router.transport;
   }
 
-  get travelled(): 'none' | TransportName {
+  get travelled(): Travel {
     return this.#travelled;
   }
 
@@ -227,7 +227,7 @@ export class GroupExchange implements Exchange {
       this.#router.drop(`a block of ${payload.length} bytes, ${ahead} sums ahead`);
       return;
     }
-    if (via === 'nats') this.#overBroker.add(header.sequence);
+    if (via !== 'direct' && via !== 'early') this.#roundabout.add(header.sequence);
     if (current === undefined || ahead === 1) {
       this.#early.keep(header, payload);
     } else if (header.step !== current.step) {
@@ -248,7 +248,8 @@ export class GroupExchange implements Exchange {
   /** The sum is complete: on to the next. */
   #conclude(reduction: Reduction): Float32Array {
     const sum = reduction.take();
-    if (this.#peers.length > 0) this.#travelled = this.#overBroker.delete(this.#sequence) ? 'nats' : 'direct';
+    if (this.#peers.length > 0)
+      this.#travelled = this.#roundabout.delete(this.#sequence) ? this.#router.sure : 'direct';
     // Everyone has sent its part of this sum, and so has finished the one before.
     this.#previous?.retire();
     this.#previous = reduction;
@@ -315,8 +316,8 @@ export class GroupExchange implements Exchange {
         const payload = encodeWants(wants);
         const header = { ...this.#header, kind: FrameKind.request, sequence: this.#sequence, step: sum.step };
         // Who does not answer the first time is asked another way.
-        const via = (asked ?? 0) > 0 && this.#router.hasFallback ? 'nats' : undefined;
-        this.#router.send(peer, { ...header, payload: payload.length }, payload, via);
+        const surely = (asked ?? 0) > 0;
+        this.#router.send(peer, { ...header, payload: payload.length }, payload, surely);
       }
     }
     for (const { fetch, waiting } of this.#fetches.values())
@@ -327,7 +328,7 @@ export class GroupExchange implements Exchange {
     const what = block.kind === FrameKind.partial ? 'partial' : 'finished';
     this.#onBlock?.(what, step, 'before');
     const header = { ...this.#header, ...block, sequence, step, payload: payload.length };
-    if (this.#router.send(to, header, payload) && sequence >= this.#sequence) this.#overBroker.add(sequence);
+    if (this.#router.send(to, header, payload) && sequence >= this.#sequence) this.#roundabout.add(sequence);
     this.#onBlock?.(what, step, 'after');
   }
 

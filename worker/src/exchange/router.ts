@@ -1,12 +1,20 @@
+import { type ExchangeMode, eachTransport, type TransportName, type Travel } from '@crossfold/shared/config/exchange';
 import { aborted, pause } from '@crossfold/shared/wait';
 import type { NatsConnection } from 'nats';
 import type { BufferPool } from './buffers.ts';
 import type { ExchangeCounters, ExchangeOptions, GroupView } from './exchange.ts';
 import type { Header } from './frame.ts';
-import type { Receive, TransportName } from './transport.ts';
+import type { Receive, Transport } from './transport.ts';
 import { DirectTransport } from './transport-direct.ts';
 import type { GroupSubject } from './transport-nats.ts';
 import { NatsTransport } from './transport-nats.ts';
+
+/** What a mode uses: a transport that always works, one that is faster where it does, or both. */
+const ways: Readonly<Record<ExchangeMode, { readonly sure?: 'nats'; readonly fast?: 'direct' }>> = {
+  auto: { sure: 'nats', fast: 'direct' },
+  nats: { sure: 'nats' },
+  direct: { fast: 'direct' },
+};
 
 /** How long a generation waits at its opening for direct connections before it begins over the broker. */
 const directWithinMs = 1000;
@@ -24,11 +32,10 @@ export class Router {
   badFrames = 0;
   readonly #peers: readonly number[];
   readonly #connection: NatsConnection;
-  readonly #mode: ExchangeOptions['mode'];
   readonly #onBadFrame: ExchangeOptions['onBadFrame'];
   readonly #onUnreached: ((rank: number, why: string) => void) | undefined;
   readonly #now: () => number;
-  readonly #nats: NatsTransport | undefined;
+  readonly #sure: Transport | undefined;
   readonly #direct: DirectTransport | undefined;
 
   constructor(
@@ -42,18 +49,18 @@ export class Router {
   ) {
     this.#peers = view.members.map((_, rank) => rank).filter((rank) => rank !== view.rank);
     this.#connection = options.nats;
-    this.#mode = options.mode;
     this.#onBadFrame = options.onBadFrame;
     this.#onUnreached = (rank, why) => options.onUnreached?.(nameOf(view, rank), why);
     this.#now = now;
     if (this.#peers.length === 0) return;
     const { receive, onUncertain } = events;
     const onBadFrame = (why: string): void => this.drop(why);
-    if (options.mode !== 'direct') {
+    const { sure, fast } = ways[options.mode];
+    if (sure !== undefined) {
       const place = { rank: view.rank, size: view.members.length };
-      this.#nats = new NatsTransport(options.nats, subject, place, receive, onBadFrame);
+      this.#sure = new NatsTransport(options.nats, subject, place, receive, onBadFrame);
     }
-    if (options.mode !== 'nats') {
+    if (fast !== undefined) {
       const onChange = (rank: number, reason: string | undefined): void => {
         options.onLink?.(nameOf(view, rank), reason);
         // What was on its way when a connection went is missing, either way: ask at once.
@@ -76,10 +83,10 @@ export class Router {
    */
   async open(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    const opened = Promise.all([this.#nats && this.#subscribed(signal), this.#direct?.open(directWithinMs)]);
+    const opened = Promise.all([this.#sure && this.#subscribed(signal), this.#direct?.open(directWithinMs)]);
     await Promise.race([opened, aborted(signal)]);
     signal.throwIfAborted();
-    if (this.hasFallback)
+    if (this.#hasFallback)
       for (const rank of this.#peers)
         if (this.#direct?.reaches(rank) === false) this.#onUnreached?.(rank, this.#direct.problem(rank));
   }
@@ -102,30 +109,38 @@ export class Router {
     this.#onBadFrame?.(why);
   }
 
-  get transport(): 'none' | TransportName {
+  get transport(): Travel {
     if (this.#peers.length === 0) return 'none';
-    return this.#mode === 'direct' || this.#direct?.reachesAll === true ? 'direct' : 'nats';
+    return this.#direct?.reachesAll === true ? 'direct' : this.sure;
+  }
+
+  /** The transport of what does not go directly; `direct` where there is no other. */
+  get sure(): TransportName {
+    return this.#sure?.name ?? 'direct';
   }
 
   /** Whether there is a second way to a peer that does not answer on the first. */
-  get hasFallback(): boolean {
-    return this.#nats !== undefined && this.#direct !== undefined;
+  get #hasFallback(): boolean {
+    return this.#sure !== undefined && this.#direct !== undefined;
   }
 
   /** Why a peer cannot be reached at all, as things are. */
   problem(rank: number): string | undefined {
-    return this.#nats === undefined && this.#direct?.reaches(rank) === false ? this.#direct.problem(rank) : undefined;
+    return this.#sure === undefined && this.#direct?.reaches(rank) === false ? this.#direct.problem(rank) : undefined;
   }
 
-  /** @returns whether anything of it went over the broker */
-  send(to: number | 'all', header: Header, payload: Uint8Array, via?: TransportName): boolean {
-    const direct = via === 'nats' ? undefined : this.#direct;
+  /**
+   * @param surely the way that always works, where there is one
+   * @returns whether anything of it did not go directly
+   */
+  send(to: number | 'all', header: Header, payload: Uint8Array, surely = false): boolean {
+    const direct = surely && this.#sure !== undefined ? undefined : this.#direct;
     if (to === 'all' && direct !== undefined && !direct.reachesAll && this.#peers.some((p) => direct.reaches(p))) {
-      return this.#peers.map((peer) => this.send(peer, header, payload, via)).includes(true);
+      return this.#peers.map((peer) => this.send(peer, header, payload, surely)).includes(true);
     }
     const there = direct !== undefined && (to === 'all' ? direct.reachesAll : direct.reaches(to));
-    (there ? direct : this.#nats)?.send(to, header, payload);
-    return !there && this.#nats !== undefined;
+    (there ? direct : this.#sure)?.send(to, header, payload);
+    return !there && this.#sure !== undefined;
   }
 
   /** Whether bytes of this buffer are on their way into a connection; what goes over the broker has been copied. */
@@ -145,14 +160,21 @@ export class Router {
   }
 
   counters(): Pick<ExchangeCounters, 'bytesOut' | 'bytesIn' | 'byTransport'> {
-    const nats = { in: this.#nats?.bytesIn ?? 0, out: this.#nats?.bytesOut ?? 0 };
-    const direct = { in: this.#direct?.bytesIn ?? 0, out: this.#direct?.bytesOut ?? 0 };
-    return { bytesOut: nats.out + direct.out, bytesIn: nats.in + direct.in, byTransport: { nats, direct } };
+    const byTransport = eachTransport((name) => {
+      const used = [this.#sure, this.#direct].find((transport) => transport?.name === name);
+      return { in: used?.bytesIn ?? 0, out: used?.bytesOut ?? 0 };
+    });
+    const all = Object.values(byTransport);
+    return {
+      bytesOut: all.reduce((sum, { out }) => sum + out, 0),
+      bytesIn: all.reduce((sum, traffic) => sum + traffic.in, 0),
+      byTransport,
+    };
   }
 
   /** Lets what is queued leave, within a bound, unless `abrupt`. */
   async close(abrupt: boolean): Promise<void> {
-    await Promise.all([this.#nats?.close(), this.#direct?.close(abrupt)]);
+    await Promise.all([this.#sure?.close(), this.#direct?.close(abrupt)]);
   }
 }
 

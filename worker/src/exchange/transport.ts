@@ -1,6 +1,5 @@
+import type { TransportName } from '@crossfold/shared/config/exchange';
 import type { Header } from './frame.ts';
-
-export type TransportName = 'nats' | 'direct';
 
 /** Frames that wait to leave, at most: however often a peer asks for something, it is not queued without end. */
 export const mostQueued = 65_536;

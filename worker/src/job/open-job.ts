@@ -2,6 +2,7 @@ import type { Broker } from '@crossfold/shared/broker/broker';
 import { getJson } from '@crossfold/shared/broker/json-blobs';
 import type { Roster } from '@crossfold/shared/broker/presence';
 import { progressSubject } from '@crossfold/shared/broker/subjects';
+import type { ExchangeMode } from '@crossfold/shared/config/exchange';
 import type { ModelSpec } from '@crossfold/shared/config/model';
 import { Manifest } from '@crossfold/shared/data/manifest';
 import { DamagedDataError } from '@crossfold/shared/errors';
@@ -39,7 +40,7 @@ export interface JobParts {
   readonly broker: Broker;
   readonly worker: string;
   readonly engine: EngineThread;
-  readonly exchange: 'auto' | 'nats' | 'direct';
+  readonly exchange: ExchangeMode;
   readonly datasets: DatasetCache;
   /** Takes connections of peers; undefined where this worker takes none. */
   readonly listener: DirectListener | undefined;
@@ -95,7 +96,7 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
   await engine.gradient({ epoch: 0, step: 0, update: 0 }, { from: 0, to: 1 });
   const { microBatches } = experiment.training;
   const mode = experiment.exchange === 'auto' ? parts.exchange : experiment.exchange;
-  const transport = mode === 'nats' || parts.listener === undefined ? 'nats' : 'direct';
+  const likely = parts.listener === undefined ? 'nats' : 'direct';
   logger.info({ parameters: model.parameterCount, train: train.length, validation: validated.length }, 'job opened');
   return trainRunner({
     broker,
@@ -119,7 +120,7 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
         observer.checkpointed(error === undefined, bytes, took);
       },
     }),
-    meter: new PaceMeter(microBatches, engine.vectorLength, transport),
+    meter: new PaceMeter(microBatches, engine.vectorLength, mode === 'auto' ? likely : mode),
     openExchange: ({ record: job, rank, signal }) =>
       openExchange(
         {

@@ -1,3 +1,4 @@
+import type { TransportName } from '@crossfold/shared/config/exchange';
 import type { Pace } from '@crossfold/shared/jobs/records';
 import type { GroupPlace, JobObserver, SteppedFacts } from '../observe/observer.ts';
 
@@ -8,7 +9,7 @@ import type { GroupPlace, JobObserver, SteppedFacts } from '../observe/observer.
 const exchangeCost = {
   direct: { fixed: 0.3, perMegabyte: 0.8 },
   nats: { fixed: 1, perMegabyte: 3 },
-} as const;
+} as const satisfies Record<TransportName, unknown>;
 
 /** Steps that the pace is the median of; the first of a session, in which programs are made ready, does not count. */
 const window = 9;
@@ -29,7 +30,7 @@ export class PaceMeter implements JobObserver {
   #steps: number[] = [];
   #skip = 0;
 
-  constructor(slices: number, vectorLength: number, transport: 'nats' | 'direct') {
+  constructor(slices: number, vectorLength: number, transport: TransportName) {
     const { fixed, perMegabyte } = exchangeCost[transport];
     this.#slices = slices;
     this.#exchangeMs = fixed + (perMegabyte * 4 * vectorLength) / 1e6;

@@ -1,4 +1,5 @@
 import { decodeTensors, encodeTensors } from '@crossfold/shared/codec/safetensors';
+import { type Travel, travels } from '@crossfold/shared/config/exchange';
 import { DamagedDataError } from '@crossfold/shared/errors';
 import { z } from 'zod';
 
@@ -30,7 +31,7 @@ const Bookkeeping = z
     keptEpoch: z.int().min(0).nullable(),
     ended: z.boolean(),
     seconds: z.number(),
-    exchange: z.enum(['none', 'nats', 'direct']),
+    exchange: z.enum(travels),
   })
   .readonly();
 
@@ -62,7 +63,7 @@ export interface JobState {
   /** Wall time spent in finished epochs and the one under way. */
   readonly seconds: number;
   /** The transport that gradients have travelled by. */
-  readonly exchange: 'none' | 'nats' | 'direct';
+  readonly exchange: Travel;
 }
 
 export interface EngineState {

@@ -1,3 +1,4 @@
+import { eachTransport, transports } from '@crossfold/shared/config/exchange';
 import { type JobRecord, placeName } from '@crossfold/shared/jobs/records';
 import { exposeWaits } from '@crossfold/shared/metrics/connection';
 import type { Instruments, ServiceMetrics } from '@crossfold/shared/metrics/registry';
@@ -13,7 +14,7 @@ const noCounters: ExchangeCounters = {
   bytesIn: 0,
   badFrames: 0,
   resent: 0,
-  byTransport: { nats: { in: 0, out: 0 }, direct: { in: 0, out: 0 } },
+  byTransport: eachTransport(() => ({ in: 0, out: 0 })),
 };
 
 /** Counts and measures what a worker does. */
@@ -113,7 +114,7 @@ export class WorkerMetrics implements JobObserver {
     const before = this.#counted;
     const after = this.#exchange?.counters() ?? before;
     this.#counted = after;
-    for (const transport of ['nats', 'direct'] as const)
+    for (const transport of transports)
       for (const direction of ['in', 'out'] as const)
         gradientBytes.inc(
           { direction, transport },
