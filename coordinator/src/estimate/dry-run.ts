@@ -1,4 +1,5 @@
 import type { Experiment } from '@crossfold/shared/config/experiment';
+import type { SearchMethod } from '@crossfold/shared/config/search';
 import type { ModelPlan } from '@crossfold/shared/model/plan';
 import { planModel } from '@crossfold/shared/model/plan';
 import { imageShapeOf } from '../data/image-shape.ts';
@@ -26,7 +27,7 @@ export interface DryRun {
     readonly trainSamples: number;
     readonly validationSamples: number;
   }[];
-  readonly search: string | null;
+  readonly search: SearchMethod | null;
   readonly trials: readonly {
     readonly trial: number;
     readonly parameters: Readonly<Record<string, unknown>>;

@@ -18,19 +18,24 @@ export function searchShare(
   folds: number,
   epochs: number,
 ): SearchShare {
-  if (search?.method === 'halving') {
-    let before = 0;
-    let trained = 0;
-    for (const rung of rungsOf(search, trials, epochs)) {
-      trained += rung.trials * (rung.epochs - before);
-      before = rung.epochs;
+  switch (search?.method) {
+    case 'halving': {
+      let before = 0;
+      let trained = 0;
+      for (const rung of rungsOf(search, trials, epochs)) {
+        trained += rung.trials * (rung.epochs - before);
+        before = rung.epochs;
+      }
+      const share = trained / (trials * epochs);
+      return { least: share, most: share };
     }
-    const share = trained / (trials * epochs);
-    return { least: share, most: share };
+    case 'racing': {
+      const first = Math.min(search.minFolds, folds);
+      return { least: (trials * first + (folds - first)) / (trials * folds), most: 1 };
+    }
+    case 'grid':
+    case 'random':
+    case undefined:
+      return { least: 1, most: 1 };
   }
-  if (search?.method === 'racing') {
-    const first = Math.min(search.minFolds, folds);
-    return { least: (trials * first + (folds - first)) / (trials * folds), most: 1 };
-  }
-  return { least: 1, most: 1 };
 }

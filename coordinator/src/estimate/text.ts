@@ -1,3 +1,4 @@
+import { searchCosts } from '@crossfold/shared/config/search';
 import { count, parametersText, seconds, splitText, whole } from '../results/text.ts';
 import type { DryRun } from './dry-run.ts';
 
@@ -79,11 +80,7 @@ function jobsText({ trials, folds, jobs, search }: DryRun): string {
       ? `${count(trials.length, 'trial')} x ${count(outer, 'fold')}`
       : `${count(trials.length, 'trial')} x ${count(inner, 'inner fold')} + ${count(outer, 'outer fold')}`;
   const how =
-    search === null
-      ? ''
-      : search === 'halving' || search === 'racing'
-        ? `, at most, by ${search}`
-        : `, by ${search} search`;
+    search === null ? '' : searchCosts[search] === 'all' ? `, by ${search} search` : `, at most, by ${search}`;
   return `${product} = ${count(jobs, 'job')}${how}`;
 }
 

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { getJson } from '@crossfold/shared/broker/json-blobs';
+import { searchCosts } from '@crossfold/shared/config/search';
 import type { PlannedFold } from '@crossfold/shared/jobs/plan';
 import { SweepPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
@@ -154,7 +155,9 @@ export class Sweep {
   async #count({ broker }: LeaderContext, { id }: ExperimentRecord): Promise<void> {
     const jobs = this.#followed.reduce((sum, { plan }) => sum + plan.jobs, 0);
     const foldEpochs = this.#followed.reduce((sum, { plan }) => sum + plan.foldEpochs, 0);
-    const work = { foldEpochs, atMost: this.#plan.search?.method === 'racing' && !this.over };
+    const { search } = this.#plan;
+    const atMost = search !== null && searchCosts[search.method] === 'at most' && !this.over;
+    const work = { foldEpochs, atMost };
     await broker.experiments.transition(id, (current) =>
       current.jobs === jobs && current.work?.foldEpochs === foldEpochs && current.work.atMost === work.atMost
         ? undefined

@@ -81,7 +81,9 @@ export function decide(contest: Contest, evidence: Evidence): Decision {
       return halving(contest, contest.search, evidence);
     case 'racing':
       return racing(contest, contest.search, evidence);
-    default:
+    case 'grid':
+    case 'random':
+    case undefined:
       return everything(contest, evidence);
   }
 }

@@ -1,3 +1,4 @@
+import { searchCosts } from '@crossfold/shared/config/search';
 import type { PlannedFold, SweepPlan } from '@crossfold/shared/jobs/plan';
 import type { JobRecord, Selection } from '@crossfold/shared/jobs/records';
 import { covers, isFinal } from '@crossfold/shared/jobs/records';
@@ -108,11 +109,12 @@ function workOf(contest: Contest, decision: Decision, wants: readonly JobWant[],
   const all = contestants(contest);
   const longest = Math.max(0, ...contest.epochs);
   const after = outer === undefined ? 0 : longest;
-  if (contest.search?.method === 'halving') {
+  const cost = contest.search === undefined ? 'all' : searchCosts[contest.search.method];
+  if (cost === 'all') return wanted + after;
+  if (cost === 'less') {
     const { most } = searchShare(contest.search, all.length, contest.folds, longest);
     return Math.round(most * all.length * contest.folds * longest) + after;
   }
-  if (contest.search?.method !== 'racing') return wanted + after;
   const left = all.filter((trial) => !decision.dropped.has(trial));
   const given = wants.reduce((sum, { trial, epochs }) => sum + (decision.dropped.has(trial) ? epochs : 0), 0);
   return left.reduce((sum, trial) => sum + contest.folds * (contest.epochs[trial] ?? 0), given) + after;

@@ -104,6 +104,17 @@ export const SearchSpec = z.discriminatedUnion('method', [GridSpec, RandomSpec, 
 export type SearchSpec = z.infer<typeof SearchSpec>;
 export type SearchMethod = SearchSpec['method'];
 
+/**
+ * What a method spends on configurations that do badly: as much as on all, less by a known amount, or less by an amount
+ * that turns out as it goes.
+ */
+export const searchCosts: Readonly<Record<SearchMethod, 'all' | 'less' | 'at most'>> = {
+  grid: 'all',
+  random: 'all',
+  halving: 'less',
+  racing: 'at most',
+};
+
 /** The values of a domain where it is a list; undefined where it is a range. */
 export function listed(domain: Domain): readonly z.core.util.JSONType[] | undefined {
   if (Array.isArray(domain)) return domain as readonly z.core.util.JSONType[];
