@@ -143,6 +143,9 @@ describe('refused by the server', () => {
     ...roles.flatMap((role) => [
       [role, 'deletes a stream', '$JS.API.STREAM.DELETE.KV_crossfold_jobs'] as const,
       [role, 'uses subjects of others', 'elsewhere.x'] as const,
+      // With an answer's subject of its choice it would have JetStream do what it may not ask for itself.
+      [role, 'has what is stored sent as it is', '$JS.API.DIRECT.GET.OBJ_crossfold_data'] as const,
+      [role, 'has a piece sent as it is', '$JS.API.DIRECT.GET.OBJ_crossfold_data.$O.crossfold_data.C.x'] as const,
       [role, 'answers in place of others', '_INBOX.x.y'] as const,
     ]),
   ];

@@ -140,6 +140,11 @@ export class BlobEntries {
     return removed.length;
   }
 
+  /** The piece of an object that has only one; undefined where it is not there. */
+  async piece(nuid: string): Promise<Uint8Array | undefined> {
+    return (await this.#last(`$O.${this.#store}.C.${nuid}`))?.data;
+  }
+
   /** Drops the pieces of a removed object and then its entry, unless that has been written anew meanwhile. */
   async #forget({ name, nuid, revision }: BlobEntry): Promise<void> {
     await this.#manager.streams.purge(blobStream(this.#store), { filter: `$O.${this.#store}.C.${nuid}` });

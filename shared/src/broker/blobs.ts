@@ -7,7 +7,6 @@ import type { BlobEntries } from './blob-entries.ts';
 import { namesPieces } from './blob-entries.ts';
 import type { Link } from './link.ts';
 import { requestMs } from './link.ts';
-import { blobStream } from './subjects.ts';
 import { storeFailed } from './trouble.ts';
 
 /** Bounds on storing a blob: a start of its own and then what a slow link needs for the bytes. */
@@ -40,6 +39,8 @@ export function blobStore(store: ObjectStore, entries: BlobEntries, link: Link):
     // One whose entry could not be the store's own is not there, and is never asked for.
     return info === null || info.deleted || !namesPieces(info.nuid) ? undefined : info;
   };
+  const pieceOf = ({ name, nuid }: ObjectInfo): Promise<Uint8Array | undefined> =>
+    link.request(`to hand out blob ${short(name)}`, () => entries.piece(nuid));
   const keep = (digest: string): Promise<boolean> =>
     link.request(`to keep blob ${short(digest)}`, () => entries.touch(digest));
   return {
@@ -73,7 +74,8 @@ export function blobStore(store: ObjectStore, entries: BlobEntries, link: Link):
       if (info === undefined || bytes === undefined) throw new DamagedDataError(`blob ${digest} is not in the store`);
       if (bytes > maxBytes)
         throw new DamagedDataError(`blob ${digest} has ${bytes} bytes where at most ${maxBytes} were expected`);
-      const only = info.chunks === 1 ? await fetchPiece(link, info) : undefined;
+      // Of a blob that has only one piece no consumer is made, which costs the broker more than the piece itself.
+      const only = info.chunks === 1 ? await pieceOf(info) : undefined;
       if (only !== undefined && sha256(only) === digest) return only;
       for (let fetches = 1; ; fetches++) {
         const received = await link.request(
@@ -110,19 +112,6 @@ async function checkRoom(store: ObjectStore, bytes: number): Promise<void> {
   const full = new NatsError('maximum bytes exceeded', ErrorCode.ApiError);
   full.api_error = { code: 503, err_code: storeFailed, description: full.message };
   throw full;
-}
-
-/**
- * The piece of a blob that has only one, asked for by its subject: no consumer has to be made for it, which costs the
- * broker more than the piece itself. Undefined where the server that answers does not have it, or not yet.
- */
-async function fetchPiece(link: Link, { bucket, nuid, name }: ObjectInfo): Promise<Uint8Array | undefined> {
-  const subject = `$JS.API.DIRECT.GET.${blobStream(bucket)}.$O.${bucket}.C.${nuid}`;
-  const reply = await link.request(`to hand out blob ${short(name)}`, () =>
-    link.nats.request(subject, undefined, { timeout: requestMs }),
-  );
-  // A status instead of a message: there is none.
-  return reply.headers?.hasError === true ? undefined : reply.data;
 }
 
 /** An object that is not named by its digest; undefined where what comes is, time and again, not what its entry says. */

@@ -48,11 +48,13 @@ export function permissionsOf(role: Role): Permissions {
 const jobSubjects = 'crossfold.group.>';
 const progressSubjects = 'crossfold.progress.>';
 
+/**
+ * Never `$JS.API.DIRECT.GET`: its answer is what is stored, word for word, sent to whatever subject the asker names as if
+ * the server itself had asked, so that who may write anything could have it written, or done by JetStream, anywhere.
+ */
 const readStream = (stream: string): string[] => [
   `$JS.API.STREAM.INFO.${stream}`,
   `$JS.API.STREAM.MSG.GET.${stream}`,
-  `$JS.API.DIRECT.GET.${stream}`,
-  `$JS.API.DIRECT.GET.${stream}.>`,
   `$JS.API.CONSUMER.CREATE.${stream}`,
   `$JS.API.CONSUMER.CREATE.${stream}.>`,
   `$JS.API.CONSUMER.DELETE.${stream}.*`,

@@ -34,7 +34,7 @@ export async function ensureStreams(
     subjects: [`$O.${name}.C.>`, `$O.${name}.M.>`],
     storage: StorageType.File,
     discard: DiscardPolicy.New,
-    allow_direct: true,
+    allow_direct: false,
     allow_rollup_hdrs: true,
   });
   const seats = {
