@@ -93,7 +93,11 @@ describe('losing members', () => {
       job = transitions.removeMembers(running(job), new Set(['a']), stamp) as JobRecord;
       expect(job).toMatchObject({ state: 'queued', attempts: attempt });
     }
-    expect(transitions.removeMembers(running(job), new Set(['a']), stamp)).toMatchObject({ state: 'failed' });
+    expect(transitions.removeMembers(running(job), new Set(['a']), stamp)).toMatchObject({
+      state: 'failed',
+      error:
+        '10 attempts without a new checkpoint; the last one: all its workers were lost (killed, or out of memory?)',
+    });
   });
 
   it('counts anew after progress', () => {
@@ -128,6 +132,31 @@ describe('losing members', () => {
       expect(back(lose(take(lost, 'b') as JobRecord, 'b'), 'a', 1)).toBeUndefined();
       expect(back(transitions.stop(lost, 'cancelled', stamp) as JobRecord, 'a', 1)).toBeUndefined();
       expect(back(take(aJob(), 'a') as JobRecord, 'a', 1)).toBeUndefined();
+    });
+
+    it('have not been killed by the job, though another has taken it up: that was no attempt', () => {
+      let job = aJob();
+      for (let n = 0; n < 2 * transitions.maxAttempts; n++) {
+        const lost = lose(take(job, `w${n}`) as JobRecord, `w${n}`);
+        const taken = take(lost, `w${n + 1}`) as JobRecord;
+        expect(taken).toMatchObject({ state: 'running', attempts: 1 });
+        const alive = transitions.wasAlive(taken, lost.generation) as JobRecord;
+        expect(alive).toMatchObject({ attempts: 0, members: [member(`w${n + 1}`)] });
+        // Its peers have nothing to add, and those of other groups were not lost.
+        expect(transitions.wasAlive(alive, lost.generation)).toBeUndefined();
+        expect(transitions.wasAlive(taken, taken.generation)).toBeUndefined();
+        job = transitions.handBack(alive, `w${n + 1}`, stamp) as JobRecord;
+      }
+    });
+
+    it('do not make light of an attempt that threw, or of those before a new checkpoint', () => {
+      const lost = lose(take(aJob(), 'a') as JobRecord, 'a');
+      const again = take(lost, 'b') as JobRecord;
+      const checkpoint = { digest: 'a'.repeat(64), bytes: 1, position: 5 };
+      const ahead = transitions.checkpointed(again, 'b', again.generation, checkpoint) as JobRecord;
+      const threw = transitions.failAttempt(ahead, 'b', ahead.generation, 'boom', stamp) as JobRecord;
+      expect(threw).toMatchObject({ attempts: 1, throws: 1 });
+      expect(transitions.wasAlive(threw, lost.generation)).toBeUndefined();
     });
 
     it('form their group again, whose loss was one', () => {

@@ -125,6 +125,8 @@ export const JobRecord = z
     attempts: z.int().min(0),
     /** Those among them that threw. */
     throws: z.int().min(0),
+    /** Those whose group fell silent, by its generation: a member that was not dead after all takes its own back. */
+    silent: z.array(z.int().min(1)).max(64).readonly().exactOptional(),
     /** Workers on which an attempt threw, in this order. */
     failedOn: z.array(Token).max(64).readonly(),
     /** How far the job is known to have come: the position after the newest checkpoint or epoch. */

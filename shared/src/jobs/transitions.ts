@@ -69,7 +69,10 @@ export function removeMembers(job: JobRecord, gone: ReadonlySet<string>, stamp: 
     const left = { ...job, members };
     return job.state === 'running' ? { ...openGeneration(left, stamp), since: job.since } : left;
   }
-  return loseAll({ ...job, throws: sinceProgress(job, job.throws) }, 'all its workers were lost', stamp);
+  const lost = { ...job, throws: sinceProgress(job, job.throws) };
+  // Of a group that is only forming nobody has anything to come back with.
+  const silent = job.state === 'running' ? [job.generation] : [];
+  return loseAll(lost, 'all its workers were lost (killed, or out of memory?)', stamp, silent);
 }
 
 /**
@@ -81,8 +84,19 @@ export function removeMembers(job: JobRecord, gone: ReadonlySet<string>, stamp: 
 export function comeBack(job: JobRecord, member: Member, generation: number, stamp: Stamp): JobRecord | undefined {
   const waits = job.state === 'queued' || job.state === 'forming';
   if (!waits || job.generation !== generation) return undefined;
-  const first = job.state === 'queued';
-  return takeSeat({ ...job, attempts: Math.max(0, job.attempts - (first ? 1 : 0)) }, member, stamp);
+  return takeSeat(wasAlive(job, generation) ?? job, member, stamp);
+}
+
+/**
+ * A member that was taken for lost together with all others was stopped, or got no processor time: the job has killed
+ * nobody, so that was no attempt, though another may have taken it up meanwhile.
+ *
+ * @param generation the one that it was a member of
+ */
+export function wasAlive(job: JobRecord, generation: number): JobRecord | undefined {
+  const silent = job.silent ?? [];
+  if (isFinal(job.state) || !silent.includes(generation)) return undefined;
+  return { ...job, attempts: Math.max(0, job.attempts - 1), silent: silent.filter((g) => g !== generation) };
 }
 
 /**
@@ -211,7 +225,8 @@ export function usableResults({ earlier, result }: JobRecord, until: number): re
 export function revive(job: JobRecord, stamp: Stamp, resumes: number): JobRecord | undefined {
   if (job.state !== 'failed' && job.state !== 'cancelled') return undefined;
   const untried = { attempts: 0, throws: 0, failedOn: [], progressAtLoss: -1 };
-  return { ...job, ...untried, state: 'queued', since: stamp.now, finishedAt: null, error: null, resumes };
+  const { silent: _, ...kept } = job;
+  return { ...kept, ...untried, state: 'queued', since: stamp.now, finishedAt: null, error: null, resumes };
 }
 
 const maxFailedOn = 64;
@@ -233,12 +248,21 @@ function openGeneration(job: JobRecord, stamp: Stamp): JobRecord {
 /** A count of attempts, begun anew where there has been progress since the last of them. */
 const sinceProgress = (job: JobRecord, count: number): number => (job.progress > job.progressAtLoss ? 0 : count);
 
-function loseAll(job: JobRecord, error: string, stamp: Stamp): JobRecord {
-  const attempts = sinceProgress(job, job.attempts) + 1;
-  const lost: JobRecord = { ...job, attempts, progressAtLoss: job.progress, error: error.slice(0, 4000) };
-  return attempts >= maxAttempts || job.throws >= maxThrows
-    ? finish(lost, 'failed', stamp)
-    : { ...lost, state: 'queued', members: [], since: stamp.now };
+/** @param silent the generation that fell silent, where that is how it was lost */
+function loseAll(job: JobRecord, error: string, stamp: Stamp, silent: readonly number[] = []): JobRecord {
+  const before = sinceProgress(job, job.attempts);
+  const attempts = before + 1;
+  const lost: JobRecord = {
+    ...job,
+    attempts,
+    silent: [...(before === 0 ? [] : (job.silent ?? [])), ...silent],
+    progressAtLoss: job.progress,
+    error: error.slice(0, 4000),
+  };
+  if (job.throws < maxThrows && attempts < maxAttempts)
+    return { ...lost, state: 'queued', members: [], since: stamp.now };
+  const times = `${attempts} attempts without a new checkpoint; the last one: ${error}`;
+  return finish(job.throws < maxThrows ? { ...lost, error: times.slice(0, 4000) } : lost, 'failed', stamp);
 }
 
 function finish(job: JobRecord, state: JobRecord['state'], stamp: Stamp): JobRecord {

@@ -1,4 +1,4 @@
-import { comeBack } from '@crossfold/shared/jobs/transitions';
+import { comeBack, wasAlive } from '@crossfold/shared/jobs/transitions';
 import { lookEveryMs } from './guard.ts';
 import type { Membership } from './membership.ts';
 import type { Generation, JobContext } from './run-job.ts';
@@ -9,7 +9,8 @@ const mostLooks = 50;
 
 /**
  * This worker was silent for so long, stopped or starved of processor time, that it was taken for lost; where its job has
- * no members now it goes on with what it holds. False where somebody else did, or nobody is to.
+ * no members now it goes on with what it holds. False where somebody else did, or nobody is to. Either way the record is
+ * told that the job has not killed it.
  */
 export async function returns(
   context: JobContext,
@@ -19,11 +20,18 @@ export async function returns(
   const { broker, logger, waits, now, drain, observer } = context;
   const member = record.members[rank];
   const abandoned = membership.record.state === 'queued' || membership.record.state === 'forming';
-  if (member === undefined || !abandoned || drain.aborted) return false;
-  const back = await insist(context, () =>
-    broker.jobs.transition(record.id, (job) => comeBack(job, member, record.generation, stamp(now))),
-  );
-  if (back === undefined) return false;
+  const mayCome = member !== undefined && abandoned && !drain.aborted;
+  const back = mayCome
+    ? await insist(context, () =>
+        broker.jobs.transition(record.id, (job) => comeBack(job, member, record.generation, stamp(now))),
+      )
+    : undefined;
+  if (back === undefined) {
+    if (membership.record.silent?.includes(record.generation) !== true) return false;
+    await insist(context, () => broker.jobs.transition(record.id, (job) => wasAlive(job, record.generation)));
+    logger.info('was taken for lost: too late to go on with the job');
+    return false;
+  }
   logger.warn({ members: back.members.length }, 'was taken for lost: back with all that it holds');
   observer.changed('returned', false);
   const seen = (): boolean => membership.rank >= 0 || membership.record.generation > record.generation;

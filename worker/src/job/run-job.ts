@@ -50,6 +50,8 @@ export interface Generation {
   readonly signal: AbortSignal;
   /** Whether this member has no seat any more: the job is narrowed, and it should leave between two steps. */
   surplus(): boolean;
+  /** The job's attempts by now: somebody who was taken for lost may have taken back its own. */
+  attempts(): number;
   /** Leaves the group; false where it has got its seat back meanwhile, or the generation is closed. */
   leave(): Promise<boolean>;
 }
@@ -178,6 +180,7 @@ function enter({ broker, worker, now, observer, drain }: JobContext, membership:
     rank,
     signal,
     surplus: () => isSurplus(membership.record, rank),
+    attempts: () => membership.record.attempts,
     async leave() {
       const left = await broker.jobs.transition(record.id, (job) =>
         yieldSeat(job, worker, record.generation, stamp(now)),

@@ -112,7 +112,7 @@ export function trainRunner(parts: TrainParts): JobRunner {
             await checkpoint(record, state);
             await parts.checkpoints.settled();
           }
-          const stored = await parts.store(record, state);
+          const stored = await parts.store({ ...record, attempts: generation.attempts() }, state);
           logger.info({ epochs: state.history.loss.length, ...lastOf(state) }, 'result stored');
           return stored;
         }
