@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { main } from '@crossfold/coordinator/cli/main';
 import { LayerSpec } from '@crossfold/shared/config/layers';
+import { TrainingSpec } from '@crossfold/shared/config/training';
 import type { TrainedModel } from '@crossfold/shared/model/model-file';
 import { encodeModel } from '@crossfold/shared/model/model-file';
 import { planModel } from '@crossfold/shared/model/plan';
@@ -239,6 +240,24 @@ describe('export', () => {
       code: 2,
       err: expect.stringContaining('--out'),
     });
+  });
+
+  it('says what of the optimizer a format has no place for, and which has', async () => {
+    const net = colourNet();
+    const training = TrainingSpec.parse({
+      ...net.training,
+      optimizer: { name: 'adamw', weightDecay: 0.05 },
+      average: { momentum: 0.995 },
+    });
+    await writeFile(model, encodeModel({ ...net, training }));
+    const out = join(folder, 'net.h5');
+    const { code, err } = await crossfold('export', model, '--format', 'h5', '--out', out);
+    expect({ code, err }).toEqual({
+      code: 0,
+      err: 'h5: AdamW is written as Adam, without its weight decay of 0.05, and the average of weights (momentum 0.995) is left out of its settings, since Keras 2 opens no file that has such settings; predictions are the same, and --format keras keeps them\n',
+    });
+    const keras = await crossfold('export', model, '--format', 'keras', '--out', join(folder, 'net.keras'));
+    expect(keras).toMatchObject({ code: 0, err: '' });
   });
 });
 

@@ -2,7 +2,7 @@ import { Option } from 'commander';
 import type { FoldChoice } from '../models/find-model.ts';
 import { findModel } from '../models/find-model.ts';
 import type { ModelFormat } from '../models/write-model.ts';
-import { modelFormats, writeModel } from '../models/write-model.ts';
+import { lostIn, modelFormats, writeModel } from '../models/write-model.ts';
 import type { Register } from './options.ts';
 import { examples, foldOption, jsonOption, natsOption, wholeNumber } from './options.ts';
 
@@ -41,6 +41,8 @@ export const registerExport: Register = (program, context) => {
     .action(async (which: string, { format, trial, fold, out, nats, json }: ExportOptions) => {
       const model = await findModel(which, { trial, fold }, context, nats);
       await writeModel(format, out, model);
+      const lost = lostIn(format, model);
+      if (lost !== undefined) context.err.write(`${format}: ${lost}\n`);
       context.out.write(json === true ? `${JSON.stringify({ format, out })}\n` : `${format}: ${out}\n`);
     });
 };

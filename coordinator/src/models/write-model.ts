@@ -6,6 +6,23 @@ import type { TrainedModel } from '@crossfold/shared/model/model-file';
 export const modelFormats = ['h5', 'keras', 'tfjs', 'savedmodel'] as const;
 export type ModelFormat = (typeof modelFormats)[number];
 
+/** What of a net's optimizer a format has no place for, in a sentence that names one that has; undefined: nothing. */
+export function lostIn(format: ModelFormat, { training }: TrainedModel): string | undefined {
+  // TensorFlow's has no optimizer at all, and is not for training.
+  if (format !== 'h5' && format !== 'tfjs') return undefined;
+  const { optimizer, average } = training;
+  const lost = [
+    ...(optimizer.name === 'adamw'
+      ? [`AdamW is written as Adam, without its weight decay of ${optimizer.weightDecay}`]
+      : []),
+    ...(average === undefined
+      ? []
+      : [`the average of weights (momentum ${average.momentum}) is left out of its settings`]),
+  ];
+  if (lost.length === 0) return undefined;
+  return `${lost.join(', and ')}, since Keras 2 opens no file that has such settings; predictions are the same, and --format keras keeps them`;
+}
+
 /**
  * Writes a net for another library.
  *
