@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ImageSpec } from './config/dataset.ts';
 import { travels } from './config/exchange.ts';
 import { Digest, Token } from './jobs/records.ts';
 
@@ -158,7 +159,8 @@ export const EndedFold = z
     fold: count,
     repeat: count,
     within,
-    status: z.enum(['failed', 'pruned', 'cancelled']),
+    /** `running` as of trials: it waits for the search to have it go on. */
+    status: z.enum(['failed', 'pruned', 'cancelled', 'running']),
     epochs: count.exactOptional(),
     history: FoldHistory.exactOptional(),
     epochSeconds: z.array(z.number()).readonly().exactOptional(),
@@ -171,6 +173,8 @@ export const EndedFold = z
     error: z.string().max(4000).exactOptional(),
   })
   .readonly();
+
+export type EndedFold = z.infer<typeof EndedFold>;
 
 /** A fold's entry in the results. */
 export const FoldResult = z.discriminatedUnion('status', [CompletedFold, EndedFold]);
@@ -327,7 +331,13 @@ export const Results = z
     dataset: z
       .strictObject({
         name: z.string(),
+        /** Of the manifest; where a search has the pictures in several sizes, of that of the first. */
         digest: Digest,
+        /** Where it has: the manifest of each size. */
+        sizes: z
+          .array(z.strictObject({ image: ImageSpec, digest: Digest }).readonly())
+          .readonly()
+          .exactOptional(),
         samples: count,
         classes: z.array(z.string()).readonly(),
         /** Pictures that could not be used and were left out, as `dataset.onError: skip` allows. */

@@ -1,7 +1,9 @@
 import { join } from 'node:path';
+import { reportMarkdown } from '@crossfold/coordinator/results/markdown';
+import { reportHtml } from '@crossfold/coordinator/results/report/report';
 import type { Experiment } from '@crossfold/shared/config/experiment';
 import { FoldsDocument } from '@crossfold/shared/folds/folds';
-import type { TrialResult } from '@crossfold/shared/results';
+import type { Results, TrialResult } from '@crossfold/shared/results';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { z } from 'zod';
 import type { TrainingCluster } from '../support/cluster.ts';
@@ -56,5 +58,17 @@ it('a search over the size of pictures trains on the very same samples and folds
   // And so they are compared fold by fold.
   for (const { trial, comparison } of trials) expect(comparison?.folds).toBe(trial === best?.trial ? undefined : 3);
   expect(final).toMatchObject({ of: 'refit', trial: best?.trial, trainSamples: 36 });
-  expect(sweep.record.otherManifests).toHaveLength(2);
+  // The data of each size are named, by what jobs read.
+  const named = sweep.results.dataset.sizes ?? [];
+  expect(named.map(({ image: { height, channels } }) => [height, channels])).toEqual([
+    [6, 3],
+    [10, 3],
+    [6, 1],
+  ]);
+  const { manifest, otherManifests = [] } = sweep.record;
+  expect(named.map(({ digest }) => digest)).toEqual([manifest, ...otherManifests].map((one) => one?.digest));
+  expect(named[1]?.digest).toBe(alone.record.manifest?.digest);
+  expect(alone.results.dataset.sizes).toBeUndefined();
+  for (const page of [reportHtml, ({ results }: { results: Results }) => reportMarkdown(results, '')])
+    for (const { digest } of named) expect(page({ results: sweep.results, yaml: '' })).toContain(digest);
 }, 120_000);

@@ -1,9 +1,11 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { putJson } from '@crossfold/shared/broker/json-blobs';
+import type { SearchSpec } from '@crossfold/shared/config/search';
 import { sampleDigestBytes, sha256 } from '@crossfold/shared/data/digest';
 import type { Samples } from '@crossfold/shared/data/manifest';
 import type { PlannedFold, SweepPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
+import { jobId } from '@crossfold/shared/jobs/records';
 import { finishedExperiment, type Story } from './finished.ts';
 import { type MemoryBlobs, memoryBlobs } from './memory-blobs.ts';
 import { aResult } from './records.ts';
@@ -24,6 +26,7 @@ export interface StoredExperiment {
 export async function storedExperiment(
   story: Story,
   within: (fold: number) => number | undefined = () => undefined,
+  search: SearchSpec | null = null,
 ): Promise<StoredExperiment> {
   const all = finishedExperiment(story);
   const [artifacts, data] = [memoryBlobs(), memoryBlobs()];
@@ -54,12 +57,18 @@ export async function storedExperiment(
       digest: String(fold).padStart(64, '0'),
     }),
   );
-  const plan: SweepPlan = { schema: 1, identity: 'engine', manifest, search: null, folds: planned, trials };
+  const plan: SweepPlan = { schema: 1, identity: 'engine', manifest, search, folds: planned, trials };
   const jobs: JobRecord[] = [];
   for (const { job, result } of all.finished) {
     const stored = result === undefined ? undefined : await putJson(artifacts, result);
     const { accuracy = 0, loss = 0 } = result?.fold.validation ?? {};
-    jobs.push({ ...job, result: stored === undefined ? null : aResult({ ...stored, accuracy, loss, final: true }) });
+    const epochs = story.epochs ?? 6;
+    jobs.push({
+      ...job,
+      id: jobId(all.record.id, job.kind, job.trial, job.repeat, job.fold),
+      experiment: all.record.id,
+      result: stored === undefined ? null : aResult({ ...stored, epochs, accuracy, loss, final: true }),
+    });
   }
   const record: ExperimentRecord = {
     ...all.record,

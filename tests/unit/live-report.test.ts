@@ -1,6 +1,7 @@
 import { FollowedExperiment } from '@crossfold/coordinator/live/followed';
 import { PartialResults } from '@crossfold/coordinator/live/partial';
 import { findings } from '@crossfold/coordinator/results/findings';
+import { html } from '@crossfold/coordinator/results/report/html';
 import { reportHtml } from '@crossfold/coordinator/results/report/report';
 import type { Broker } from '@crossfold/shared/broker/broker';
 import type { StreamEvent } from '@crossfold/shared/http/site';
@@ -89,6 +90,73 @@ describe('the report of an experiment that is under way', () => {
     expect(foldsIn(two)).toBe(inner.length + 2);
     expect(findings(two).ranking.join()).toContain('did not find the same within each of the 2 outer folds');
     expect(/="[^"]*(NaN|Infinity)/.test(reportHtml({ results: two, yaml: '' }))).toBe(false);
+  });
+});
+
+describe('the report of a search that is under way', () => {
+  const parameters = { seed: [0, 1, 2, 3] };
+  const trials = trialsOf(4);
+
+  /** As a job is that a search has had trained for so many epochs, and may have go on. */
+  const paused = (job: JobRecord, epochs: number): JobRecord => ({
+    ...job,
+    state: 'paused',
+    result: job.result && { ...job.result, epochs, final: false },
+  });
+
+  it('tells what a halving has decided, and how those stand that go on', async () => {
+    const stored = await storedExperiment({ samples: 200, testSamples: 0, folds: 3, epochs: 4, trials }, undefined, {
+      method: 'halving',
+      factor: 2,
+      minEpochs: 2,
+      parameters,
+    });
+    const partial = new PartialResults(stored.broker);
+    const rung = stored.jobs.map((job) => paused(job, 2));
+    const open = await resultsOf(partial, stored, [...rung.slice(0, 11), { ...rung[11], result: null } as JobRecord]);
+    expect(open.search).toEqual({ method: 'halving', foldEpochs: 22, exhaustiveFoldEpochs: 48, rounds: [] });
+    expect(open.trials.map(({ status }) => status)).toEqual(['running', 'running', 'running', 'running']);
+    expect(open.best).toBeNull();
+
+    const decided = rung.map((job) => (job.trial < 2 ? { ...job, state: 'pruned' as const } : job));
+    const results = await resultsOf(partial, stored, decided);
+    expect(results.search?.rounds.map(({ epochs, dropped }) => [epochs, dropped.map(({ trial }) => trial)])).toEqual([
+      [2, [1, 0]],
+    ]);
+    const page = reportHtml({ results, yaml: '' }, { live: { head: html``, state: 'running' } });
+    expect(page).toContain('24 epochs of a fold were trained so far, of the 48 that');
+    expect(page).toContain('2 trials were stopped early');
+    expect(page).toContain('Who was stopped, and on what evidence');
+    expect(page).toContain('No trial has all of its folds yet');
+    // Those that go on stand before those that were stopped, with the scores that they have.
+    const order = [
+      ...page.matchAll(/<tr data-key="trial-(\d)" class="\w*"><th scope="row">\d<\/th><td data-value="0/g),
+    ];
+    expect(order.map(([, trial]) => trial)).toEqual(['3', '2', '1', '0']);
+
+    const over = decided.map((job, i) =>
+      job.trial < 2 || job.result === null ? job : { ...job, ...stored.jobs[i], earlier: [job.result] },
+    );
+    const done = await resultsOf(partial, stored, over);
+    expect(done.best?.trial).toBe(3);
+    expect(done.search?.rounds).toHaveLength(2);
+  });
+
+  it('keeps, nested, to what was decided within those outer folds whose winner is scored', async () => {
+    const outerOf = (fold: number): number | undefined => (fold < 2 ? undefined : Math.floor(fold / 2) - 1);
+    const stored = await storedExperiment({ samples: 240, testSamples: 0, folds: 6, epochs: 2, trials }, outerOf, {
+      method: 'racing',
+      minFolds: 2,
+      confidence: 0.95,
+      parameters,
+    });
+    const partial = new PartialResults(stored.broker);
+    const inner = stored.jobs.filter(({ fold }) => outerOf(fold) !== undefined);
+    const outer = stored.jobs.filter(({ trial, fold }) => trial === 3 && fold < 2);
+    const one = await resultsOf(partial, stored, [...inner, ...outer.slice(0, 1)]);
+    expect(one.search?.rounds.map(({ within }) => within)).toEqual([0]);
+    const both = await resultsOf(partial, stored, [...inner, ...outer]);
+    expect(both.search?.rounds.map(({ within }) => within)).toEqual([0, 1]);
   });
 });
 

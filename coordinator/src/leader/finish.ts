@@ -37,7 +37,7 @@ export async function finish(
     manifest,
     folds: await getJson(broker.artifacts, record.folds, FoldsDocument),
     finished,
-    search: searchResult(plan, finished, rounds),
+    search: searchResult(plan, jobs, rounds),
     wallSeconds: (now() - record.createdAt) / 1000,
     software: version(),
   };
@@ -95,9 +95,10 @@ export async function readPlans(
   return plans;
 }
 
-function searchResult(
+/** How a search went, or goes: by the jobs that there are, and what was decided. */
+export function searchResult(
   { search, trials, folds }: SweepPlan,
-  finished: readonly FinishedJob[],
+  jobs: readonly JobRecord[],
   rounds: readonly SearchRound[],
 ): Results['search'] {
   if (search === null) return undefined;
@@ -108,7 +109,7 @@ function searchResult(
   const longest = Math.max(...trials.map(({ epochs }) => epochs));
   return {
     method: search.method,
-    foldEpochs: finished.reduce((sum, { job }) => sum + (job.result?.epochs ?? 0), 0),
+    foldEpochs: jobs.reduce((sum, { kind, result }) => sum + (kind === 'train' ? (result?.epochs ?? 0) : 0), 0),
     exhaustiveFoldEpochs: trials.reduce((sum, { epochs }) => sum + epochs * searched, 0) + outer * longest,
     rounds,
   };

@@ -9,7 +9,7 @@ import { extend, revive, serve, stop } from '@crossfold/shared/jobs/transitions'
 import type { SearchRound } from '@crossfold/shared/results';
 import { inParallel } from '../in-parallel.ts';
 import type { Move, Series, SeriesPlan, SweepState } from '../search/sweep.ts';
-import { planSeries, scoreOf, seriesOf } from '../search/sweep.ts';
+import { planSeries, roundsWithin, scoreOf, seriesOf } from '../search/sweep.ts';
 import type { Board } from './board.ts';
 import { trainJob } from './jobs.ts';
 import type { LeaderContext } from './leader.ts';
@@ -70,9 +70,7 @@ export class Sweep {
 
   /** What was decided, and on what. */
   get rounds(): SearchRound[] {
-    return this.#followed.flatMap(({ series: { outer }, plan: { rounds } }) =>
-      rounds.map((round) => (outer === undefined ? round : { ...round, within: outer.fold })),
-    );
+    return this.#followed.flatMap(({ series, plan: { rounds } }) => roundsWithin(series, rounds));
   }
 
   /** Takes in which jobs have changed, and asks the search again where all that it wanted is there. */

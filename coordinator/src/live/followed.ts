@@ -289,7 +289,10 @@ export class FollowedExperiment {
     const hash = createHash('sha256').update(JSON.stringify([state, plan, results, error]));
     for (const id of [...this.#jobs.keys()].sort()) {
       const job = this.#jobs.get(id);
-      if (job !== undefined && isFinal(job.state)) hash.update(`\n${id} ${job.state} ${job.result?.digest ?? ''}`);
+      if (job === undefined) continue;
+      // What a search has had trained for some epochs tells something, too, before it is over.
+      if (isFinal(job.state) || job.result !== null)
+        hash.update(`\n${id} ${isFinal(job.state) ? job.state : ''} ${job.result?.digest ?? ''}`);
     }
     return hash.digest('hex').slice(0, 16);
   }

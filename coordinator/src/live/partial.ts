@@ -6,13 +6,15 @@ import { TrainJobResult } from '@crossfold/shared/jobs/job-result';
 import type { PlannedFold, PlannedTrial, TrialPlan } from '@crossfold/shared/jobs/plan';
 import { SweepPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
-import { isFinal } from '@crossfold/shared/jobs/records';
+import { isFinal, jobId } from '@crossfold/shared/jobs/records';
 import type { Results } from '@crossfold/shared/results';
 import { inParallel } from '../in-parallel.ts';
-import { readPlans } from '../leader/finish.ts';
+import { readPlans, searchResult } from '../leader/finish.ts';
 import { outOfFoldOf } from '../leader/out-of-fold.ts';
 import type { FinishedJob } from '../results/aggregate.ts';
 import { crossValidated } from '../results/aggregate.ts';
+import type { SweepState } from '../search/sweep.ts';
+import { decidedRounds } from '../search/sweep.ts';
 import { version } from '../version.ts';
 
 /**
@@ -48,20 +50,21 @@ export function underWay(jobs: readonly JobRecord[], folds: number): ReadonlySet
 }
 
 /**
- * Finished jobs that a report may tell of. Nested, what trials earned within an outer fold is not theirs to show before
- * what was found there is scored on that fold.
+ * Jobs that a report may tell of: those that are over, and those that a search has had trained for some epochs, and may
+ * have go on. Nested, what trials earned within an outer fold is not theirs to show before what was found there is
+ * scored on that fold.
  */
 export function tellable(jobs: readonly JobRecord[], folds: readonly PlannedFold[]): JobRecord[] {
-  const over = jobs.filter(({ kind, state }) => kind === 'train' && isFinal(state));
+  const over = jobs.filter(({ kind, state, result }) => kind === 'train' && (isFinal(state) || result !== null));
   const outerOf = new Map(folds.flatMap(({ fold, within }) => (within === undefined ? [] : [[fold, within] as const])));
   if (outerOf.size === 0) return over;
   const outers = new Set(outerOf.values());
-  const scored = new Set(over.flatMap(({ fold }) => (outers.has(fold) ? [fold] : [])));
+  const scored = new Set(over.flatMap(({ fold, state }) => (outers.has(fold) && isFinal(state) ? [fold] : [])));
   return over.filter(({ fold }) => scored.has(outerOf.get(fold) ?? fold));
 }
 
 /**
- * Finished jobs, those first of which a report shows most: nested what was found for each outer fold, otherwise all
+ * Jobs that are told of, those first of which a report shows most: nested what was found for each outer fold, otherwise all
  * folds of the best trial that is whole, then those of the others by their means.
  */
 export function mostShownFirst(
@@ -79,6 +82,12 @@ export function mostShownFirst(
   });
   const inOrder = order.sort((a, b) => b.rank - a.rank).flatMap(({ jobs }) => jobs);
   return [...inOrder.filter(({ fold }) => !inner.has(fold)), ...inOrder.filter(({ fold }) => inner.has(fold))];
+}
+
+/** What the search is asked about. */
+function stateOf({ id, cancelled, resumed }: ExperimentRecord, jobs: readonly JobRecord[]): SweepState {
+  const byId = new Map(jobs.map((job) => [job.id, job]));
+  return { jobOf: (trial, { repeat, fold }) => byId.get(jobId(id, 'train', trial, repeat, fold)), cancelled, resumed };
 }
 
 /** A result without what a report shows of few trials alone. */
@@ -124,8 +133,7 @@ export class PartialResults {
     const { plan, manifest } = fixed;
     const isNested = plan.folds.some(({ within }) => within !== undefined);
     const over = tellable(jobs, plan.folds);
-    if (!over.some(({ result, state }) => result !== null && state === 'completed'))
-      return { none: isNested ? beginsNested : beginsLater };
+    if (!over.some(({ result }) => result !== null)) return { none: isNested ? beginsNested : beginsLater };
     // Of a single trial there is a verdict from its first fold on; several are first compared when they are whole. Nested,
     // what was found in each outer fold speaks for itself.
     const running = plan.trials.length === 1 || isNested ? new Set<number>() : underWay(jobs, plan.folds.length);
@@ -137,7 +145,7 @@ export class PartialResults {
       manifest,
       folds: await getJson(this.#broker.artifacts, record.folds, FoldsDocument),
       finished,
-      search: undefined,
+      search: searchResult(plan, jobs, decidedRounds(plan, stateOf(record, jobs))),
       wallSeconds: (now - record.createdAt) / 1000,
       software: version(),
       underWay: running,
@@ -170,6 +178,8 @@ export class PartialResults {
       return trial === first?.trial || bytes <= this.#wholeBytes;
     });
     const finished: FinishedJob[] = [];
+    const wanted = new Set(over.map(({ result }) => result?.digest));
+    for (const digest of this.#read.keys()) if (!wanted.has(digest)) this.#read.delete(digest);
     await inParallel(over, readsAtOnce, async (job, i) => {
       finished[i] = {
         job,

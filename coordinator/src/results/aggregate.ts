@@ -4,17 +4,26 @@ import type { FoldsDocument } from '@crossfold/shared/folds/folds';
 import type { TestJobResult, TrainJobResult } from '@crossfold/shared/jobs/job-result';
 import type { TrialPlan } from '@crossfold/shared/jobs/plan';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
+import { isFinal } from '@crossfold/shared/jobs/records';
 import { planModel } from '@crossfold/shared/model/plan';
-import type { CompletedFold, Final, FoldResult, Results, SearchResult, TrialResult } from '@crossfold/shared/results';
-import { imageShapeOf } from '../data/image-shape.ts';
+import type {
+  CompletedFold,
+  EndedFold,
+  Final,
+  FoldResult,
+  Results,
+  SearchResult,
+  TrialResult,
+} from '@crossfold/shared/results';
+import { imageKey, imageShapeOf } from '../data/image-shape.ts';
 import { nestedResult, summaryOf } from './nested.ts';
 import { completedFolds } from './select.ts';
 import { judge } from './verdict.ts';
 
-/** A `train` job that is over. */
+/** A `train` job that is over or, where the experiment is under way, that the search may have go on. */
 export interface FinishedJob {
   readonly job: JobRecord;
-  /** Undefined where the job did not complete. */
+  /** Undefined where the job has come to none. */
   readonly result: TrainJobResult | undefined;
 }
 
@@ -83,6 +92,7 @@ export function crossValidated(all: Omit<Finished, 'final' | 'test'>): Results {
     dataset: {
       name: manifest.name,
       digest: record.manifest?.digest ?? '',
+      ...sizesOf(plans),
       samples: manifest.train.count,
       classes: manifest.classes,
       ...(manifest.skipped === undefined ? {} : { skipped: manifest.skipped }),
@@ -125,6 +135,17 @@ export function withEnd(results: Results, { final, test }: Pick<Finished, 'final
   };
 }
 
+/** The manifest of each size that trials have the pictures in, in the trials' order; nothing where there is one size. */
+function sizesOf(plans: Finished['plans']): Pick<Results['dataset'], 'sizes'> {
+  const inOrder = [...plans.values()].sort((a, b) => a.trial - b.trial);
+  const sizes = new Map(
+    inOrder.flatMap(({ experiment: { dataset }, manifest: { digest } }) =>
+      dataset.image === undefined ? [] : [[imageKey(dataset), { image: dataset.image, digest }] as const],
+    ),
+  );
+  return sizes.size < 2 ? {} : { sizes: [...sizes.values()] };
+}
+
 /** How a job that everything hangs on has spoilt the experiment; undefined where it has not. */
 const endOf = (job: JobRecord | undefined): 'failed' | 'cancelled' | undefined =>
   job?.state === 'failed' || job?.state === 'cancelled' ? job.state : undefined;
@@ -157,7 +178,7 @@ function trialResult(
       return {
         ...place,
         ...(result === undefined ? {} : evidenceOf(result.fold)),
-        status: job.state === 'pruned' || job.state === 'cancelled' ? job.state : 'failed',
+        status: endingOf(job),
         trainSamples: split?.train.length ?? 0,
         validationSamples: split?.validation.length ?? 0,
         workers,
@@ -178,6 +199,11 @@ function trialResult(
     ...(weights === undefined ? {} : { weights }),
     summary: accuracy === undefined || loss === undefined ? null : { accuracy, loss },
   };
+}
+
+function endingOf({ state }: JobRecord): EndedFold['status'] {
+  if (!isFinal(state)) return 'running';
+  return state === 'pruned' || state === 'cancelled' ? state : 'failed';
 }
 
 /** What a fold that is not completed had come to. */
@@ -207,8 +233,9 @@ function weightsIn({ imageShape, classes }: Manifest): (plan: TrialPlan) => numb
 }
 
 const trialStatus = (folds: readonly FoldResult[]): TrialResult['status'] =>
-  (['failed', 'cancelled', 'pruned'] as const).find((state) => folds.some(({ status }) => status === state)) ??
-  'completed';
+  (['running', 'failed', 'cancelled', 'pruned'] as const).find((state) =>
+    folds.some(({ status }) => status === state),
+  ) ?? 'completed';
 
 /** A search is there to find out which configurations do not work: it has failed where none does. */
 function overallStatus(trials: readonly TrialResult[], best: Results['best']): Results['status'] {

@@ -44,9 +44,9 @@ export function findings(results: Results): Findings {
 function verdict(results: Results, trial: TrialResult | undefined, folds: readonly CompletedFold[]): string {
   const { dataset, split, trials } = results;
   const accuracy = trial?.summary?.accuracy;
-  if (trial === undefined || accuracy === undefined)
+  if (trial?.status === 'running') return 'No trial has all of its folds yet: which is best is said once one has.';
+  if (trial === undefined || accuracy === undefined || folds.length === 0)
     return `No fold was trained to its end, so that nothing can be said about the net (${results.status} after ${seconds(results.wallSeconds)}).`;
-  if (trial.status === 'running') return 'No trial has all of its folds yet: which is best is said once one has.';
   const spread =
     accuracy.ci95.length === 0
       ? `that came out the same in each of ${folds.length} folds, as it may with few samples: how far it would differ with others cannot be told from them, and no confidence interval can be given.`

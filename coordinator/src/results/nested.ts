@@ -10,7 +10,7 @@ import type {
   Summary,
   TrialResult,
 } from '@crossfold/shared/results';
-import { bestFold, completedFolds } from './select.ts';
+import { bestFold, completedFolds, ranked } from './select.ts';
 
 /**
  * Of a score over the folds that have one.
@@ -72,7 +72,7 @@ export const bestFoldOf = (trial: TrialResult, nested: NestedResult | undefined)
  */
 export function subjectOf({ trials, best, nested }: Results): TrialResult | undefined {
   const furthest = (): TrialResult | undefined =>
-    [...trials].sort((a, b) => completedFolds(b).length - completedFolds(a).length)[0];
+    ranked(trials).sort((a, b) => completedFolds(b).length - completedFolds(a).length)[0];
   const trial = trials.find((each) => each.trial === best?.trial) ?? furthest();
   if (trial === undefined || nested === undefined) return trial;
   const folds = nested.outer.flatMap(({ fold, trial: found }) =>

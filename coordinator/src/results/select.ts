@@ -19,11 +19,17 @@ export function bestTrial(trials: readonly TrialResult[]): TrialResult | undefin
   );
 }
 
-/** Trials by mean accuracy, the highest first; those that are under way after the others, those without any last. */
+/**
+ * Trials by mean accuracy, the highest first, those without any last. While some are under way, these come after those
+ * that are whole, and before those that were stopped.
+ */
 export const ranked = (trials: readonly TrialResult[]): TrialResult[] => {
-  const mean = ({ summary, status }: TrialResult): number =>
-    summary === null ? -2 : summary.accuracy.mean - (status === 'running' ? 1.5 : 0);
-  return [...trials].sort((a, b) => mean(b) - mean(a) || a.trial - b.trial);
+  const isUnderWay = trials.some(({ status }) => status === 'running');
+  const place = ({ status }: TrialResult): number =>
+    !isUnderWay || status === 'completed' ? 0 : status === 'running' ? 1 : 2;
+  const mean = ({ summary }: TrialResult): number => summary?.accuracy.mean ?? -1;
+  const last = ({ summary }: TrialResult): number => Number(summary === null);
+  return [...trials].sort((a, b) => last(a) - last(b) || place(a) - place(b) || mean(b) - mean(a) || a.trial - b.trial);
 };
 
 /** The fold with the highest validation accuracy; ties go to the lower loss, then to the first. */

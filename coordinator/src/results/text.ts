@@ -107,6 +107,15 @@ export const looksText = ({ looks = 1 }: NonNullable<Results['test']>): string =
     ? 'scored once'
     : `the ${looks}${looks === 2 ? 'nd' : looks === 3 ? 'rd' : 'th'} net of this experiment that was scored on them`;
 
+/** `96 x 96 x 3` and the manifest's digest, of each size that a search has the pictures in; none where there is one. */
+export function sizesOf({ sizes = [] }: Results['dataset']): readonly (readonly [string, string])[] {
+  const kinds = new Set(sizes.map(({ image: { fit, kernel } }) => `${fit} ${kernel}`)).size;
+  return sizes.map(({ image: { height, width, channels, fit, kernel }, digest }) => [
+    `${height} x ${width} x ${channels}${kinds > 1 ? `, ${fit}, ${kernel}` : ''}`,
+    digest,
+  ]);
+}
+
 /** Pictures that are missing among a data set's samples, for behind their number; nothing where there are none. */
 export const leftOutText = ({ skipped }: Results['dataset']): string =>
   skipped === undefined ? '' : ` (${count(skipped, 'picture')} left out)`;

@@ -3,6 +3,7 @@ import type { PlannedFold, SweepPlan } from '@crossfold/shared/jobs/plan';
 import type { JobRecord, Selection } from '@crossfold/shared/jobs/records';
 import { covers, isFinal } from '@crossfold/shared/jobs/records';
 import { usableResults } from '@crossfold/shared/jobs/transitions';
+import type { SearchRound } from '@crossfold/shared/results';
 import { searchShare } from '../estimate/search.ts';
 import type { Contest, Decision, Round, Score } from './decide.ts';
 import { contestants, decide } from './decide.ts';
@@ -118,6 +119,19 @@ function workOf(contest: Contest, decision: Decision, wants: readonly JobWant[],
   const left = all.filter((trial) => !decision.dropped.has(trial));
   const given = wants.reduce((sum, { trial, epochs }) => sum + (decision.dropped.has(trial) ? epochs : 0), 0);
   return left.reduce((sum, trial) => sum + contest.folds * (contest.epochs[trial] ?? 0), given) + after;
+}
+
+/** Decisions of a series as results have them: nested, with the outer fold within which they were made. */
+export const roundsWithin = ({ outer }: Series, rounds: readonly Round[]): SearchRound[] =>
+  rounds.map((round) => (outer === undefined ? round : { ...round, within: outer.fold }));
+
+/** What the search has decided by now, and on what; nested, within those outer folds alone whose winner is scored. */
+export function decidedRounds(plan: SweepPlan, state: SweepState): SearchRound[] {
+  const decides = plan.search?.method === 'halving' || plan.search?.method === 'racing';
+  return (decides ? seriesOf(plan.folds) : []).flatMap((series) => {
+    const { rounds, over } = planSeries(plan, series, state);
+    return series.outer === undefined || over ? roundsWithin(series, rounds) : [];
+  });
 }
 
 function contestOf(plan: SweepPlan, folds: readonly PlannedFold[], out: (trial: number) => boolean): Contest {

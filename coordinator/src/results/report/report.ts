@@ -44,7 +44,7 @@ export function reportHtml({ results, yaml }: ReportInput, { live, manage }: Ser
   const of = headingOf(results, trial);
   const body = html`<main>
 ${live === undefined ? undefined : html`${live.head}\n`}${overview(results, found, live?.state)}
-${trialsSection(results)}
+${trialsSection(results, live !== undefined)}
 ${trial === undefined ? undefined : foldsSection(results, trial, of)}
 ${courseSection(folds, of)}
 ${classesSection(folds, results, of)}

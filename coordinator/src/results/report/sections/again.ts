@@ -1,7 +1,7 @@
 import type { Results, TrialResult } from '@crossfold/shared/results';
 import { engineText } from '../../engine-text.ts';
 import { completedFolds } from '../../select.ts';
-import { count, splitText } from '../../text.ts';
+import { count, sizesOf, splitText } from '../../text.ts';
 import { type Html, html } from '../html.ts';
 
 /** What it takes to get the same results again, to the bit on the same kind of machine. */
@@ -15,6 +15,9 @@ export function againSection(results: Results, trial: TrialResult | undefined, y
       'data',
       html`${dataset.name}, ${count(dataset.samples, 'training sample')}; digest of the manifest ${code(dataset.digest)}`,
     ],
+    ...sizesOf(dataset).map(
+      ([size, digest]) => [`data at ${size}`, html`digest of the manifest ${code(digest)}`] as const,
+    ),
     ['split', html`${splitText(split)}; digest of folds.json ${code(split.digest)}`],
   ];
   const folds = trial === undefined ? [] : completedFolds(trial);

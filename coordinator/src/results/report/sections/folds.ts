@@ -1,4 +1,4 @@
-import type { CompletedFold, FoldResult, Results, TrialResult } from '@crossfold/shared/results';
+import type { CompletedFold, EndedFold, FoldResult, Results, TrialResult } from '@crossfold/shared/results';
 import { bestFold, completedFolds } from '../../select.ts';
 import { count, decimal, meanPercent, percent, seconds, whole } from '../../text.ts';
 import { foldKey } from '../charts/curves.ts';
@@ -18,9 +18,14 @@ const maxDotRows = 40;
 export function foldsSection(results: Results, trial: TrialResult, of: string): Html {
   const completed = completedFolds(trial);
   const repeated = results.split.repeats > 1;
+  const table = html`<div class="scroll">${foldTable(trial, repeated, 'Each fold')}</div>`;
   return html`<section aria-labelledby="folds"><h2 id="folds">Folds${of}</h2>
-<div class="pair uneven">${completed.length === 0 ? undefined : foldDots(completed, trial, results)}
-<div class="scroll">${foldTable(trial, repeated, 'Each fold')}</div></div></section>`;
+${
+  completed.length === 0
+    ? table
+    : html`<div class="pair uneven">${foldDots(completed, trial, results)}
+${table}</div>`
+}</section>`;
 }
 
 const foldName = (fold: FoldResult, repeated: boolean): string =>
@@ -79,9 +84,17 @@ const footRow = (name: string, accuracy: string, loss: string, repeated: boolean
 function foldRow(fold: FoldResult, best: boolean, repeated: boolean): Html {
   const start = html`${repeated ? html`<td>${fold.repeat}</td>` : undefined}<th scope="row">${fold.fold}</th>`;
   const workers = fold.workers.join(', ');
-  if (fold.status !== 'completed')
-    return html`<tr class="${fold.status}">${start}<td colspan="5" class="text">${fold.status}${fold.error === undefined ? undefined : `: ${fold.error}`}</td><td class="text">${workers}</td></tr>`;
+  if (fold.status !== 'completed') {
+    const why = `${fold.status}${fold.error === undefined ? '' : `: ${fold.error}`}`;
+    return html`<tr class="${fold.status}">${start}${endedCells(fold, why)}<td class="text">${workers}</td></tr>`;
+  }
   const { validation, epochs, bestEpoch, imagesPerSecond } = fold;
   const kept = bestEpoch < epochs - 1 ? html` <small>(kept ${bestEpoch + 1})</small>` : undefined;
   return html`<tr data-key="${foldKey(fold)}"${best ? html` class="best"` : undefined}>${start}<td data-value="${validation.accuracy}">${percent(validation.accuracy)}</td><td data-value="${validation.loss}">${decimal(validation.loss)}</td><td data-value="${epochs}">${epochs}${kept}</td><td data-value="${imagesPerSecond}">${whole(imagesPerSecond)}</td><td data-value="${fold.seconds}">${seconds(fold.seconds)}</td><td class="text">${workers}</td></tr>`;
+}
+
+/** What a fold that was not trained to its end had come to, where it had come to anything, and how it ended. */
+function endedCells({ validation, epochs }: EndedFold, why: string): Html {
+  if (validation === undefined || epochs === undefined) return html`<td colspan="5" class="text">${why}</td>`;
+  return html`<td data-value="${validation.accuracy}">${percent(validation.accuracy)}</td><td data-value="${validation.loss}">${decimal(validation.loss)}</td><td data-value="${epochs}">${epochs}</td><td colspan="2" class="text">${why}</td>`;
 }

@@ -52,7 +52,7 @@ function cards({ test, wallSeconds, trials }: Results, { trial }: Findings): Htm
     card(
       'time',
       seconds(wallSeconds),
-      `${count(workers.size, 'worker')}, ${whole(images / Math.max(wallSeconds, 1e-9))} images/s in all`,
+      `${count(workers.size, 'worker')}${images === 0 ? '' : `, ${whole(images / Math.max(wallSeconds, 1e-9))} images/s in all`}`,
     ),
   );
   return made;

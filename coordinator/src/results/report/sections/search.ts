@@ -5,14 +5,15 @@ import { type Html, html } from '../html.ts';
 /** Rounds, and trials dropped in one, that are listed; results.json has all. */
 const [maxRounds, maxDropped] = [60, 30];
 
-/** How a search went: what it saved, and whom it dropped on what evidence. */
-export function searchPart({ search }: Results): Html | undefined {
+/** How a search went, or goes: what it saved, and whom it dropped on what evidence. */
+export function searchPart({ search }: Results, isUnderWay: boolean): Html | undefined {
   if (search === undefined) return undefined;
   const { method, foldEpochs, exhaustiveFoldEpochs, rounds } = search;
   const share = exhaustiveFoldEpochs === 0 ? 1 : foldEpochs / exhaustiveFoldEpochs;
   const stopped = rounds.reduce((sum, { dropped }) => sum + dropped.length, 0);
-  const saved =
-    foldEpochs < exhaustiveFoldEpochs
+  const saved = isUnderWay
+    ? ` so far, of the ${whole(exhaustiveFoldEpochs)} that all trials to their ends would take`
+    : foldEpochs < exhaustiveFoldEpochs
       ? `, ${percent(share)} of the ${whole(exhaustiveFoldEpochs)} that all trials to their ends would have taken`
       : '';
   const isRace = rounds.some(({ dropped }) => dropped.some(({ pValue }) => pValue !== undefined));

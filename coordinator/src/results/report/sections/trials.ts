@@ -28,8 +28,12 @@ import { searchPart } from './search.ts';
 const maxValue = 40;
 const limits = { rows: 1000, dots: 40, lines: 600, details: 12 };
 
-/** Several trials: which is best and how sure that is, as a table, as points, and against their parameters. */
-export function trialsSection(results: Results): Html | undefined {
+/**
+ * Several trials: which is best and how sure that is, as a table, as points, and against their parameters.
+ *
+ * @param isUnderWay whether there is more to come
+ */
+export function trialsSection(results: Results, isUnderWay = false): Html | undefined {
   const { trials, best } = results;
   if (trials.length < 2) return undefined;
   const order = ranked(trials);
@@ -38,7 +42,7 @@ export function trialsSection(results: Results): Html | undefined {
   return html`<section aria-labelledby="trials"><h2 id="trials">Trials</h2>
 ${trialDots(order, results)}
 ${lines === undefined ? undefined : html`<figure class="wide"><h3>Parameters and accuracy</h3><div class="scroll">${lines}</div><figcaption>A line is a trial, the stronger the better.</figcaption></figure>`}
-${searchPart(results)}
+${searchPart(results, isUnderWay)}
 <div class="tools" hidden><label>Filter <input type="search" data-filters="trial-table" aria-describedby="trials-shown" placeholder="trial, value or status"></label><span id="trials-shown" role="status"></span></div>
 <div class="scroll">${trialTable(order, columns, results)}</div>
 ${legendOf(columns)}
