@@ -74,6 +74,22 @@ describe('predict', () => {
     );
   });
 
+  it('takes a folder of folders, and says how often it is right where these are its classes', async () => {
+    const set = join(folder, 'set');
+    await writeFiles(set, { '.hidden/1.png': 'x', 'notes.txt': 'x' });
+    const { code, out } = await crossfold('predict', model, join(set, 'test'), join(set, 'train/red/1.png'));
+    const [, second, , last, , , summary] = out.split('\n');
+    expect(code).toBe(0);
+    expect(second).toMatch(/set\/test\/blue\/2\.png +blue +\d/);
+    expect(last).toMatch(/set\/test\/red\/wrong\.png +blue +[\d.]+ % {2}lies in red\/$/);
+    expect(summary).toBe('in the folders of its classes: 3 of 4 pictures right, 75.00 %');
+    const { predictions, labelled } = JSON.parse(
+      (await crossfold('predict', model, join(set, 'test/red'), '--json')).out,
+    );
+    expect(labelled).toEqual({ right: 1, of: 2 });
+    expect(predictions[1]).toMatchObject({ class: 'blue', label: 'red' });
+  });
+
   it('names what it cannot use', async () => {
     await writeFiles(folder, { 'notes.txt': 'x', 'broken.jpg': 'x' });
     const { code, err } = await crossfold('predict', model, join(folder, 'no.png'), join(folder, 'broken.jpg'));
@@ -292,9 +308,15 @@ describe('inspect', () => {
       const at = (60 * info.width + 16 + 75 + Math.floor(i * ((info.width - 16) / 3))) * 3;
       expect([...data.subarray(at, at + 3)]).toEqual([250, 0, 0]);
     }
+    for (const image of ['test/red/wrong.png', join(dataset, 'test/red/wrong.png'), '5'])
+      expect(
+        await crossfold('inspect', 'augment', dataset, '--image', image, '--count', '1', '--out', out),
+      ).toMatchObject({
+        out: `1 of test/red/wrong.png: ${out}\n`,
+      });
     expect(await crossfold('inspect', 'augment', dataset, '--image', 'nope.png')).toMatchObject({
       code: 2,
-      err: expect.stringContaining('must be a number below 2, or a file within'),
+      err: expect.stringContaining('must be one of the 6 pictures of'),
     });
     await writeFile(
       join(folder, 'x.yaml'),

@@ -1,5 +1,5 @@
 import { existsSync, statSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join, normalize, resolve } from 'node:path';
 import { AugmentSpec } from '@crossfold/shared/config/augment';
 import type { DatasetSpec } from '@crossfold/shared/config/dataset';
 import { ConfigError } from '@crossfold/shared/errors';
@@ -27,7 +27,11 @@ export const registerAugment: Register = (program, context) => {
       'Draws a picture of a data set as training would vary it: of an experiment with its own augment and seed, of a folder as the notebook does.',
     )
     .argument('<dataset>', 'an experiment file, or a folder of pictures')
-    .option('--image <image>', "number of the sample in the data set's order, or its file within the folder", '0')
+    .option(
+      '--image <image>',
+      "number of the picture in the data set's order (those to test on last), or its file: its path in the folder, or from here",
+      '0',
+    )
     .option('--count <n>', 'how many pictures to draw beside the original', wholeNumber(1, 100), 4)
     .option('--out <file>', 'the picture to write', 'preview.png')
     .addOption(setOption())
@@ -44,16 +48,17 @@ export const registerAugment: Register = (program, context) => {
       const { augment, dataset, folder, seed } = await settings(which, options.set);
       const { scanImageFolder } = await import('../data/image-folder.ts');
       const { readPictures } = await import('../models/labelled.ts');
-      const { train } = await scanImageFolder(folder, which);
-      const sample = /^\d+$/.test(options.image)
-        ? Number(options.image)
-        : train.findIndex(({ path }) => path === options.image.replace(/^\.\//, ''));
-      const file = train[sample];
+      const { train, test } = await scanImageFolder(folder, which);
+      const all = [...train, ...(test ?? [])];
+      const isNamed = ({ path }: { readonly path: string }): boolean =>
+        path === normalize(options.image) || join(resolve(folder), path) === resolve(options.image);
+      const sample = /^\d+$/.test(options.image) ? Number(options.image) : all.findIndex(isNamed);
+      const file = all[sample];
       if (file === undefined)
         throw new ConfigError({
           field: '--image',
           value: options.image,
-          allowed: `must be a number below ${train.length}, or a file within ${folder}, as in ${train[0]?.path}`,
+          allowed: `must be one of the ${all.length} pictures of ${folder}: the path of its file, there or from here, as in ${all[0]?.path}, or its number from 0 to ${all.length - 1}`,
         });
       const shape = dataset.image ?? { height: 150, width: 150, channels: 3 };
       const decoding = dataset.image ?? { fit: 'fill', kernel: 'linear', maxPixels: 100_000_000 };

@@ -186,12 +186,12 @@ export async function readPictures(
 ): Promise<Uint8Array[]> {
   const results = await Promise.all(files.map((file) => readPicture(file, shape, decoding)));
   const problems = results.filter((result) => typeof result === 'string');
-  if (problems.length > 0) throw new ConfigError(problems.join('; '));
+  if (problems.length > 0) throw new ConfigError(listed(problems));
   return results.filter((result) => typeof result !== 'string');
 }
 
 /** A picture's pixels, or what is wrong with its file, which it names. */
-async function readPicture(file: string, shape: ImageShape, decoding: Decoding): Promise<Uint8Array | string> {
+export async function readPicture(file: string, shape: ImageShape, decoding: Decoding): Promise<Uint8Array | string> {
   try {
     return await decodeImage(await readFile(file), file, shape, decoding);
   } catch (error) {

@@ -1,8 +1,10 @@
+import { ConfigError } from '@crossfold/shared/errors';
 import { probabilitiesOf } from '@crossfold/shared/metrics/calibration';
 import type { TrainedModel } from '@crossfold/shared/model/model-file';
 import type { Predicts } from '@crossfold/worker/engine/ensemble';
+import { listed } from '../data/image-source.ts';
 import { rescaled } from './evaluation.ts';
-import { readPictures } from './labelled.ts';
+import { readPicture } from './labelled.ts';
 import { decodingOf, shapeOf } from './open-predictor.ts';
 
 const batch = 64;
@@ -28,11 +30,17 @@ export async function predictFiles(
   files: readonly string[],
 ): Promise<Prediction[]> {
   const predictions: Prediction[] = [];
+  const problems: string[] = [];
   for (let from = 0; from < files.length; from += batch) {
     const own = files.slice(from, from + batch);
-    const pictures = await readPictures(own, shapeOf(model), decodingOf(model));
-    predictions.push(...predictPixels(predictor, model, Buffer.concat(pictures), own));
+    const read = await Promise.all(own.map((file) => readPicture(file, shapeOf(model), decodingOf(model))));
+    const pictures = read.filter((picture) => typeof picture !== 'string');
+    problems.push(...read.filter((picture) => typeof picture === 'string'));
+    // Once one cannot be used the others are only looked at: whoever mends them does so in one go.
+    if (problems.length === 0) predictions.push(...predictPixels(predictor, model, Buffer.concat(pictures), own));
   }
+  if (problems.length > 0)
+    throw new ConfigError(`${problems.length} of ${files.length} pictures cannot be used: ${listed(problems)}`);
   return predictions;
 }
 
