@@ -14,7 +14,7 @@ import { createMetrics } from '@crossfold/shared/metrics/registry';
 import { planModel } from '@crossfold/shared/model/plan';
 import { Waits } from '@crossfold/shared/waits';
 import { EngineThread } from '@crossfold/worker/engine/remote';
-import { openExchange } from '@crossfold/worker/exchange/exchange';
+import { openExchange } from '@crossfold/worker/exchange/open-exchange';
 import { trainStep } from '@crossfold/worker/job/actions';
 import { actionAt } from '@crossfold/worker/job/course';
 import { Gradients } from '@crossfold/worker/job/gradients';

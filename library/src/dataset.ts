@@ -1,8 +1,8 @@
-import { mnistShape } from '@crossfold/coordinator/data/describe';
+import { mnistShape } from '@crossfold/coordinator/data/dataset-shape';
 import { findImported } from '@crossfold/coordinator/datasets/imported';
 import { localLibrary } from '@crossfold/coordinator/datasets/local-library';
-import type { Labelled, PartName } from '@crossfold/coordinator/models/labelled';
 import { namesImported, openLabelled, readPictures } from '@crossfold/coordinator/models/labelled';
+import type { Labelled, PartName } from '@crossfold/coordinator/models/labelled-pictures';
 import { openImported } from '@crossfold/coordinator/models/open-imported';
 import { variedPictures } from '@crossfold/coordinator/models/varied';
 import { AugmentSpec } from '@crossfold/shared/config/augment';

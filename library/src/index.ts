@@ -4,7 +4,7 @@
  */
 export type { SubmitOptions } from '@crossfold/coordinator/client/types';
 export type { EvaluationDocument as Evaluation } from '@crossfold/coordinator/models/evaluation-text';
-export type { Labelled as Dataset, PartName } from '@crossfold/coordinator/models/labelled';
+export type { Labelled as Dataset, PartName } from '@crossfold/coordinator/models/labelled-pictures';
 export type { Prediction } from '@crossfold/coordinator/models/predictions';
 export type { ModelFormat } from '@crossfold/coordinator/models/write-model';
 export type { Removal } from '@crossfold/coordinator/removal/remove-experiments';

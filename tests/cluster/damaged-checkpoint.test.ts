@@ -2,7 +2,7 @@ import { Stores } from '@crossfold/shared/broker/subjects';
 import type { JobRecord } from '@crossfold/shared/jobs/records';
 import type { ObjectStore } from 'nats';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { bitsOf, completedFolds, everything } from '../support/group-experiments.ts';
+import { bitsOf, completedFolds } from '../support/group-experiments.ts';
 import { HandStarted } from '../support/hand-started.ts';
 
 let cluster: HandStarted;

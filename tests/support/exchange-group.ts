@@ -2,7 +2,7 @@ import { connectBroker } from '@crossfold/shared/broker/connection';
 import type { Address } from '@crossfold/shared/jobs/records';
 import { keyedRandom } from '@crossfold/shared/rng';
 import type { Exchange, ExchangeOptions, GroupView } from '@crossfold/worker/exchange/exchange';
-import { openExchange } from '@crossfold/worker/exchange/exchange';
+import { openExchange } from '@crossfold/worker/exchange/open-exchange';
 import type { SliceRange } from '@crossfold/worker/exchange/tree';
 import { completeSubtrees, NodeSum, rankRange } from '@crossfold/worker/exchange/tree';
 import type { NatsConnection } from 'nats';

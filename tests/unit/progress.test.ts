@@ -1,5 +1,5 @@
 import { barDisplay } from '@crossfold/coordinator/cli/progress/bars';
-import { plainDisplay, silenceMs } from '@crossfold/coordinator/cli/progress/display';
+import { plainDisplay, silenceMs } from '@crossfold/coordinator/cli/progress/plain';
 import type { ProgressState } from '@crossfold/coordinator/cli/progress/state';
 import { advance, initialProgress, jobEtaMs, overall } from '@crossfold/coordinator/cli/progress/state';
 import { duration } from '@crossfold/coordinator/cli/progress/text';

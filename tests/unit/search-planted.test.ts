@@ -1,4 +1,4 @@
-import type { Contest } from '@crossfold/coordinator/search/decide';
+import type { Contest } from '@crossfold/coordinator/search/contest';
 import { decide } from '@crossfold/coordinator/search/decide';
 import { trialParameters } from '@crossfold/coordinator/search/space';
 import { SearchSpec } from '@crossfold/shared/config/search';

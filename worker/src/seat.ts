@@ -5,10 +5,11 @@ import type { JobRecord } from '@crossfold/shared/jobs/records';
 import { isFinal, placeName } from '@crossfold/shared/jobs/records';
 import { failAttempt, reopen, takeSeat } from '@crossfold/shared/jobs/transitions';
 import type { Fitness } from './fitness.ts';
+import { stamp } from './job/context.ts';
 import type { JobParts } from './job/open-job.ts';
 import { openJob } from './job/open-job.ts';
 import type { Ending, JobRunner } from './job/run-job.ts';
-import { runJob, stamp } from './job/run-job.ts';
+import { runJob } from './job/run-job.ts';
 
 /** How often a seat that is being prepared for is told to the queue to be still wanted. */
 const stillWantedMs = 1000;

@@ -1,8 +1,7 @@
 /** Checks of a broker that runs elsewhere. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { built } from './doctor.mjs';
-import { askNode } from './process.mjs';
+import { askNode, built } from './process.mjs';
 
 /** @typedef {import('./doctor.mjs').Patient} Patient */
 /** @typedef {import('./doctor.mjs').Finding} Finding */

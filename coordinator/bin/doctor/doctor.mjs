@@ -4,7 +4,6 @@
  */
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { broker, clock } from './broker.mjs';
 import { compiler, engine, gpu } from './engine.mjs';
@@ -158,6 +157,3 @@ export async function command(argv) {
   );
   return passes(findings) ? 0 : 1;
 }
-
-/** @param {Patient} patient @param {string} name of a package of ours @param {string} module */
-export const built = ({ root: where }, name, module) => pathToFileURL(join(where, name, 'dist', `${module}.js`)).href;

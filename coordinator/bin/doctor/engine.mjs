@@ -1,8 +1,7 @@
 /** Checks of what computes: the compiler that makes the engine, the engine, and GPUs. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { built } from './doctor.mjs';
-import { ask, askNode, findProgram } from './process.mjs';
+import { ask, askNode, built, findProgram } from './process.mjs';
 
 /** @typedef {import('./doctor.mjs').Patient} Patient */
 /** @typedef {import('./doctor.mjs').Finding} Finding */

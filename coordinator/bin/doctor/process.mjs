@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 
 const patienceMs = 60_000;
 
@@ -50,3 +51,6 @@ export function ask(program, args, env) {
  */
 export const askNode = (text, args, env) =>
   ask(process.execPath, ['--input-type=module', '-e', text, '--', ...args], env);
+
+/** @param {{ readonly root: string }} checkout @param {string} name of a package of ours @param {string} module */
+export const built = ({ root: where }, name, module) => pathToFileURL(join(where, name, 'dist', `${module}.js`)).href;

@@ -1,6 +1,6 @@
+import { ask } from '../client/ask.ts';
 import type { Register } from './options.ts';
 import { examples, jsonOption, natsOption, onlyFoldOption, onlyTrialOption, selectionOf } from './options.ts';
-import { ask } from './queries.ts';
 
 interface CancelOptions {
   readonly nats?: string;

@@ -3,6 +3,7 @@ import { ConfigError } from '@crossfold/shared/errors';
 import { quotaSettingsOf } from '@crossfold/shared/quotas';
 import type { ServiceHandles } from '@crossfold/shared/service';
 import { runService } from '@crossfold/shared/service';
+import { brokerUrl } from '../client/ask.ts';
 import { keepHeapSmall } from '../heap.ts';
 import { sweepTimingOf } from '../leader/sweep-timing.ts';
 import { version } from '../version.ts';
@@ -10,7 +11,6 @@ import type { CommandContext } from './context.ts';
 import type { Register } from './options.ts';
 import {
   brokerMonitors,
-  brokerUrl,
   defaultHttp,
   examples,
   httpEndpoint,
@@ -57,7 +57,7 @@ export const registerCoordinator: Register = (program, context) => {
       const nats = brokerUrl(options.nats, context);
       const listen = httpEndpoint(options.http, context, defaultHttp.coordinator);
       const { createMetrics } = await import('@crossfold/shared/metrics/registry');
-      const { WatchedBorder } = await import('@crossfold/shared/border');
+      const { WatchedBorder } = await import('@crossfold/shared/metrics/watched-border');
       const { runCoordinator } = await import('../coordinator.ts');
       const { writeTokenOf } = await import('@crossfold/shared/http/write-token');
       const { LiveSite } = await import('../live/site.ts');

@@ -1,10 +1,9 @@
+import { ask, remoteUrl } from '../client/ask.ts';
 import type { ReadImported } from '../datasets/imported.ts';
 import { readImported } from '../datasets/imported.ts';
 import type { DatasetLibrary } from '../datasets/library.ts';
 import { localLibrary } from '../datasets/local-library.ts';
 import type { CommandContext } from './context.ts';
-import { remoteUrl } from './options.ts';
-import { ask } from './queries.ts';
 
 type Connects = Pick<CommandContext, 'env' | 'connect'>;
 

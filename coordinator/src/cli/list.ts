@@ -1,6 +1,7 @@
+import { ask } from '../client/ask.ts';
 import type { Register } from './options.ts';
 import { examples, jsonOption, natsOption } from './options.ts';
-import { ask, experimentTable } from './queries.ts';
+import { experimentTable } from './queries.ts';
 
 /** `list`: all experiments of a cluster. */
 export const registerList: Register = (program, context) => {

@@ -13,7 +13,8 @@ import type { EmbeddedCluster } from '../cluster/embedded.ts';
 import type { Preflight } from '../data/preflight.ts';
 import type { CommandContext } from './context.ts';
 import { concludeRun, interruptible, showUntilOver } from './follow-run.ts';
-import { createDisplay, type Display } from './progress/display.ts';
+import { createDisplay } from './progress/create-display.ts';
+import type { Display } from './progress/display.ts';
 import { withTimeline } from './timeline.ts';
 
 export interface LocalRun {

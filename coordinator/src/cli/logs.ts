@@ -1,14 +1,14 @@
 import { ConfigError } from '@crossfold/shared/errors';
 import { prettyLine } from '@crossfold/shared/log-format';
 import { Option } from 'commander';
+import { ask, remoteUrl } from '../client/ask.ts';
 import { folderLogs, followFolder, logsFolder } from '../logs/folder.ts';
 import type { LogFilter } from '../logs/select.ts';
 import { experimentIn, filterOf } from '../logs/select.ts';
 import type { CommandContext } from './context.ts';
 import { interruptible } from './follow-run.ts';
 import type { Register } from './options.ts';
-import { examples, natsOption, remoteUrl } from './options.ts';
-import { ask } from './queries.ts';
+import { examples, natsOption } from './options.ts';
 import { findRunFolder, readRunId } from './run-folder.ts';
 
 interface LogsOptions {

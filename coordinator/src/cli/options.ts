@@ -1,4 +1,3 @@
-import { withAccess } from '@crossfold/shared/broker/address';
 import { exchangeModes } from '@crossfold/shared/config/exchange';
 import type { Endpoint } from '@crossfold/shared/endpoint';
 import { parseEndpoint } from '@crossfold/shared/endpoint';
@@ -118,22 +117,6 @@ export function httpEndpoint(
         ? [env.CROSSFOLD_HTTP, 'CROSSFOLD_HTTP']
         : [byDefault, '--http'];
   return text === 'off' ? undefined : parseEndpoint(text, source);
-}
-
-/** The broker that a command is for, where it needs one. */
-export function brokerUrl(given: string | undefined, context: Pick<CommandContext, 'env'>): string {
-  const url = remoteUrl(given, context);
-  if (url === undefined)
-    throw new ConfigError(
-      'no broker named: give --nats URL or set CROSSFOLD_NATS_URL (`crossfold up` starts a cluster here and prints its address)',
-    );
-  return url;
-}
-
-/** The broker that was named, if any, with the files that the environment names for it. */
-export function remoteUrl(given: string | undefined, { env }: Pick<CommandContext, 'env'>): string | undefined {
-  const url = given ?? env.CROSSFOLD_NATS_URL;
-  return url === undefined || url === '' ? undefined : withAccess(url, env);
 }
 
 /**

@@ -1,24 +1,7 @@
 import type { ExperimentRecord, PublicJob } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
-import type { ExperimentClient } from '../client/types.ts';
 import type { ExperimentStanding } from '../metrics/standing.ts';
-import type { CommandContext } from './context.ts';
-import { brokerUrl } from './options.ts';
 import { duration } from './progress/text.ts';
-
-/** Asks the cluster something, and lets go of it. */
-export async function ask<T>(
-  context: Pick<CommandContext, 'env' | 'connect'>,
-  nats: string | undefined,
-  question: (client: ExperimentClient) => Promise<T>,
-): Promise<T> {
-  const client = await context.connect(brokerUrl(nats, context));
-  try {
-    return await question(client);
-  } finally {
-    await client.close();
-  }
-}
 
 /** Rows as columns of even width; the first row is the heading. */
 export function table(rows: readonly (readonly string[])[]): string {

@@ -1,6 +1,7 @@
 import { ConfigError } from '@crossfold/shared/errors';
+import { remoteUrl } from '../client/ask.ts';
 import type { Register } from './options.ts';
-import { examples, jsonOption, natsOption, remoteUrl, wholeNumber } from './options.ts';
+import { examples, jsonOption, natsOption, wholeNumber } from './options.ts';
 import { followRemotely } from './remote-run.ts';
 import { defaultRunFolder, findRunFolder, makeRunFolder } from './run-folder.ts';
 

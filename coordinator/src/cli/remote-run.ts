@@ -7,8 +7,8 @@ import type { Preflight } from '../data/preflight.ts';
 import { located } from '../data/preflight.ts';
 import type { CommandContext } from './context.ts';
 import { concludeRun, interruptible, showUntilOver } from './follow-run.ts';
+import { createDisplay } from './progress/create-display.ts';
 import type { Display } from './progress/display.ts';
-import { createDisplay } from './progress/display.ts';
 import { withTimeline } from './timeline.ts';
 
 export interface RemoteRun {
@@ -63,7 +63,7 @@ export async function followRemotely(context: CommandContext, run: RemoteRun): P
 async function keepLogs(client: ExperimentClient, { id, folder }: RemoteRun, display: Display): Promise<void> {
   try {
     const lines = await client.logs({ experiment: id, level: 'trace' });
-    const { writeWhole } = await import('../results/run-folder.ts');
+    const { writeWhole } = await import('../write-whole.ts');
     await writeWhole(join(folder, 'logs', 'cluster.log'), lines.map((line) => `${line}\n`).join(''));
   } catch (error) {
     display.say(`the logs are on the cluster only: ${error instanceof Error ? error.message : String(error)}`);

@@ -1,10 +1,10 @@
 import { ConfigError } from '@crossfold/shared/errors';
 import { InvalidArgumentError, Option } from 'commander';
+import { ask } from '../client/ask.ts';
 import type { Removal } from '../removal/remove-experiments.ts';
 import { byteText } from './data-text.ts';
 import type { Register } from './options.ts';
 import { examples, jsonOption, natsOption } from './options.ts';
-import { ask } from './queries.ts';
 
 interface RemovalOptions {
   readonly nats?: string;

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError } from '@crossfold/shared/errors';
+import { remoteUrl } from '../client/ask.ts';
 import { loadExperiment } from '../config/load.ts';
 import { runLocally } from './local-run.ts';
 import type { Register } from './options.ts';
@@ -10,7 +11,6 @@ import {
   natsOption,
   onlyFoldOption,
   onlyTrialOption,
-  remoteUrl,
   selectionOf,
   workersOption,
 } from './options.ts';

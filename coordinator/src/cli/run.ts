@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { newExperimentId } from '@crossfold/shared/config/experiment';
 import { ConfigError } from '@crossfold/shared/errors';
+import { remoteUrl } from '../client/ask.ts';
 import { defaultWorkers } from '../cluster/embedded.ts';
 import { loadExperiment } from '../config/load.ts';
 import { preflight } from '../data/preflight.ts';
@@ -8,7 +9,7 @@ import { dryRunOption, showDryRun } from './dry-run.ts';
 import { importedReader } from './libraries.ts';
 import { runLocally } from './local-run.ts';
 import type { Register } from './options.ts';
-import { examples, freshOption, jsonOption, natsOption, remoteUrl, setOption, workersOption } from './options.ts';
+import { examples, freshOption, jsonOption, natsOption, setOption, workersOption } from './options.ts';
 import { followRemotely } from './remote-run.ts';
 import { claimRunFolder, defaultRunFolder, tidyRunFolder, writeRunNote } from './run-folder.ts';
 import { timelineOption } from './timeline.ts';

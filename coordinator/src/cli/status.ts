@@ -1,10 +1,11 @@
 import { ConfigError } from '@crossfold/shared/errors';
 import { isFinal } from '@crossfold/shared/jobs/records';
+import { ask } from '../client/ask.ts';
 import type { ExperimentStanding } from '../metrics/standing.ts';
 import { standingOf } from '../metrics/standing.ts';
 import type { Register } from './options.ts';
 import { examples, jsonOption, natsOption } from './options.ts';
-import { ask, experimentTable, jobTable } from './queries.ts';
+import { experimentTable, jobTable } from './queries.ts';
 
 /** Groups say twice a second how far they are. */
 const listenMs = 700;

@@ -1,11 +1,11 @@
 import { newExperimentId } from '@crossfold/shared/config/experiment';
+import { ask } from '../client/ask.ts';
 import { loadExperiment } from '../config/load.ts';
 import { located, preflight } from '../data/preflight.ts';
 import { dryRunOption, showDryRun } from './dry-run.ts';
 import { importedReader } from './libraries.ts';
 import type { Register } from './options.ts';
 import { examples, freshOption, jsonOption, natsOption, setOption } from './options.ts';
-import { ask } from './queries.ts';
 
 interface SubmitOptions {
   readonly nats?: string;

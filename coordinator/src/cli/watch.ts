@@ -1,9 +1,9 @@
 import { ExitCode } from '@crossfold/shared/errors';
+import { ask } from '../client/ask.ts';
 import { interruptible, showUntilOver } from './follow-run.ts';
 import type { Register } from './options.ts';
 import { examples, jsonOption, natsOption } from './options.ts';
-import { createDisplay } from './progress/display.ts';
-import { ask } from './queries.ts';
+import { createDisplay } from './progress/create-display.ts';
 import { timelineOption, withTimeline } from './timeline.ts';
 
 /** `watch ID`: shows an experiment's progress until it is over. */

@@ -5,18 +5,10 @@ import { faultsFrom } from '@crossfold/shared/faults';
 import type { ServiceHandles } from '@crossfold/shared/service';
 import { runService } from '@crossfold/shared/service';
 import { cacheFolder } from '../cache-folder.ts';
+import { brokerUrl } from '../client/ask.ts';
 import { version } from '../version.ts';
 import type { Register } from './options.ts';
-import {
-  brokerUrl,
-  defaultHttp,
-  examples,
-  exchangeOption,
-  httpEndpoint,
-  httpOption,
-  natsOption,
-  wholeNumber,
-} from './options.ts';
+import { defaultHttp, examples, exchangeOption, httpEndpoint, httpOption, natsOption, wholeNumber } from './options.ts';
 import { serviceLogger } from './service-logger.ts';
 import { waitForBroker } from './wait-for-broker.ts';
 
@@ -69,7 +61,7 @@ export const registerWorker: Register = (program, context) => {
       const nats = brokerUrl(options.nats, context);
       const http = httpEndpoint(options.http, context, defaultHttp.worker);
       const { createMetrics } = await import('@crossfold/shared/metrics/registry');
-      const { WatchedBorder } = await import('@crossfold/shared/border');
+      const { WatchedBorder } = await import('@crossfold/shared/metrics/watched-border');
       const { runWorker } = await import('@crossfold/worker/worker');
       const { LogPlace } = await import('@crossfold/worker/observe/log-place');
       const place = new LogPlace();

@@ -1,21 +1,13 @@
 import { join, resolve } from 'node:path';
 import type { DatasetSpec } from '@crossfold/shared/config/dataset';
-import type { ImageShape } from '@crossfold/shared/data/manifest';
 import type { ReadImported } from '../datasets/imported.ts';
 import { importedName } from '../datasets/imported.ts';
 import { readHere } from '../datasets/read-here.ts';
+import { type DatasetShape, mnistShape } from './dataset-shape.ts';
 import { readIdxFile } from './idx-file.ts';
 import { imageRanks, labelRanks } from './idx-source.ts';
 import { scanImageFolder } from './image-folder.ts';
 import { findIdxFiles } from './upload.ts';
-
-/** What a net has to know of a data set. */
-export interface DatasetShape {
-  readonly image: ImageShape;
-  readonly classes: number;
-}
-
-export const mnistShape: DatasetShape = { image: { height: 28, width: 28, channels: 1 }, classes: 10 };
 
 /**
  * Shape of a data set's images and number of its classes, without uploading or decoding anything.

@@ -18,7 +18,7 @@ import { ConfigError, DamagedDataError } from '@crossfold/shared/errors';
 import { readSplitSamples, SampleColumns } from '@crossfold/shared/folds/samples';
 import type { BlobRef } from '@crossfold/shared/jobs/records';
 import { nearest } from '../config/nearest.ts';
-import type { DatasetShape } from '../data/describe.ts';
+import type { DatasetShape } from '../data/dataset-shape.ts';
 import { checkLimit } from '../data/idx-source.ts';
 import type { LocalData } from '../data/local-data.ts';
 import type { SourceBundle } from '../data/source.ts';

@@ -11,7 +11,7 @@ import { ConfigError, DamagedDataError } from '@crossfold/shared/errors';
 import { makeFolder } from '@crossfold/shared/make-folder';
 import type { z } from 'zod';
 import { cacheFolder } from '../cache-folder.ts';
-import { writeWhole } from '../results/run-folder.ts';
+import { writeWhole } from '../write-whole.ts';
 import type { DatasetLibrary } from './library.ts';
 
 const maxRecordBytes = 4 * 2 ** 20;

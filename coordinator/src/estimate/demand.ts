@@ -11,13 +11,20 @@ import type { Demand, Quotas } from '@crossfold/shared/quotas';
 import { overQuota } from '@crossfold/shared/quotas';
 import { createOptimizer } from '@crossfold/worker/engine/optimizers';
 import { imageShapeOf } from '../data/image-shape.ts';
-import type { Preflight } from '../data/preflight.ts';
+import type { LocalData } from '../data/local-data.ts';
 import type { SourceBundle } from '../data/source.ts';
 import { imagesOf } from '../search/images.ts';
 import type { Trial } from '../search/trials.ts';
 
 /** What an experiment takes of the broker, as far as it is known before anything is uploaded. */
-export const demandOf = (experiment: Experiment, { data, trials, folds }: Preflight): Demand => ({
+export const demandOf = (
+  experiment: Experiment,
+  {
+    data,
+    trials,
+    folds,
+  }: { readonly data: LocalData; readonly trials: readonly Trial[]; readonly folds: readonly Fold[] },
+): Demand => ({
   ...datasetDemand(imagesOf(experiment), data.samples.labels.length + data.testSamples, data.sourceBytes),
   ...jobsDemand(experiment, trials, folds, data.image, data.classes),
 });

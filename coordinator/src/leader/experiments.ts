@@ -2,8 +2,8 @@ import type { ExperimentRecord } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import { KnownCuts } from '../data/known-cuts.ts';
 import type { Board } from './board.ts';
+import type { LeaderContext } from './context.ts';
 import { finish } from './finish.ts';
-import type { LeaderContext } from './leader.ts';
 import { prepare } from './prepare.ts';
 import { Sweep } from './sweeps.ts';
 

@@ -11,8 +11,8 @@ import type { CompletedFold, Final, Results, TrialResult } from '@crossfold/shar
 import type { FinishedJob } from '../results/aggregate.ts';
 import { bestFoldOf, outerFoldsOf } from '../results/nested.ts';
 import { isToRevive } from '../search/sweep.ts';
+import type { LeaderContext } from './context.ts';
 import { keyOf, newJob } from './jobs.ts';
-import type { LeaderContext } from './leader.ts';
 
 /** What is left in the end. */
 export interface FinalResult {

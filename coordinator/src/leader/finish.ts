@@ -10,8 +10,8 @@ import { inParallel } from '../in-parallel.ts';
 import type { FinishedJob } from '../results/aggregate.ts';
 import { crossValidated, withEnd } from '../results/aggregate.ts';
 import { version } from '../version.ts';
+import type { LeaderContext } from './context.ts';
 import { finalNet, testOf } from './final.ts';
-import type { LeaderContext } from './leader.ts';
 import { outOfFoldOf } from './out-of-fold.ts';
 
 const readsAtOnce = 16;

@@ -1,45 +1,12 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
-import type { Roster } from '@crossfold/shared/broker/presence';
 import { writeQuotas } from '@crossfold/shared/broker/quotas';
-import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import type { Logger } from '@crossfold/shared/logger';
-import type { Quotas } from '@crossfold/shared/quotas';
 import { pause } from '@crossfold/shared/wait';
 import { Bell } from './bell.ts';
 import { Board } from './board.ts';
+import type { LeaderContext } from './context.ts';
 import { Rounds } from './rounds.ts';
-import type { SweepTiming } from './sweep-timing.ts';
 import { sweep } from './sweeper.ts';
-
-/** What the leading coordinator knows, mirrored from the broker by watching. */
-export interface View {
-  readonly experiments: ReadonlyMap<string, ExperimentRecord>;
-  readonly jobs: ReadonlyMap<string, JobRecord>;
-}
-
-export interface LeaderContext {
-  readonly broker: Broker;
-  readonly roster: Roster;
-  readonly logger: Logger;
-  readonly now: () => number;
-  /** True while this process surely leads; asked before every round. */
-  readonly leads: () => boolean;
-  readonly observer: LeaderObserver;
-  /** What experiments may take. */
-  readonly quotas: Quotas;
-  /** When what nobody needs any more is removed. */
-  readonly sweeps: SweepTiming;
-}
-
-/** Told what is for metrics alone. */
-export interface LeaderObserver {
-  /** Leading has begun; the view changes with the records until the signal aborts. */
-  lead(view: View, signal: AbortSignal): void;
-  /** All members of a job were lost; `again`: it is queued for another attempt. */
-  lost(again: boolean): void;
-  /** Whether an experiment waits for a worker that could carry its jobs out. */
-  waits(experiment: string, waiting: boolean): void;
-}
 
 /** Rounds follow changes, and time, no faster and no slower than this. */
 const betweenRoundsMs = 20;

@@ -25,7 +25,7 @@ import { inParallel } from '../in-parallel.ts';
 import { checkSameSamples, imagesOf } from '../search/images.ts';
 import type { Trial } from '../search/trials.ts';
 import { fittingTrials } from '../search/trials.ts';
-import type { LeaderContext } from './leader.ts';
+import type { LeaderContext } from './context.ts';
 import { WaitingError } from './waiting.ts';
 
 /** Plans written at a time. */

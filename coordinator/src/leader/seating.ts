@@ -1,7 +1,7 @@
 import type { JobRecord } from '@crossfold/shared/jobs/records';
 import { resize } from '@crossfold/shared/jobs/transitions';
 import type { Board } from './board.ts';
-import type { LeaderContext } from './leader.ts';
+import type { LeaderContext } from './context.ts';
 import type { Offered } from './offers.ts';
 import { isSettled, planOffers } from './offers.ts';
 import type { Line } from './turns.ts';

@@ -8,7 +8,7 @@ import type { KnownDocuments } from '../removal/references.ts';
 import { deleteExperiment, deleteOrphans, forgetMarkers, isOutlived, outlived } from '../removal/remove-records.ts';
 import { sweepBlobs } from '../removal/sweep-blobs.ts';
 import type { Board } from './board.ts';
-import type { LeaderContext } from './leader.ts';
+import type { LeaderContext } from './context.ts';
 import { DAY } from './sweep-timing.ts';
 
 /** How long a job that failed, or was cancelled or pruned, can go on from its checkpoint when it is resumed. */

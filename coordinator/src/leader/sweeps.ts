@@ -11,8 +11,8 @@ import { inParallel } from '../in-parallel.ts';
 import type { Move, Series, SeriesPlan, SweepState } from '../search/sweep.ts';
 import { planSeries, roundsWithin, scoreOf, seriesOf } from '../search/sweep.ts';
 import type { Board } from './board.ts';
+import type { LeaderContext } from './context.ts';
 import { trainJob } from './jobs.ts';
-import type { LeaderContext } from './leader.ts';
 import { keepResults } from './served.ts';
 
 /** Records written at a time. */

@@ -11,7 +11,7 @@ import type { Instruments, ServiceMetrics } from '@crossfold/shared/metrics/regi
 import { decodeProgress } from '@crossfold/shared/progress';
 import { pause } from '@crossfold/shared/wait';
 import type { Waits } from '@crossfold/shared/waits';
-import type { LeaderObserver, View } from '../leader/leader.ts';
+import type { LeaderObserver, View } from '../leader/context.ts';
 import { parametersText } from '../results/text.ts';
 import type { Parameters } from '../search/space.ts';
 import { RefusedLogins, storageLimit } from './broker-monitor.ts';

@@ -5,8 +5,8 @@ import { firstOf } from '../data/image-folder.ts';
 import type { DatasetLibrary } from '../datasets/library.ts';
 import type { Evaluation } from './evaluation.ts';
 import { evaluate } from './evaluation.ts';
-import type { Labelled, PartName } from './labelled.ts';
 import { openLabelled } from './labelled.ts';
+import type { Labelled, PartName } from './labelled-pictures.ts';
 import { decodingOf, shapeOf } from './open-predictor.ts';
 
 export interface EvaluateSettings {

@@ -4,7 +4,7 @@ import { scoreOutputs } from '@crossfold/shared/metrics/scores';
 import type { Scores } from '@crossfold/shared/results';
 import type { Predicts } from '@crossfold/worker/engine/ensemble';
 import { evaluated } from '@crossfold/worker/engine/predictions';
-import type { Labelled } from './labelled.ts';
+import type { Labelled } from './labelled-pictures.ts';
 
 /** One picture's prediction. */
 export interface Judged {

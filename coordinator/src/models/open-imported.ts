@@ -4,7 +4,7 @@ import { Manifest, readLabels, SampleNames, sampleBytesOf } from '@crossfold/sha
 import { ConfigError } from '@crossfold/shared/errors';
 import { decodeShard } from '@crossfold/worker/data/decode-shard';
 import type { Imported } from '../datasets/imported.ts';
-import type { Labelled, PartName } from './labelled.ts';
+import type { Labelled, PartName } from './labelled-pictures.ts';
 
 /** Some samples of a part, as they lie in the data set. */
 interface Stretch {

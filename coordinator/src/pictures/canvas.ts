@@ -1,6 +1,6 @@
 import { ConfigError } from '@crossfold/shared/errors';
 import sharp from 'sharp';
-import { writeWhole } from '../results/run-folder.ts';
+import { writeWhole } from '../write-whole.ts';
 import { drawText } from './font.ts';
 
 export type Colour = readonly [red: number, green: number, blue: number];

@@ -1,6 +1,6 @@
 import type { ImageShape } from '@crossfold/shared/data/manifest';
 import type { Judged } from '../models/evaluation.ts';
-import type { Labelled } from '../models/labelled.ts';
+import type { Labelled } from '../models/labelled-pictures.ts';
 import { percent } from '../results/text.ts';
 import { drawSheet } from './sheet.ts';
 

@@ -1,9 +1,8 @@
-import { rename, rm, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { makeFolder } from '@crossfold/shared/make-folder';
+import { join } from 'node:path';
 import type { Results } from '@crossfold/shared/results';
 import type { Outcome } from '../client/types.ts';
 import { resolvedYaml } from '../config/load.ts';
+import { writeWhole } from '../write-whole.ts';
 import { historyCsv } from './history-csv.ts';
 import { reportHtml } from './report/report.ts';
 
@@ -39,19 +38,6 @@ export async function writeRunFolder(outcome: Outcome, folder: string): Promise<
   await write(runFiles.history, historyCsv(results));
   await write(runFiles.report, reportHtml({ results, yaml }));
   await write(runFiles.results, resultsJson(results));
-}
-
-/** Writes a file beside its place and moves it there, so that nobody ever finds half of it. */
-export async function writeWhole(file: string, content: string | Uint8Array): Promise<void> {
-  await makeFolder(dirname(file));
-  const aside = join(dirname(file), `.${basename(file)}.${process.pid}`);
-  try {
-    await writeFile(aside, content);
-    await rename(aside, file);
-  } catch (error) {
-    await rm(aside, { force: true });
-    throw error;
-  }
 }
 
 /** Results as JSON that people can read: indented, with lists of numbers on one line. */

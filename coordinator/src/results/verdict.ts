@@ -1,5 +1,5 @@
-import { compareTrials, falseDiscovery, type PlacedScore } from '@crossfold/shared/metrics/comparison';
-import { averagedOverRepeats } from '@crossfold/shared/metrics/repeats';
+import { compareTrials, falseDiscovery } from '@crossfold/shared/metrics/comparison';
+import { averagedOverRepeats, type PlacedScore } from '@crossfold/shared/metrics/repeats';
 import { correctedError, meanOf } from '@crossfold/shared/metrics/summary';
 import type { Comparison, CompletedFold, NestedResult, Results, TrialResult } from '@crossfold/shared/results';
 import { mostFound } from './nested.ts';

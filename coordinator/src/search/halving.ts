@@ -1,6 +1,6 @@
 import type { HalvingSpec } from '@crossfold/shared/config/search';
-import type { Contest, Decision, Evidence, Round, Standing, Want } from './decide.ts';
-import { conclude, contestants, gather, wantsOf } from './decide.ts';
+import type { Contest, Decision, Evidence, Round, Standing, Want } from './contest.ts';
+import { conclude, contestants, gather, wantsOf } from './contest.ts';
 
 /** So many trials are trained until so many epochs are done. */
 export interface Rung {

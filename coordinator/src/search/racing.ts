@@ -1,8 +1,8 @@
 import type { RacingSpec } from '@crossfold/shared/config/search';
 import { studentTTwoSided } from '@crossfold/shared/metrics/student-t';
 import { isNoSpread, signTestOfEquals } from '@crossfold/shared/metrics/summary';
-import type { Contest, Decision, Dropped, Evidence, Round, Standing, Want } from './decide.ts';
-import { conclude, contestants, gather } from './decide.ts';
+import type { Contest, Decision, Dropped, Evidence, Round, Standing, Want } from './contest.ts';
+import { conclude, contestants, gather } from './contest.ts';
 
 /**
  * Racing over folds, in the way of F-Race (M. Birattari et al., "A Racing Algorithm for Configuring Metaheuristics",

@@ -5,8 +5,9 @@ import { covers, isFinal } from '@crossfold/shared/jobs/records';
 import { usableResults } from '@crossfold/shared/jobs/transitions';
 import type { SearchRound } from '@crossfold/shared/results';
 import { searchShare } from '../estimate/search.ts';
-import type { Contest, Decision, Round, Score } from './decide.ts';
-import { contestants, decide } from './decide.ts';
+import type { Contest, Decision, Round, Score } from './contest.ts';
+import { contestants } from './contest.ts';
+import { decide } from './decide.ts';
 
 /**
  * A contest between a sweep's trials over folds that belong together. Without nesting there is one; nested there is one

@@ -1,13 +1,6 @@
-import { averagedOverRepeats } from './repeats.ts';
+import { averagedOverRepeats, type PlacedScore } from './repeats.ts';
 import { studentTQuantile, studentTTwoSided } from './student-t.ts';
-import type { FoldScore } from './summary.ts';
 import { correctedError, isNoSpread, meanOf, sampleStd, signTestOfEquals } from './summary.ts';
-
-/** A score of one fold, and which fold of which repeat it is. */
-export interface PlacedScore extends FoldScore {
-  readonly repeat: number;
-  readonly fold: number;
-}
 
 /** How much higher one trial's score is than another's, on the folds that both have. */
 export interface PairedComparison {

@@ -1,5 +1,12 @@
-import type { PlacedScore } from './comparison.ts';
+import type { FoldScore } from './summary.ts';
+
 import { meanOf, sampleStd } from './summary.ts';
+
+/** A score of one fold, and which fold of which repeat it is. */
+export interface PlacedScore extends FoldScore {
+  readonly repeat: number;
+  readonly fold: number;
+}
 
 /**
  * Scores of repeats that share one split, each fold's averaged over them, as those of a single repeat. Nets that were

@@ -1,5 +1,10 @@
 import type { LayerSpec, Regularizer } from '../config/layers.ts';
-import type { Initializer } from './plan.ts';
+
+/** How a parameter begins: Keras' GlorotUniform (limit sqrt(6 / (fanIn + fanOut))), zeros or ones. */
+export type Initializer =
+  | { readonly kind: 'glorotUniform'; readonly fanIn: number; readonly fanOut: number }
+  | { readonly kind: 'zeros' }
+  | { readonly kind: 'ones' };
 
 /** What a layer makes of an input: the shape that comes out, and the parameters that it takes. */
 export interface LayerDescription {

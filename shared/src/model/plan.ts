@@ -3,14 +3,8 @@ import type { ModelSpec } from '../config/model.ts';
 import type { Loss } from '../config/training.ts';
 import type { ImageShape } from '../data/manifest.ts';
 import { ConfigError } from '../errors.ts';
-import { describeLayer } from './layers.ts';
+import { describeLayer, type Initializer } from './layers.ts';
 import { presetLayers } from './presets.ts';
-
-/** How a parameter begins: Keras' GlorotUniform (limit sqrt(6 / (fanIn + fanOut))), zeros or ones. */
-export type Initializer =
-  | { readonly kind: 'glorotUniform'; readonly fanIn: number; readonly fanOut: number }
-  | { readonly kind: 'zeros' }
-  | { readonly kind: 'ones' };
 
 /** One parameter of a layer, and its place in the flat vector of all weights. */
 export interface Parameter {

@@ -1,7 +1,7 @@
 import type { AugmentSpec } from '@crossfold/shared/config/augment';
 import type { ImageShape } from '@crossfold/shared/data/manifest';
 import type { KeyedRandom } from '@crossfold/shared/rng';
-import { resample } from './resample.ts';
+import { type Affine, resample } from './resample.ts';
 
 /** One way to vary a picture. x runs along the width, y along the height. */
 export interface Transform {
@@ -72,9 +72,6 @@ export function applyTransform(
   if (transform.brightness !== 1) brighten(values, transform.brightness);
   for (let i = 0; i < length; i++) values[i] = (values[i] as number) / 255;
 }
-
-/** The affine map from a pixel of the outcome to the place in the picture that it shows: [y, x] = m [y, x, 1]. */
-export type Affine = readonly [yy: number, yx: number, y: number, xy: number, xx: number, x: number];
 
 /**
  * Rotation, shift, shear and zoom about the centre in one map (Keras' `apply_affine_transform`); undefined where nothing

@@ -1,6 +1,8 @@
 import type { AugmentSpec } from '@crossfold/shared/config/augment';
 import type { ImageShape } from '@crossfold/shared/data/manifest';
-import type { Affine } from './augment.ts';
+
+/** The affine map from a pixel of the outcome to the place in the picture that it shows: [y, x] = m [y, x, 1]. */
+export type Affine = readonly [yy: number, yx: number, y: number, xy: number, xx: number, x: number];
 
 export interface Resampling {
   /** Undefined: pixels stay where they are. */

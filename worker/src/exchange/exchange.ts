@@ -1,11 +1,8 @@
-import { groupSubject } from '@crossfold/shared/broker/subjects';
 import type { ExchangeMode, TransportName, Travel } from '@crossfold/shared/config/exchange';
-import { ConfigError } from '@crossfold/shared/errors';
 import type { Member } from '@crossfold/shared/jobs/records';
 import type { Wait } from '@crossfold/shared/waits';
 import type { NatsConnection } from 'nats';
 import type { NodeVector } from './all-reduce.ts';
-import { GroupExchange } from './group-exchange.ts';
 import type { DirectListener } from './listener.ts';
 
 /** One generation of a job's group, as one of its members sees it. */
@@ -96,28 +93,4 @@ export interface ExchangeOptions {
   readonly onBlock?: (what: 'partial' | 'finished', step: number, moment: 'before' | 'after') => void;
   /** Payload of a frame, at most. The same for all members. */
   readonly blockBytes?: number;
-}
-
-/** The size of message that does best through the `nats` client. */
-export const defaultBlockBytes = 128 * 1024;
-const leastPayload = 4096;
-/** What a frame's header takes up in a message, at most. */
-const messageMargin = 256;
-
-/**
- * Opens a generation's exchange for one member; resolves once frames of others can arrive, however long the broker is
- * away.
- *
- * @throws ConfigError where the broker takes only messages too small to be of use; the signal's reason when it aborts.
- */
-export async function openExchange(view: GroupView, options: ExchangeOptions, signal: AbortSignal): Promise<Exchange> {
-  const maxPayload = options.nats.info?.max_payload ?? 2 ** 20;
-  if (maxPayload < leastPayload)
-    throw new ConfigError(`the broker's max_payload is ${maxPayload} bytes; set it to at least ${leastPayload}`);
-  // A power of two, so that members on brokers that differ a little in max_payload still agree.
-  const fits = 2 ** Math.floor(Math.log2(maxPayload - messageMargin));
-  const blockBytes = Math.min(options.blockBytes ?? defaultBlockBytes, fits);
-  const exchange = new GroupExchange(view, blockBytes, (to) => groupSubject(view.job, view.generation, to), options);
-  await exchange.open(signal);
-  return exchange;
 }

@@ -1,8 +1,8 @@
 import { comeBack, wasAlive } from '@crossfold/shared/jobs/transitions';
+import type { Generation, JobContext } from './context.ts';
+import { insist, stamp } from './context.ts';
 import { lookEveryMs } from './guard.ts';
 import type { Membership } from './membership.ts';
-import type { Generation, JobContext } from './run-job.ts';
-import { insist, stamp } from './run-job.ts';
 
 /** Whoever has come back, and does not see it in so many looks, has been taken for lost again. */
 const mostLooks = 50;

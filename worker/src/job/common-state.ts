@@ -8,7 +8,7 @@ import type { EngineSession } from '../engine/session.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { JobObserver } from '../observe/observer.ts';
 import { agreeOnPosition } from './agree.ts';
-import type { Generation } from './run-job.ts';
+import type { Generation } from './context.ts';
 import type { JobState } from './state.ts';
 import { decodeState, encodeState, initialState } from './state.ts';
 

@@ -1,8 +1,8 @@
 import type { JobRecord } from '@crossfold/shared/jobs/records';
 import { removeMembers, startWithFewer } from '@crossfold/shared/jobs/transitions';
+import type { JobContext } from './context.ts';
+import { stamp } from './context.ts';
 import type { Membership } from './membership.ts';
-import type { JobContext } from './run-job.ts';
-import { stamp } from './run-job.ts';
 
 /** A job's first group starts with the members it has after this long. */
 const formingMs = 5000;

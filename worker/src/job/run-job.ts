@@ -1,11 +1,6 @@
-import { randomBytes } from 'node:crypto';
-import type { Broker } from '@crossfold/shared/broker/broker';
-import type { Roster } from '@crossfold/shared/broker/presence';
 import { isBrokerTrouble, TimeoutError } from '@crossfold/shared/errors';
-import type { Faults } from '@crossfold/shared/faults';
 import type { JobRecord } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
-import type { Stamp } from '@crossfold/shared/jobs/transitions';
 import {
   complete,
   failAttempt,
@@ -15,46 +10,12 @@ import {
   reopen,
   yieldSeat,
 } from '@crossfold/shared/jobs/transitions';
-import type { Logger } from '@crossfold/shared/logger';
 import { aborted, pause } from '@crossfold/shared/wait';
-import type { Waits } from '@crossfold/shared/waits';
-import type { JobObserver } from '../observe/observer.ts';
 import { HopelessError } from './actions.ts';
 import { returns } from './come-back.ts';
+import { DrainError, type Generation, insist, type JobContext, stamp } from './context.ts';
 import { guardMembers, lookEveryMs, unreached } from './guard.ts';
 import { GenerationChangedError, Membership, NotMemberError } from './membership.ts';
-
-/** What a worker brings to a job. */
-export interface JobContext {
-  readonly broker: Broker;
-  /** This worker's id. */
-  readonly worker: string;
-  readonly roster: Roster;
-  readonly logger: Logger;
-  readonly waits: Waits;
-  readonly now: () => number;
-  /** Aborts when the worker is asked to leave: it hands over at the next step boundary. */
-  readonly drain: AbortSignal;
-  readonly observer: Required<JobObserver>;
-  readonly faults: Faults;
-}
-
-/** The worker leaves of its own will. */
-export class DrainError extends Error {}
-
-/** One generation, as a member sees it that takes part in it. */
-export interface Generation {
-  readonly record: JobRecord;
-  readonly rank: number;
-  /** Aborts when the generation closes. */
-  readonly signal: AbortSignal;
-  /** Whether this member has no seat any more: the job is narrowed, and it should leave between two steps. */
-  surplus(): boolean;
-  /** The job's attempts by now: somebody who was taken for lost may have taken back its own. */
-  attempts(): number;
-  /** Leaves the group; false where it has got its seat back meanwhile, or the generation is closed. */
-  leave(): Promise<boolean>;
-}
 
 /** A job as the members of its group carry it out, one generation after another. */
 export interface JobRunner {
@@ -82,9 +43,6 @@ export type Ending =
 const anewAfterMs = 1000;
 /** How often a worker that leaves as the last one finds that another has just come. */
 const maxHandOvers = 5;
-
-/** A stamp for a transition that may open a generation. */
-export const stamp = (now: () => number): Stamp => ({ now: now(), secret: randomBytes(32).toString('base64url') });
 
 /**
  * Carries a job out as one of its members, from the seat that was taken to the record's final state or to the moment
@@ -264,19 +222,6 @@ async function handOver(context: JobContext, membership: Membership, runner: Job
     break;
   }
   logger.info('handed the job over');
-}
-
-/** Tries to have something taken down until the broker does, or this worker is asked to leave. */
-export async function insist<T>({ logger, drain }: JobContext, act: () => Promise<T>): Promise<T> {
-  for (;;) {
-    try {
-      return await act();
-    } catch (error) {
-      if (!isBrokerTrouble(error)) throw error;
-      if (drain.aborted) throw new DrainError();
-      logger.warn({ err: error }, 'the broker has not taken it down yet');
-    }
-  }
 }
 
 /** Resolves once a generation is open, or nothing more will come of the group, or this worker is asked to leave. */

@@ -12,13 +12,14 @@ import { observers } from '../observe/observer.ts';
 import { trainStep, validate } from './actions.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import { reachCommonState } from './common-state.ts';
+import type { Generation } from './context.ts';
+import { DrainError } from './context.ts';
 import type { Course } from './course.ts';
 import { actionAt, lastPosition } from './course.ts';
 import { Gradients } from './gradients.ts';
 import { NotMemberError } from './membership.ts';
 import type { PaceMeter } from './pace.ts';
-import type { Generation, JobRunner } from './run-job.ts';
-import { DrainError } from './run-job.ts';
+import type { JobRunner } from './run-job.ts';
 import type { JobState } from './state.ts';
 import { encodeState } from './state.ts';
 

@@ -1,0 +1,16 @@
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { makeFolder } from '@crossfold/shared/make-folder';
+
+/** Writes a file beside its place and moves it there, so that nobody ever finds half of it. */
+export async function writeWhole(file: string, content: string | Uint8Array): Promise<void> {
+  await makeFolder(dirname(file));
+  const aside = join(dirname(file), `.${basename(file)}.${process.pid}`);
+  try {
+    await writeFile(aside, content);
+    await rename(aside, file);
+  } catch (error) {
+    await rm(aside, { force: true });
+    throw error;
+  }
+}
