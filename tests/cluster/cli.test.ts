@@ -82,8 +82,8 @@ describe('the command line as a process', () => {
       /--out is \/proc\/nothing\/here: cannot be/,
     ],
     [
-      'more folds than a class has samples',
-      ['run', example, '--set', 'dataset.limit=40'],
+      'more folds than any class has samples',
+      ['run', example, '--set', 'dataset.limit=20'],
       /evaluation\.folds is 5: must be/,
     ],
   ])('ends with code 2 and one line for %s', async (_, words, message) => {
