@@ -6,10 +6,11 @@ import { brokerUsers, renderAuthorization } from '@crossfold/coordinator/deploy/
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker } from '@crossfold/shared/broker/broker';
 import { connectBroker } from '@crossfold/shared/broker/connection';
+import { groupSecret } from '@crossfold/shared/broker/group-key';
 import { createUserKey } from '@crossfold/shared/broker/keys';
 import type { Role } from '@crossfold/shared/broker/permissions';
 import { allStreams, roles } from '@crossfold/shared/broker/permissions';
-import { seatSubject } from '@crossfold/shared/broker/subjects';
+import { GroupKeyStream, groupKeySubject, seatSubject } from '@crossfold/shared/broker/subjects';
 import type { NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestBroker } from '../support/broker.ts';
@@ -90,6 +91,25 @@ describe('with its own credentials', () => {
     await coordinator.leases.delete('leader');
   });
 
+  it('coordinators and workers know the key of groups, which no client can read or exchange', async () => {
+    const key = await brokerOf('worker').groupKey.read();
+    expect(key).toMatch(/^[\w-]{43}$/);
+    expect(await brokerOf('coordinator').groupKey.read()).toBe(key);
+    const client = brokerOf('client');
+    expect(await client.groupKey.read()).toBeUndefined();
+    // What it knows of a group is not enough to get in.
+    const group = { id: job.id, generation: 1, secret: 'as the record has it' };
+    expect(groupSecret(key ?? '', group)).not.toBe(groupSecret('', group));
+    // JetStream sends its answers wherever it is told to: not here.
+    client.nats.publish('$JS.API.INFO', undefined, { reply: groupKeySubject });
+    const manager = await brokerOf('coordinator').nats.jetstreamManager();
+    await client.nats.flush();
+    const another = await openBroker(urlOf('worker'), 'another', { role: 'worker' });
+    expect(await another.groupKey.read()).toBe(key);
+    await another.close();
+    expect((await manager.streams.info(GroupKeyStream)).state.last_seq).toBe(1);
+  });
+
   it('a worker changes jobs, keeps checkpoints and is watched', async () => {
     const worker = brokerOf('worker');
     const client = brokerOf('client');
@@ -132,6 +152,10 @@ describe('refused by the server', () => {
     ['worker', 'changes a data set', '$O.crossfold_data.C.x'],
     ['worker', 'purges a data set', '$JS.API.STREAM.PURGE.OBJ_crossfold_data'],
     ['worker', 'makes a stream', '$JS.API.STREAM.CREATE.KV_crossfold_jobs'],
+    ['worker', "puts a groups' key of its own", groupKeySubject],
+    ['client', "puts a groups' key of its own", groupKeySubject],
+    ['client', "reads the groups' key", `$JS.API.STREAM.MSG.GET.${GroupKeyStream}`],
+    ['client', "has the groups' key sent", `$JS.API.CONSUMER.CREATE.${GroupKeyStream}`],
     ['client', 'changes a job', '$KV.crossfold_jobs.permitted.train.0.0.0'],
     ['client', 'leads', '$KV.crossfold_leases.leader'],
     ['client', 'gives out seats', seatSubject('cpu')],

@@ -4,13 +4,14 @@ import type { Border } from '../border.ts';
 import { unwatchedBorder } from '../border.ts';
 import { DatasetRecord, RemovalNote } from '../data/dataset-record.ts';
 import type { NamedDocuments } from '../data/named-documents.ts';
-import { ConfigError } from '../errors.ts';
+import { ConfigError, UnreachableError } from '../errors.ts';
 import { ExperimentRecord, JobRecord } from '../jobs/records.ts';
 import { Quotas } from '../quotas.ts';
 import { BlobEntries } from './blob-entries.ts';
 import type { BrokerBlobs } from './blobs.ts';
 import { blobStore } from './blobs.ts';
 import { connectBroker, connectTimeoutMs } from './connection.ts';
+import { GroupKey } from './group-key.ts';
 import { leastPayload } from './harden.ts';
 import { Lease } from './lease.ts';
 import { Link } from './link.ts';
@@ -22,7 +23,7 @@ import type { SeatQueue } from './seats.ts';
 import { seatQueue } from './seats.ts';
 import type { Replicas } from './streams.ts';
 import { ensureStreams, settled } from './streams.ts';
-import { Buckets, Stores } from './subjects.ts';
+import { Buckets, GroupKeyStream, Stores } from './subjects.ts';
 import type { Uploads } from './uploads.ts';
 import { UploadNote, uploadsIn } from './uploads.ts';
 
@@ -50,6 +51,8 @@ export interface Broker {
   /** One for each job that has got so far, and while it is being replaced two. */
   readonly checkpoints: BrokerBlobs;
   readonly seats: SeatQueue;
+  /** Of the secrets of groups: for coordinators, which make it, and workers. */
+  readonly groupKey: Pick<GroupKey, 'read'>;
   /**
    * Has the broker's servers keep more copies where there are fewer than wanted and more servers than there were; for
    * who may make streams. Returns the names of the streams that got more.
@@ -100,6 +103,13 @@ export async function openBroker(url: string, name: string, options: BrokerOptio
     const jetstream = nats.jetstream();
     const manager = await settled('JetStream', settleMs, () => nats.jetstreamManager());
     await ensureStreams(jetstream, manager, settleMs, replicas ?? 'auto', replicas !== undefined);
+    const groupKey = new GroupKey(jetstream, manager, link);
+    // Where it cannot be made (yet), a broker with permissions of before, groups do without.
+    if (role === undefined || role === 'coordinator')
+      await groupKey.make(replicas ?? 'auto', replicas !== undefined).catch((error: unknown) => {
+        if (!(error instanceof UnreachableError)) throw error;
+        onWaiting?.(`no direct exchange between workers: ${error.message}`);
+      });
     // Read by way of the stream's leader: what has been written is seen, whichever server is asked.
     const bucket = { allow_direct: false };
     const kv = (name: string): Promise<KV> => settled(name, settleMs, () => jetstream.views.kv(name, bucket));
@@ -139,7 +149,11 @@ export async function openBroker(url: string, name: string, options: BrokerOptio
       artifacts: blobStore(artifacts, entriesOf(Stores.artifacts), link),
       checkpoints: blobStore(checkpoints, entriesOf(Stores.checkpoints), link),
       seats: seatQueue(jetstream, manager, link, border),
-      growCopies: () => ensureStreams(jetstream, manager, settleMs, replicas ?? 'auto', true),
+      groupKey,
+      async growCopies() {
+        const grown = await ensureStreams(jetstream, manager, settleMs, replicas ?? 'auto', true);
+        return (await groupKey.make(replicas ?? 'auto', true)) ? [...grown, GroupKeyStream] : grown;
+      },
       close: () => nats.close(),
     };
   } catch (error) {

@@ -4,6 +4,8 @@ import {
   allSeats,
   Buckets,
   blobStream,
+  GroupKeyStream,
+  groupKeySubject,
   LogStream,
   logSubject,
   recordStream,
@@ -29,7 +31,7 @@ export const inboxPrefix = (role: Role | undefined): string => (role === undefin
  * The least that a role can work with, subject by subject:
  * - the coordinator makes streams, cuts data sets, writes every kind of record and gives out seats;
  * - a worker takes seats, writes jobs' records, checkpoints and results, and speaks with its group; it reads data sets
- *   and experiments, and can neither submit nor lead;
+ *   and experiments, and the key of groups' secrets, and can neither submit nor lead;
  * - a client uploads data sets, submits, cancels and removes experiments, and reads everything that is to be followed; it cannot
  *   touch a job, a seat or a group.
  *
@@ -73,6 +75,8 @@ const writeBlobs = (store: string): string[] => [
   `$JS.API.STREAM.PURGE.${blobStream(store)}`,
 ];
 
+const readGroupKey = [`$JS.API.STREAM.INFO.${GroupKeyStream}`, `$JS.API.STREAM.MSG.GET.${GroupKeyStream}`];
+
 const publishes: Readonly<Record<Role, readonly (readonly string[])[]>> = {
   coordinator: [
     ...Object.values(Buckets).map((bucket) => [
@@ -89,9 +93,11 @@ const publishes: Readonly<Record<Role, readonly (readonly string[])[]>> = {
       logSubject('*'),
     ],
     [`$JS.API.STREAM.INFO.${SeatStream}`, `$JS.API.STREAM.PURGE.${SeatStream}`, allSeats],
+    [...makeStream(GroupKeyStream), ...readGroupKey, `$JS.API.STREAM.PURGE.${GroupKeyStream}`, groupKeySubject],
     [progressSubjects, aliveSubject('*')],
   ],
   worker: [
+    readGroupKey,
     readRecords(Buckets.experiments),
     writeRecords(Buckets.jobs),
     readRecords(Buckets.leases),
@@ -141,4 +147,5 @@ export const allStreams: readonly string[] = [
   ...Object.values(Stores).map(blobStream),
   SeatStream,
   LogStream,
+  GroupKeyStream,
 ];

@@ -71,8 +71,8 @@ export async function ensureStreams(
   return (await Promise.all(ensured)).flat();
 }
 
-/** Returns whether more copies are kept than before. */
-async function ensure(
+/** Makes one stream like that; returns whether more copies are kept than before. */
+export async function ensure(
   manager: JetStreamManager,
   stream: string,
   make: (copies: number) => Promise<unknown>,

@@ -39,6 +39,10 @@ export const seatIdentity = (subject: string): string | undefined =>
 /** Durable pull consumer that the workers of one engine identity share. */
 export const seatConsumer = (identity: string): string => `seats-${identity}`;
 
+/** Stream of the one message that has the key of groups' secrets. */
+export const GroupKeyStream = 'CROSSFOLD_GROUP_KEY';
+export const groupKeySubject = 'crossfold.group-key';
+
 /** A worker's sign of life, published on core NATS by itself alone. */
 export const presenceSubject = (worker: string): string => `crossfold.presence.${worker}`;
 export const allPresence = 'crossfold.presence.*';

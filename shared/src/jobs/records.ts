@@ -115,7 +115,10 @@ export const JobRecord = z
     members: z.array(Member).max(1024).readonly(),
     /** Everyone who has been a member, in order of joining; the last `maxWorkersNamed` of them. */
     workers: z.array(Token).max(maxWorkersNamed).readonly(),
-    /** Proves membership to peers on the direct transport; new with every generation. */
+    /**
+     * New with every generation. Clients may read it: what proves membership to peers is made of it with the cluster's
+     * key, see `groupSecret`.
+     */
     secret: z.string().max(128),
     /** When the current state was entered, epoch milliseconds. */
     since: z.number(),
@@ -149,7 +152,7 @@ export const JobRecord = z
   .readonly();
 export type JobRecord = z.infer<typeof JobRecord>;
 
-/** A job as everybody may see it, printed and kept: without what proves membership of its group. */
+/** A job as everybody may see it, printed and kept: without what the secret of its group is made of. */
 export type PublicJob = Omit<JobRecord, 'secret'>;
 export const publicJob = ({ secret: _, ...shown }: JobRecord): PublicJob => shown;
 

@@ -9,7 +9,7 @@ import { isFinal, maxWorkersNamed } from './records.ts';
 export interface Stamp {
   /** Epoch milliseconds. */
   readonly now: number;
-  /** A fresh secret for the generation that this transition may open. */
+  /** Fresh, for the secret of the generation that this transition may open. */
   readonly secret: string;
 }
 

@@ -1,4 +1,5 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
+import { groupSecret } from '@crossfold/shared/broker/group-key';
 import { getJson } from '@crossfold/shared/broker/json-blobs';
 import type { Roster } from '@crossfold/shared/broker/presence';
 import { progressSubject } from '@crossfold/shared/broker/subjects';
@@ -121,19 +122,23 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
       },
     }),
     meter: new PaceMeter(microBatches, engine.vectorLength, mode === 'auto' ? likely : mode),
-    openExchange: ({ record: job, rank, signal }) =>
-      openExchange(
+    openExchange: async ({ record: job, rank, signal }) => {
+      const wanted = mode !== 'nats' && job.members.length > 1;
+      const key = wanted ? await broker.groupKey.read() : undefined;
+      if (wanted && key === undefined)
+        logger.warn('no coordinator has made a key for groups yet, or this worker may not read it: no direct exchange');
+      return openExchange(
         {
           job: job.id,
           generation: job.generation,
           rank,
           members: job.members,
           slices: microBatches,
-          secret: job.secret,
+          secret: key === undefined ? '' : groupSecret(key, job),
         },
         {
           nats: broker.nats,
-          mode,
+          mode: key === undefined ? 'nats' : mode,
           onBadFrame: (why) => broker.border.dropped('frame', `generation ${job.generation} of ${job.id}`, why),
           ...(parts.listener === undefined ? {} : { listener: parts.listener }),
           onLink: (peer, gone) =>
@@ -149,7 +154,8 @@ export async function openJob(parts: JobParts, record: JobRecord): Promise<JobRu
           ...failingIn(faults, rank),
         },
         signal,
-      ),
+      );
+    },
     onPace: parts.onPace,
     report: reporter(parts, course),
     store: (job, state) =>
