@@ -77,15 +77,15 @@ describe('CONTRIBUTING', () => {
   it('has a row for each thing that may be added', () => expect(rows.length).toBeGreaterThanOrEqual(13));
 
   it.each(rows)('%s', (row) => {
-    const mentions = [...row.matchAll(/`([\w./-]+)`(?: \(`(\w+)`\))?/g)];
+    const mentions = [...row.matchAll(/`([\w./-]+)`(?: \(`(\w+)`(?:, `(\w+)`)?\))?/g)];
     const files = mentions.filter(([, text = '']) => text.includes('/'));
     expect(files.length).toBeGreaterThanOrEqual(1);
-    for (const [, file = '', name] of files) {
+    for (const [, file = '', ...names] of files) {
       expect(existsSync(join(root, file)), file).toBe(true);
-      if (name !== undefined) expect(read(file), file).toMatch(new RegExp(`\\b${name}\\b`));
+      for (const name of names) if (name !== undefined) expect(read(file), file).toMatch(new RegExp(`\\b${name}\\b`));
     }
     // What it was done for is found where it says that such things are declared or done.
-    const example = /\| `([\w-]+)` \|$/.exec(row)?.[1];
+    const example = /\| `([\w-]+)` \|[^|]*\|$/.exec(row)?.[1];
     const texts = files.filter(([, file = '']) => /\.\w+$/.test(file)).map(([, file = '']) => read(file));
     if (example !== undefined) expect(texts.some((text) => text.includes(example))).toBe(true);
   });

@@ -1,6 +1,7 @@
 import type { Experiment } from '@crossfold/shared/config/experiment';
 import type { ModelPlan } from '@crossfold/shared/model/plan';
 import { stepsPerEpoch } from '@crossfold/worker/data/batches';
+import { createOptimizer } from '@crossfold/worker/engine/optimizers';
 
 /** What a job of a trial comes to on one fold, told from its numbers alone. */
 export interface JobCost {
@@ -52,14 +53,6 @@ const vectors = 8;
 /** What layers give is there once for the forward pass, once for its gradient, and once as scratch of the kernels. */
 const copies = 3;
 
-const slots: Readonly<Record<Experiment['training']['optimizer']['name'], number>> = {
-  sgd: 1,
-  rmsprop: 2,
-  adam: 3,
-  adamw: 3,
-  adagrad: 1,
-};
-
 /**
  * Memory of a worker that trains it, bytes; roughly, and rather too much.
  *
@@ -68,7 +61,7 @@ const slots: Readonly<Record<Experiment['training']['optimizer']['name'], number
 export function workerBytes({ training }: Experiment, plan: ModelPlan, samples: number): number {
   const slice = Math.ceil(training.batchSize / training.microBatches);
   const activations = plan.layers.reduce((sum, { outputShape }) => sum + size(outputShape), size(plan.inputShape));
-  const state = 4 * plan.weightCount * (vectors + slots[training.optimizer.name]);
+  const state = 4 * plan.weightCount * (vectors + createOptimizer(training.optimizer).slots);
   return processBytes + samples * size(plan.inputShape) + state + 4 * copies * slice * activations;
 }
 
