@@ -103,6 +103,28 @@ describe('what results say in words', () => {
       expect(page(valLoss, loss)).not.toContain('overfits from here on');
   });
 
+  it('takes no noisy epoch for overfitting, in words or in the curves, and says what its figures are of', () => {
+    const results = (valLoss: readonly number[]): Results => {
+      const loss = valLoss.map((_, epoch) => 1 / (2 + epoch));
+      return withHistory(valLoss, { history: { loss, valLoss, accuracy: loss, valAccuracy: loss } });
+    };
+    const level = Array.from({ length: 30 }, (_, epoch) => 0.5 + 0.4 * Math.exp(-epoch / 4));
+    // Two epochs by chance far below, and the last 11 % above: nothing comes of it.
+    const noisy = results(level.map((value, epoch) => value * (epoch === 29 ? 1.11 : epoch % 20 === 5 ? 0.6 : 1)));
+    expect(remarks(noisy)).toMatch(
+      /validation loss \(median of 5 epochs\) has levelled off: it was lowest after about \d+ of 30/,
+    );
+    expect(reportHtml({ results: noisy, yaml: '' })).not.toContain('overfits from here on');
+    const rising = results(level.map((value, epoch) => (epoch === 20 ? 0.3 : value + 0.02 * Math.max(0, epoch - 10))));
+    const [, when] =
+      /\(median of 5 epochs\) was lowest after about (\d+) of 30 epochs, and in the end \d+ % higher/.exec(
+        remarks(rising),
+      ) ?? [];
+    expect(Number(when)).toBeGreaterThan(8);
+    expect(Number(when)).toBeLessThan(14);
+    expect(reportHtml({ results: rising, yaml: '' })).toContain(`epoch ${when}: it overfits from here on`);
+  });
+
   it('draws the curves smoothed, too, where there are epochs enough', () => {
     const steps = Array.from({ length: 12 }, (_, epoch) => 1 / (1 + epoch));
     const drawn = (values: readonly number[]): string => reportHtml({ results: withHistory(values), yaml: '' });

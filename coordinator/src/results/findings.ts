@@ -2,7 +2,7 @@ import { spreadOfRepeats } from '@crossfold/shared/metrics/repeats';
 import { meanOf } from '@crossfold/shared/metrics/summary';
 import type { CompletedFold, Results, Summary, TrialResult } from '@crossfold/shared/results';
 import { subjectOf } from './nested.ts';
-import { leastRise, overfitsFrom } from './overfitting.ts';
+import { courseOf, steadied } from './overfitting.ts';
 import { mistakes, pooledScores, supportOf } from './pooled.ts';
 import { rankingText } from './ranking.ts';
 import { completedFolds } from './select.ts';
@@ -121,25 +121,25 @@ function baselineRemark(folds: readonly CompletedFold[], { dataset }: Results): 
 }
 
 function courseRemark(folds: readonly CompletedFold[]): string[] {
-  const lowest = folds.map(({ history }) => history.valLoss.indexOf(Math.min(...history.valLoss)));
-  const atEnd = folds.filter(({ history }, i) => lowest[i] === history.valLoss.length - 1).length;
-  const epochs = Math.max(...folds.map((fold) => fold.epochs));
+  const { epochs, window, lowest, lowestAtEnd, rise } = courseOf(folds);
   if (epochs < 2) return ['One epoch tells little about the course of training.'];
-  const of = folds.length === 1 ? 'The' : `In ${atEnd} of ${folds.length} folds the`;
-  if (atEnd * 2 > folds.length)
-    return [`${of} validation loss was at its lowest in the last epoch: more epochs may well help.`];
-  const typical = Math.round(meanOf(lowest.map((epoch) => epoch + 1)));
-  const when = `${folds.length === 1 ? '' : 'about '}${typical} of ${epochs} epochs`;
+  const what = `validation loss${medianText(window)}`;
+  if (lowestAtEnd * 2 > folds.length)
+    return [
+      `${folds.length === 1 ? 'The' : `In ${lowestAtEnd} of ${folds.length} folds the`} ${what} was at its lowest in the last epoch: more epochs may well help.`,
+    ];
+  const when = `${folds.length === 1 ? '' : 'about '}${lowest + 1} of ${epochs} epochs`;
   if (folds.some((fold) => fold.bestEpoch < fold.epochs - 1))
-    return [`The validation loss was lowest after ${when}; the weights of each fold's best epoch were kept.`];
-  const rise = meanOf(folds.map(({ history }) => (history.valLoss.at(-1) ?? 0) / Math.min(...history.valLoss) - 1));
-  if (rise < leastRise)
-    return [`The validation loss has levelled off: it was lowest after ${when}, and is hardly higher in the end.`];
-  const from = overfitsFrom(folds);
+    return [`The ${what} was lowest after ${when}; the weights of each fold's best epoch were kept.`];
+  if (rise === 0)
+    return [`The ${what} has levelled off: it was lowest after ${when}, and is hardly higher in the end.`];
   return [
-    `The validation loss was lowest after ${from === undefined ? when : `${from + 1} of ${epochs} epochs`}, and in the end ${Math.round(100 * rise)} % higher: fewer epochs, or early stopping, would do.`,
+    `The ${what} was lowest after ${when}, and in the end ${Math.round(100 * rise)} % higher: fewer epochs, or early stopping, would do.`,
   ];
 }
+
+/** Says of which course figures are. */
+const medianText = (window: number): string => (window === 1 ? '' : ` (median of ${window} epochs)`);
 
 /** Where all repeats have the same split: what of the spread is the nets' own. */
 function repeatsRemark(trial: TrialResult): string[] {
@@ -151,13 +151,15 @@ function repeatsRemark(trial: TrialResult): string[] {
 }
 
 function gapRemark(folds: readonly CompletedFold[]): string[] {
-  const gaps = folds.map(
-    ({ history, bestEpoch }) => (history.accuracy[bestEpoch] ?? 0) - (history.valAccuracy[bestEpoch] ?? 0),
-  );
+  const { window } = courseOf(folds);
+  const gaps = folds.map(({ history, bestEpoch }) => {
+    const [trained = 0, validated = 0] = [history.accuracy, history.valAccuracy].map((of) => steadied(of)[bestEpoch]);
+    return trained - validated;
+  });
   const gap = meanOf(gaps);
   if (gap < 0.02) return [];
   return [
-    `Accuracy is ${points(gap)} higher on the samples trained on than on others: the net overfits${gap < 0.05 ? ' somewhat' : ''}; more data, augmentation or dropout may help.`,
+    `Accuracy${medianText(window)} is ${points(gap)} higher on the samples trained on than on others: the net overfits${gap < 0.05 ? ' somewhat' : ''}; more data, augmentation or dropout may help.`,
   ];
 }
 

@@ -1,11 +1,9 @@
 import type { CompletedFold } from '@crossfold/shared/results';
-import { overfitsFrom } from '../../overfitting.ts';
+import { fewestSmoothed, overfitsFrom } from '../../overfitting.ts';
 import { decimal, percent } from '../../text.ts';
 import { type Band, bandOf, curves, smoothed } from '../charts/curves.ts';
 import { type Html, html } from '../html.ts';
 
-/** Histories of fewer epochs are not smoothed: nothing would be left of them. */
-const fewestSmoothed = 10;
 /** Epochs that the table of the means shows; all of them are in the history. */
 const maxRows = 100;
 
@@ -37,7 +35,7 @@ ${courseCharts(folds)}${
 /**
  * Loss and accuracy by epoch, side by side.
  *
- * @param from the epoch from which on the net overfits, as the histories that were not smoothed tell it
+ * @param from the epoch from which on the net overfits, as the histories as they are tell it
  */
 export const courseCharts = (folds: readonly CompletedFold[], from = overfitsFrom(folds)): Html =>
   html`<div class="pair"><figure><h3>Loss</h3>${curves(folds, { title: 'loss', train: 'loss', validation: 'valLoss', format: (value) => decimal(value), overfitsFrom: from })}</figure>
