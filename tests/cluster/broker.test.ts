@@ -40,6 +40,21 @@ describe('records', () => {
     expect((await broker.jobs.get(job.id))?.value.attempts).toBe(1);
   });
 
+  it('are none where something else lies in their place, unless it says that it is that record', async () => {
+    const job = aJob({ id: 'displaced.train.0.0.0' });
+    const { nats, jobs } = broker;
+    nats.publish('$JS.API.STREAM.INFO.KV_crossfold_jobs', undefined, { reply: `$KV.crossfold_jobs.${job.id}` });
+    await expect.poll(() => jobs.keys('displaced.>')).toEqual([job.id]);
+    await expect(jobs.get(job.id)).rejects.toThrow(`record ${job.id} is not as it should be`);
+    await expect(jobs.transition(job.id, (there) => there)).rejects.toThrow('is not as it should be');
+    expect(await jobs.create(job.id, job)).toBe(true);
+    expect((await jobs.get(job.id))?.value).toEqual(job);
+    // As a later version may have written it.
+    await nats.jetstream().publish(`$KV.crossfold_jobs.${job.id}`, JSON.stringify({ ...job, schema: 2 }));
+    expect(await jobs.create(job.id, job)).toBe(false);
+    await jobs.delete(job.id);
+  });
+
   it('take transitions from many at once, each exactly once', async () => {
     const job = aJob({ id: 'crowd.train.0.0.0', seats: 8 });
     await broker.jobs.create(job.id, job);

@@ -25,13 +25,21 @@ it('comes to the same bits whatever is said on its subjects, counts that, and na
   const undisturbed = await cluster.run(experiment);
   expect(undisturbed.record.state).toBe('completed');
   const pids = cluster.cluster.pids();
+  let displaced: string[] = [];
   const vandal = await Vandal.connect(cluster.url);
   try {
     let littered = false;
     const disturbed = await cluster.run(experiment, (event) => {
       if (littered || event.type !== 'job' || event.workers.length < 2) return;
       littered = true;
-      vandal.litter(event.job.split('.')[0] ?? '');
+      const id = event.job.split('.')[0] ?? '';
+      vandal.litter(id);
+      displaced = [event.job, id];
+      vandal.displace(
+        `$KV.crossfold_jobs.${event.job}`,
+        `$KV.crossfold_experiments.${id}`,
+        '$KV.crossfold_leases.leader',
+      );
     });
     expect(disturbed.record.state).toBe('completed');
     expect(bitsOf(disturbed.results)).toEqual(bitsOf(undisturbed.results));
@@ -45,6 +53,10 @@ it('comes to the same bits whatever is said on its subjects, counts that, and na
   expect(bitsOf(after.results)).toEqual(bitsOf(undisturbed.results));
   expect(cluster.cluster.pids()).toEqual(pids);
   await vandal.tidy();
+  // What was overwritten is as it was, and said to have been.
+  const led = await readFile(join(cluster.folder, 'logs', 'coordinator.log'), 'utf8');
+  const putBack = led.split('\n').filter((line) => line.includes('something else had come in its place: put back'));
+  expect(putBack.map((line) => (JSON.parse(line) as { record: string }).record).sort()).toEqual(displaced.sort());
 
   const kinds = {
     coordinator: ['presence', 'progress', 'record', 'headers'],

@@ -57,6 +57,12 @@ export class Vandal {
     this.#raw(`$KV.crossfold_experiments.litter2`);
   }
 
+  /** Has JetStream send answers in the place of records, as whoever may ask it anything can. */
+  displace(...records: readonly string[]): void {
+    for (const subject of records)
+      this.#nats.publish('$JS.API.STREAM.INFO.KV_crossfold_jobs', undefined, { reply: subject });
+  }
+
   /** Takes what it has left among the records away again. */
   async tidy(): Promise<void> {
     const broker = await openBroker(this.#url, 'vandal');

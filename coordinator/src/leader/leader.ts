@@ -1,5 +1,6 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { writeQuotas } from '@crossfold/shared/broker/quotas';
+import type { RecordStore } from '@crossfold/shared/broker/record-store';
 import type { Logger } from '@crossfold/shared/logger';
 import { pause } from '@crossfold/shared/wait';
 import { Bell } from './bell.ts';
@@ -22,7 +23,7 @@ export async function lead(context: LeaderContext, signal: AbortSignal): Promise
   const bell = new Bell();
   const board = new Board(() => bell.ring());
   roster.onChange(() => bell.ring(), signal);
-  await mirror(broker, board, signal, logger);
+  await mirror(broker, board, signal, logger, context.leads);
   // One that has been replaced meanwhile must not throw away what its successor has given out.
   if (context.leads()) await broker.seats.clear();
   if (context.leads()) await writeQuotas(broker, context.quotas);
@@ -43,27 +44,46 @@ export async function lead(context: LeaderContext, signal: AbortSignal): Promise
   await Promise.all([rounds.settled(), sweeping]);
 }
 
-/** Keeps a board as the records are, until the signal aborts. */
+/**
+ * Keeps a board as the records are, until the signal aborts. What has come in the place of a record (an answer of
+ * JetStream's, that somebody had sent there) gives way to the record as the board has it, if this process leads.
+ */
 export async function mirror(
   { experiments, jobs }: Pick<Broker, 'experiments' | 'jobs'>,
   board: Board,
   signal: AbortSignal,
   logger: Logger,
+  leads: () => boolean = () => false,
 ): Promise<void> {
-  // The border has named it.
-  const damaged = (error: Error): void => logger.debug(error.message);
-  await experiments.watch(
-    '>',
-    signal,
-    ({ value }) => board.seeExperiment(value),
-    damaged,
+  const mirrored = <T>(store: RecordStore<T>, known: ReadonlyMap<string, T>, see: (value: T) => void, forget: Forget) =>
+    store.watch(
+      '>',
+      signal,
+      ({ value }) => see(value),
+      (error, displaced) => {
+        // The border has named it.
+        logger.debug(error.message);
+        const record = displaced === undefined ? undefined : known.get(displaced.key);
+        if (displaced === undefined || record === undefined || !leads()) return;
+        store.update(displaced.key, record, displaced.revision).then(
+          (done) => done && logger.warn({ record: displaced.key }, 'something else had come in its place: put back'),
+          (err: unknown) => logger.warn({ err, record: displaced.key }, 'something else is in its place'),
+        );
+      },
+      forget,
+    );
+  await mirrored(
+    experiments,
+    board.experiments,
+    (value) => board.seeExperiment(value),
     (id, revision) => board.forgetExperiment(id, revision),
   );
-  await jobs.watch(
-    '>',
-    signal,
-    ({ value }) => board.seeJob(value),
-    damaged,
+  await mirrored(
+    jobs,
+    board.jobs,
+    (value) => board.seeJob(value),
     (id, revision) => board.forgetJob(id, revision),
   );
 }
+
+type Forget = (key: string, revision: number) => void;

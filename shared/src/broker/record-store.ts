@@ -1,6 +1,6 @@
 import type { JetStreamManager, KV, KvEntry } from 'nats';
 import { JSONCodec } from 'nats';
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { Border } from '../border.ts';
 import type { Decoded } from '../decode.ts';
 import { decodeJson } from '../decode.ts';
@@ -33,6 +33,15 @@ const possibleKey = /^[-/=\w](?:[-/=.\w]*[-/=\w])?$/;
 
 /** How often a transition is tried while others keep writing the same record. */
 const maxTries = 200;
+/** How long, and how often, a transition waits for the leader to put a record back. */
+const putBackMs = 100;
+const maxPutBacks = 20;
+
+/**
+ * What lies at a record's key does not even say that it is that record: an answer of JetStream's, say, that somebody had
+ * sent there. A record that another version of this program has written does.
+ */
+export class DisplacedRecordError extends DamagedDataError {}
 
 /**
  * Records of one kind in a key-value bucket; every change is a compare-and-set on the record's revision. While the
@@ -56,11 +65,15 @@ export class RecordStore<T> {
   }
 
   /**
-   * Writes a record that must not exist yet; false where it does. Where an answer of the broker was lost it may be this
-   * very call that has written it.
+   * Writes a record that must not exist yet; false where it does. What has displaced one, and nobody has put back, is
+   * none. Where an answer of the broker was lost it may be this very call that has written it.
    */
-  create(key: string, value: T): Promise<boolean> {
-    return this.#write(key, () => this.#parts.kv.create(key, codec.encode(value)));
+  async create(key: string, value: T): Promise<boolean> {
+    if (await this.#write(key, () => this.#parts.kv.create(key, codec.encode(value)))) return true;
+    const there = await this.#parts.link.request(`to read ${key}`, () => this.#parts.kv.get(key));
+    const { schema, keyOf } = this.#parts;
+    if (there?.operation !== 'PUT' || 'value' in decodeRecord(schema, keyOf, key, there.value)) return false;
+    return isDisplaced(key, there.value) && this.update(key, value, there.revision);
   }
 
   /**
@@ -83,8 +96,16 @@ export class RecordStore<T> {
    */
   async transition(key: string, change: (current: T) => T | undefined): Promise<T | undefined> {
     let attempted: string | undefined;
+    let putBacks = 0;
     for (let tries = 0; tries < maxTries; tries++) {
-      const stored = await this.get(key);
+      let stored: Stored<T> | undefined;
+      try {
+        stored = await this.get(key);
+      } catch (error) {
+        if (!(error instanceof DisplacedRecordError) || putBacks++ === maxPutBacks) throw error;
+        await pause(putBackMs, never);
+        continue;
+      }
       if (stored === undefined) return undefined;
       // The write before went through after all; only its answer was lost.
       if (attempted !== undefined && JSON.stringify(stored.value) === attempted) return stored.value;
@@ -176,7 +197,8 @@ export class RecordStore<T> {
   /**
    * Calls `seen` with every record that matches now and then with changes, until the signal aborts: with the newest
    * state of each record for certain, with those in between mostly. Resolves once those that were there at the start
-   * have been seen. A record that cannot be decoded is passed to `damaged`, never thrown; one that is deleted to
+   * have been seen. A record that cannot be decoded is passed to `damaged`, never thrown (and where it is displaced with
+   * what has to be known to put it back); one that is deleted to
    * `deleted`, and that can come more than once, of records that were never seen, and is left out where the deletion has
    * been forgotten before the watch came to it.
    */
@@ -184,7 +206,7 @@ export class RecordStore<T> {
     filter: string,
     signal: AbortSignal,
     seen: (stored: Stored<T>) => void,
-    damaged: (error: DamagedDataError) => void,
+    damaged: (error: DamagedDataError, displaced?: Pick<Stored<T>, 'key' | 'revision'>) => void,
     deleted: (key: string, revision: number) => void = () => undefined,
   ): Promise<void> {
     return watchBucket(this.#parts, filter, signal, (entry) => {
@@ -194,7 +216,7 @@ export class RecordStore<T> {
         value = this.#decode(entry);
       } catch (error) {
         if (!(error instanceof DamagedDataError)) throw error;
-        damaged(error);
+        damaged(error, error instanceof DisplacedRecordError ? entry : undefined);
         return;
       }
       seen({ key: entry.key, value, revision: entry.revision });
@@ -215,7 +237,8 @@ export class RecordStore<T> {
     const decoded = decodeRecord(schema, keyOf, key, bytes);
     if ('value' in decoded) return decoded.value;
     border.dropped('record', `${this.#parts.bucket} ${key}`, decoded.why);
-    throw new DamagedDataError(`record ${key} is not as it should be: ${decoded.why}`);
+    const why = `record ${key} is not as it should be: ${decoded.why}`;
+    throw isDisplaced(key, bytes) ? new DisplacedRecordError(why) : new DamagedDataError(why);
   }
 }
 
@@ -233,6 +256,14 @@ export function decodeRecord<T>(
   if ('why' in decoded) return decoded;
   const own = keyOf(decoded.value);
   return own === undefined || own === key ? decoded : { why: `it says that it is ${own}` };
+}
+
+const Named = z.object({ id: z.string() });
+
+/** Whether bytes that are not the record of a key do not claim to be it either. */
+function isDisplaced(key: string, bytes: Uint8Array): boolean {
+  const decoded = decodeJson(Named, bytes, maxRecordBytes);
+  return 'why' in decoded || decoded.value.id !== key;
 }
 
 const codec = JSONCodec<unknown>();
