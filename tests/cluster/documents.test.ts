@@ -14,7 +14,8 @@ import { WatchedClusters } from '../support/watched-clusters.ts';
 // The documents' commands as they stand there, in a folder that is the checkout but for its examples, which are small.
 const unlisted = documentedCommands.filter(({ line }) => elsewhere(line) === undefined);
 /** Nothing but what cannot harm the checkout is run. */
-const isOurs = (line: string): boolean => /^(npx crossfold |npm start$|npm run setup$)/.test(line);
+const isOurs = (line: string): boolean =>
+  /^(npx crossfold |npm start$|npm run (setup|sbom|audit)$|npm config )/.test(line);
 const here = unlisted.filter(({ line }) => isOurs(line));
 const foreign = unlisted.filter(({ line }) => !isOurs(line));
 const isCluster = (line: string): boolean => /^npx crossfold up\b/.test(line);
@@ -48,7 +49,8 @@ async function smallCheckout(): Promise<string> {
         dataset.path === undefined
           ? { ...experiment, dataset: { ...dataset, limit: 300 }, evaluation: { method: 'kfold', folds: 3 } }
           : { ...experiment, dataset: { ...dataset, path: '../photographs' } };
-      Object.assign(small, { training: { ...training, epochs: 1 } });
+      const { stepsPerEpoch: _, ...asLong } = training;
+      Object.assign(small, { training: { ...asLong, epochs: 1 } });
       writeFileSync(join(made, 'examples', name), stringify(small));
     }
   }
@@ -64,6 +66,7 @@ async function smallCheckout(): Promise<string> {
 const filledIn = (line: string): string =>
   line
     .replace(/nats:\/\/\S+/, `'${cluster?.url}'`)
+    .replace('../shared/data/cats_and_dogs_small', 'photographs')
     .replace(/\bFILE\b/, example)
     .replace('runs/<id>', interrupted)
     .replace(/ ID\b/, ` ${id}`);
@@ -73,6 +76,10 @@ function start(line: string): ChildProcess {
     ...process.env,
     PATH: `${join(folder, 'node_modules', '.bin')}:${process.env.PATH}`,
     NO_COLOR: '1',
+    // npm's settings of whoever runs the tests stay as they are.
+    npm_config_userconfig: join(folder, '.npmrc of a user'),
+    // Not every registry can be asked what is known of packages.
+    ...(line === 'npm run audit' ? { npm_config_offline: 'true' } : {}),
     // What is asked of an experiment is asked of the cluster that has it.
     CROSSFOLD_NATS_URL: / ID\b/.test(line) ? cluster.url : '',
   };

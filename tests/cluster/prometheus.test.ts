@@ -1,9 +1,11 @@
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { connectClient } from '@crossfold/coordinator/client/client';
 import { stateFolder, targetsFile } from '@crossfold/coordinator/cluster/embedded';
 import { Experiment, newExperimentId } from '@crossfold/shared/config/experiment';
@@ -116,6 +118,11 @@ describe.skipIf(withoutPrometheus)('Prometheus beside a cluster that trains', ()
     const limit = await prometheus.query('crossfold_broker_storage_bytes{kind="limit"}');
     expect(limit.map(({ value }) => value)).toEqual([storageLimit]);
     await allRulesHold(prometheus);
+    const preview = join(folder, 'boards.html');
+    const words = ['run', 'dashboards:preview', '--', prometheus.url, '300', preview];
+    await promisify(execFile)('npm', words, { cwd: resolve(import.meta.dirname, '../..') });
+    const drawn = readFileSync(preview, 'utf8');
+    for (const { title = '' } of boards) expect(drawn).toContain(title);
   }, 240_000);
 
   it('answers those that need a failure once a test has caused it', async () => {

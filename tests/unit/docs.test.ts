@@ -60,6 +60,17 @@ describe('commands in the documents', () => {
   });
 });
 
+it.each(
+  commands.flatMap(([, line]) =>
+    [...line.matchAll(/^npm (?:test|run test:long) -- (\S+)/g)].map(([, name = '']) => name),
+  ),
+)('there is a test called %s', (name) => {
+  const files = ['unit', 'cluster', 'engine', 'long'].flatMap((kind) =>
+    readdirSync(join(root, 'tests', kind)).map((file) => `tests/${kind}/${file}`),
+  );
+  expect(files.some((file) => file.includes(name))).toBe(true);
+});
+
 describe('links', () => {
   it.each(pages)('%s leads nowhere in vain', (page) => {
     const targets = [...read(page).matchAll(/\]\(([^)#\s]+)[^)]*\)/g)].map(([, target = '']) => target);
