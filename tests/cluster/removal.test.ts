@@ -61,7 +61,7 @@ async function run(id: string): Promise<readonly JobRecord['servedBy'][]> {
   await client.submit(experiment, '.', id);
   for await (const _ of client.follow(id, AbortSignal.timeout(120_000)));
   const jobs = await broker.jobs.list(`${id}.train.>`);
-  return jobs.map(({ servedBy }) => servedBy);
+  return jobs.sort((a, b) => a.fold - b.fold).map(({ servedBy }) => servedBy);
 }
 
 const bitsFrom = async (id: string): Promise<ReturnType<typeof bitsOf>> =>
