@@ -1,12 +1,19 @@
+import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { main } from '@crossfold/coordinator/cli/main';
+import { readRunId } from '@crossfold/coordinator/cli/run-folder';
 import { readIdxFile } from '@crossfold/coordinator/data/idx-file';
 import { scanImageFolder } from '@crossfold/coordinator/data/image-folder';
+import { folderLogs } from '@crossfold/coordinator/logs/folder';
 import { readModelFile } from '@crossfold/coordinator/models/find-model';
+import { readPicture } from '@crossfold/coordinator/models/labelled';
+import { readRun } from '@crossfold/coordinator/results/read-run';
+import { parseBrokerAddress } from '@crossfold/shared/broker/address';
 import { ConfigError } from '@crossfold/shared/errors';
+import { writeTokenOf } from '@crossfold/shared/http/write-token';
 import fc from 'fast-check';
 import { unzipSync, zipSync } from 'fflate';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -119,6 +126,25 @@ describe('a file that is damaged anywhere is read, or refused in words', () => {
       await expect(reads(path)).rejects.toBeInstanceOf(ConfigError);
       await expect(readModelFile(path)).rejects.toBeInstanceOf(ConfigError);
     }
+    // Whoever opens one of these waits for somebody who writes.
+    const pipes = ['x.keras', 'x.h5', 'x.safetensors', 'x.jpg', 'seed.nk', 'results.json', 'worker.log'].map((name) =>
+      join(folder, name),
+    );
+    execFileSync('mkfifo', pipes);
+    const [keras = '', h5 = '', safetensors = '', picture = '', seed = ''] = pipes;
+    await expect(reads(keras)).rejects.toBeInstanceOf(ConfigError);
+    for (const model of [keras, h5, safetensors])
+      await expect(readModelFile(model)).rejects.toBeInstanceOf(ConfigError);
+    const decoding = { fit: 'fill', kernel: 'lanczos3', maxPixels: 1000 } as const;
+    expect(await readPicture(picture, { height: 8, width: 8, channels: 3 }, decoding)).toMatch(
+      /is not a file but a pipe/,
+    );
+    expect(() => parseBrokerAddress(`nats://host?credentials=${seed}`)).toThrow(ConfigError);
+    expect(() => writeTokenOf({ CROSSFOLD_PAGE_TOKEN_FILE: seed })).toThrow(ConfigError);
+    await expect(readRun(folder)).rejects.toThrow(/results.json is damaged: it is not a file/);
+    expect(await readRunId(folder, 'named-so')).toBe('named-so');
+    await expect(folderLogs(folder, { experiment: 'any', level: 'info' })).resolves.toEqual([]);
+    await Promise.all(pipes.map((pipe) => rm(pipe)));
   });
 });
 

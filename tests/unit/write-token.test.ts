@@ -40,7 +40,10 @@ describe('the token for writing', () => {
       /^CROSSFOLD_PAGE_TOKEN must hold a token of 16 to 512 visible ASCII characters/,
     ],
     [{ CROSSFOLD_PAGE_TOKEN: 'with spaces within it' }, /without spaces/],
-    [{ CROSSFOLD_PAGE_TOKEN_FILE: join(folder, 'none') }, /^CROSSFOLD_PAGE_TOKEN_FILE: ENOENT/],
+    [
+      { CROSSFOLD_PAGE_TOKEN_FILE: join(folder, 'none') },
+      /^CROSSFOLD_PAGE_TOKEN_FILE: .*none cannot be read \(ENOENT\)$/,
+    ],
     [{ CROSSFOLD_PAGE_TOKEN: token, CROSSFOLD_PAGE_TOKEN_FILE: file }, /both set/],
   ])('is refused where it is none: %o', (env, message) => {
     expect(() => writeTokenOf(env)).toThrow(message);

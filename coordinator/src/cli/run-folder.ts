@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
+import { readdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Experiment } from '@crossfold/shared/config/experiment';
 import { ConfigError, ExitCode } from '@crossfold/shared/errors';
@@ -7,6 +7,7 @@ import { makeFolder } from '@crossfold/shared/make-folder';
 import { z } from 'zod';
 import { stateFolder } from '../cluster/embedded.ts';
 import { resolvedYaml, rooted } from '../config/load.ts';
+import { readWhole } from '../read-file.ts';
 
 /** What a run on an embedded cluster needs in order to go on; lies beside the cluster's state, and goes with it. */
 const RunNote = z.strictObject({
@@ -67,10 +68,15 @@ export async function writeRunNote(folder: string, experiment: Experiment, note:
   await writeFile(noteFile(folder), JSON.stringify(note));
 }
 
+const maxTextBytes = 2 ** 30 - 1;
+
+const readText = async (file: string): Promise<string> =>
+  (await readWhole(file, maxTextBytes, (why) => new ConfigError(`${file} ${why}`))).toString('utf8');
+
 /** The note of a run that can go on on its own cluster; undefined where there is none. */
 export async function readRunNote(folder: string): Promise<RunNote | undefined> {
   try {
-    const note = RunNote.safeParse(JSON.parse(await readFile(noteFile(folder), 'utf8')));
+    const note = RunNote.safeParse(JSON.parse(await readText(noteFile(folder))));
     return note.success ? note.data : undefined;
   } catch {
     return undefined;
@@ -82,9 +88,7 @@ export async function readRunId(folder: string, otherwise: string): Promise<stri
   const note = await readRunNote(folder);
   if (note !== undefined) return note.id;
   try {
-    const results = z
-      .object({ id: z.string() })
-      .safeParse(JSON.parse(await readFile(join(folder, 'results.json'), 'utf8')));
+    const results = z.object({ id: z.string() }).safeParse(JSON.parse(await readText(join(folder, 'results.json'))));
     if (results.success) return results.data.id;
   } catch {
     // No results: a run that failed early.

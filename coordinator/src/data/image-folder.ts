@@ -39,7 +39,7 @@ const parts = ['train', 'validation', 'test'] as const satisfies readonly Part[]
 /** Files that are asked for at a time: a hundred thousand, one after another, take minutes. */
 const filesAtOnce = 16;
 /** Larger files are no photographs. */
-const maxFileBytes = 64 * 1024 * 1024;
+export const maxPictureBytes = 64 * 1024 * 1024;
 /** Pictures of kinds that are not read are named rather than ignored. */
 const unread = /\.(gif|bmp|tiff?|heic|heif|avif|jp2|jxl|svg|psd|raw|cr2|nef|dng)$/i;
 
@@ -284,8 +284,12 @@ class Scan {
     if (!found.isFile()) return { path, bytes: 0, problem: 'is not a file but a pipe, a socket or a device' };
     const { size } = found;
     if (size === 0) return { path, bytes: 0, problem: 'is empty' };
-    if (size > maxFileBytes)
-      return { path, bytes: size, problem: `has ${size} bytes, more than the ${maxFileBytes} that a picture may have` };
+    if (size > maxPictureBytes)
+      return {
+        path,
+        bytes: size,
+        problem: `has ${size} bytes, more than the ${maxPictureBytes} that a picture may have`,
+      };
     return unread.test(path)
       ? { path, bytes: size, problem: 'is not of a kind that is read: convert it to JPEG, PNG or WebP' }
       : { path, bytes: size };

@@ -15,7 +15,7 @@ export function logsFolder(run: string): string | undefined {
 
 /** Lines of the services of a cluster on this machine, in order of time. The broker's own log has another form. */
 export async function folderLogs(folder: string, filter: LogFilter): Promise<string[]> {
-  const files = (await readdir(folder)).filter(isService);
+  const files = await servicesIn(folder);
   const logs = await Promise.all(files.map(async (file) => (await readFile(join(folder, file), 'utf8')).split('\n')));
   return mergeLogs(logs, filter, true);
 }
@@ -24,7 +24,7 @@ export async function folderLogs(folder: string, filter: LogFilter): Promise<str
 export async function* followFolder(folder: string, filter: LogFilter, signal: AbortSignal): AsyncIterable<string[]> {
   const read = new Map<string, number>();
   while (!signal.aborted) {
-    const files = (await readdir(folder)).filter(isService);
+    const files = await servicesIn(folder);
     const fresh = await Promise.all(files.map((file) => readFrom(join(folder, file), read)));
     const lines = mergeLogs(fresh, filter, true);
     if (lines.length > 0) yield lines;
@@ -34,6 +34,12 @@ export async function* followFolder(folder: string, filter: LogFilter, signal: A
 
 const isService = (file: string): boolean =>
   file.endsWith('.log') && !file.endsWith('.stderr.log') && file !== 'nats.log';
+
+const servicesIn = async (folder: string): Promise<string[]> =>
+  (await readdir(folder, { withFileTypes: true }))
+    .filter((one) => one.isFile())
+    .map(({ name }) => name)
+    .filter(isService);
 
 /** Whole lines of a file from where it was read to. */
 async function readFrom(file: string, read: Map<string, number>): Promise<string[]> {

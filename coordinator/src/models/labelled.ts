@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { builtInDataset, DatasetName } from '@crossfold/shared/config/dataset';
@@ -9,7 +9,7 @@ import { decodeImage, UnusableImageError } from '@crossfold/worker/data/decode-i
 import { readIdxFile } from '../data/idx-file.ts';
 import { checkCounts, imageRanks, labelRanks } from '../data/idx-source.ts';
 import type { FolderFile } from '../data/image-folder.ts';
-import { scanImageFolder } from '../data/image-folder.ts';
+import { maxPictureBytes, scanImageFolder } from '../data/image-folder.ts';
 import { listed } from '../data/image-source.ts';
 import { findIdxFiles } from '../data/upload.ts';
 import { findImported } from '../datasets/imported.ts';
@@ -177,6 +177,10 @@ export async function readPictures(
 /** A picture's pixels, or what is wrong with its file, which it names. */
 export async function readPicture(file: string, shape: ImageShape, decoding: Decoding): Promise<Uint8Array | string> {
   try {
+    const found = await stat(file);
+    if (!found.isFile() && !found.isDirectory()) return `${file} is not a file but a pipe, a socket or a device`;
+    if (found.size > maxPictureBytes)
+      return `${file} has ${found.size} bytes, more than the ${maxPictureBytes} that a picture may have`;
     return await decodeImage(await readFile(file), file, shape, decoding);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;

@@ -54,7 +54,9 @@ async function readDocument<T>(folder: string, name: string, schema: z.ZodType<T
 async function readText(folder: string, name: string): Promise<string | undefined> {
   const file = join(folder, name);
   try {
-    const { size } = await stat(file);
+    const found = await stat(file);
+    if (!found.isFile()) throw new DamagedDataError(`${file} is damaged: it is not a file`);
+    const { size } = found;
     if (size > maxBytes) throw new DamagedDataError(`${file} is damaged: ${size} bytes are too many`);
     return await readFile(file, 'utf8');
   } catch (error) {

@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { PeerCertificate } from 'node:tls';
 import { checkServerIdentity } from 'node:tls';
 import type { Authenticator, TlsOptions } from 'nats';
 import { credsAuthenticator, nkeyAuthenticator, tokenAuthenticator, usernamePasswordAuthenticator } from 'nats';
 import { ConfigError } from '../errors.ts';
+import { readTextFile } from '../text-file.ts';
 
 /** Where the broker is and what to show it. */
 export interface BrokerAddress {
@@ -136,9 +136,9 @@ function identityByAddress(hosts: readonly string[]): {
 
 function readAccessFile(name: AccessFile, file: string): string {
   try {
-    return readFileSync(file, 'utf8');
+    return readTextFile(file);
   } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code ?? String(error);
+    const reason = error instanceof Error ? error.message : String(error);
     throw new ConfigError({
       field: accessFiles[name],
       value: file,

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { ConfigError } from '../errors.ts';
+import { readTextFile } from '../text-file.ts';
 
 /** Variables that hold the token, or name a file that does. */
 const variables = { token: 'CROSSFOLD_PAGE_TOKEN', file: 'CROSSFOLD_PAGE_TOKEN_FILE' } as const;
@@ -51,8 +51,10 @@ export function tokenCheck(token: string): WriteToken {
 
 function read(file: string): string {
   try {
-    return readFileSync(file, 'utf8').trim();
+    return readTextFile(file).trim();
   } catch (error) {
-    throw new ConfigError(`${variables.file}: ${error instanceof Error ? error.message : String(error)}`);
+    throw new ConfigError(
+      `${variables.file}: ${file} cannot be read (${error instanceof Error ? error.message : String(error)})`,
+    );
   }
 }

@@ -188,7 +188,10 @@ async function unzip(path: string): Promise<{ config: string; metadata: string; 
 
 async function readArchive(path: string): Promise<Uint8Array> {
   try {
-    const { size } = await stat(path);
+    const found = await stat(path);
+    // A pipe would have to be waited for.
+    if (!found.isFile()) throw new ConfigError(`${path} is not a file`);
+    const { size } = found;
     if (size > maxBytes) throw new ConfigError(`${path} has ${size} bytes, more than a model may have`);
     const file = await open(path);
     try {
