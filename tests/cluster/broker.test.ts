@@ -1,6 +1,6 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker } from '@crossfold/shared/broker/broker';
-import { LeaseKeeper, leaseMs } from '@crossfold/shared/broker/lease';
+import { LeaseKeeper, leaseKey, leaseMs } from '@crossfold/shared/broker/lease';
 import { DamagedDataError, UnreachableError } from '@crossfold/shared/errors';
 import { takeSeat } from '@crossfold/shared/jobs/transitions';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -140,6 +140,15 @@ describe('the lease', () => {
     expect(await first.poll()).toBe(false);
     await second.release();
     expect(await first.poll()).toBe(true);
+    await first.release();
+  });
+
+  it('is taken at first sight where it was left before', async () => {
+    expect(await new LeaseKeeper(broker.leases, 'killed', () => 0).poll()).toBe(true);
+    expect(await new LeaseKeeper(broker.leases, 'early', () => 0).poll()).toBe(false);
+    const age = (): Promise<number> => broker.leases.ageMs(leaseKey);
+    await expect.poll(age, { timeout: 4 * leaseMs }).toBeGreaterThanOrEqual(leaseMs);
+    expect(await new LeaseKeeper(broker.leases, 'restarted', () => 0).poll()).toBe(true);
   });
 });
 

@@ -13,8 +13,9 @@ export const leaseMs = 2500;
 
 /**
  * Decides, at every poll, whether this process holds the lease. A lease is taken over once its record has not changed
- * for `leaseMs` as seen by the taker's own clock, so that clocks need not agree; every write is a compare-and-set, so
- * at most one of several takers wins. The holder gives up by itself when it could not renew for that long.
+ * for `leaseMs` as seen by the taker's own clock, so that clocks need not agree; one that comes later has the broker say
+ * how old it was. Every write is a compare-and-set, so at most one of several takers wins. The holder gives up by itself
+ * when it could not renew for that long.
  */
 export class LeaseKeeper {
   readonly #store: RecordStore<Lease>;
@@ -44,8 +45,8 @@ export class LeaseKeeper {
     }
     const mine = stored.value.holder === this.#holder;
     if (!mine && this.#seen?.revision !== stored.revision) {
-      this.#seen = { revision: stored.revision, at: started };
-      return this.held;
+      const ageMs = this.#seen === undefined ? await this.#store.ageMs(leaseKey) : 0;
+      this.#seen = { revision: stored.revision, at: started - ageMs };
     }
     if (!mine && started - (this.#seen?.at ?? started) < leaseMs) return this.held;
     const next = { holder: this.#holder, renewals: stored.value.renewals + 1 };

@@ -65,6 +65,19 @@ export class RecordStore<T> {
   }
 
   /**
+   * For how long a record has been as it is, in milliseconds by the broker's own clock; 0 where there is none, or the
+   * broker does not say what time it is.
+   */
+  ageMs(key: string): Promise<number> {
+    const { kv, link, manager, bucket } = this.#parts;
+    return link.request(`to look how old ${key} is`, async () => {
+      const entry = await kv.get(key);
+      const { ts } = await manager.streams.info(recordStream(bucket));
+      return entry === null || ts === undefined ? 0 : Math.max(0, Date.parse(ts) - entry.created.getTime());
+    });
+  }
+
+  /**
    * Writes a record that must not exist yet; false where it does. What has displaced one, and nobody has put back, is
    * none. Where an answer of the broker was lost it may be this very call that has written it.
    */
