@@ -9,7 +9,45 @@ async function scriptFor(shell: string): Promise<string> {
   return world.out();
 }
 
+/** All verbs that help names, those above others included, and the options that it names of each. */
+async function helped(path: readonly string[] = []): Promise<Map<string, string[]>> {
+  const world = fakeWorld({});
+  expect(await main([...path, '--help'], world.context)).toBe(0);
+  const [text = '', commands = ''] = world.out().split('\nCommands:\n');
+  const flags = [...text.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)/gm)].map(([, flag = '']) => flag);
+  const verbs = [...commands.matchAll(/^ {2}(\w+)/gm)].map(([, verb = '']) => verb).filter((verb) => verb !== 'help');
+  const all = path.length === 0 ? new Map() : new Map([[path.join(' '), flags]]);
+  for (const verb of verbs) for (const entry of await helped([...path, verb])) all.set(...entry);
+  return all;
+}
+
 describe('completion', () => {
+  it('knows every verb and option that help does, in every shell', async () => {
+    const verbs = await helped();
+    expect(verbs.size).toBeGreaterThan(25);
+    expect(verbs.get('data import')).toContain('--skip-unusable');
+    const scripts = { bash: await scriptFor('bash'), zsh: await scriptFor('zsh'), fish: await scriptFor('fish') };
+    const armOf = (script: string, verb: string): string =>
+      script.split(`    '${verb}')`)[1]?.split(" ;;\n    '")[0] ?? '';
+    const missing = [...verbs].flatMap(([verb, flags]) => {
+      const seen = verb.split(' ').map((word) => `__fish_seen_subcommand_from ${word}`);
+      const inFish = scripts.fish
+        .split('\n')
+        .filter((line) => line.includes(`-n '${seen.join('; and ')}' `))
+        .join('\n');
+      const lacks = (shell: string, has: (flag: string) => boolean): string[] =>
+        flags.filter((flag) => !has(flag)).map((flag) => `${shell}: ${verb} ${flag}`);
+      return [
+        ...lacks('bash', (flag) => armOf(scripts.bash, verb).includes(flag)),
+        ...(verb === 'data' || verb === 'inspect'
+          ? []
+          : lacks('zsh', (flag) => armOf(scripts.zsh, verb).includes(`${flag}[`))),
+        ...lacks('fish', (flag) => inFish.includes(`-l ${flag.slice(2)} `)),
+      ];
+    });
+    expect(missing).toEqual([]);
+  });
+
   it('gives bash verbs, options and their values', async () => {
     const script = await scriptFor('bash');
     const complete = (...words: string[]): string[] => {

@@ -128,7 +128,7 @@ export const roundsWithin = ({ outer }: Series, rounds: readonly Round[]): Searc
 
 /** What the search has decided by now, and on what; nested, within those outer folds alone whose winner is scored. */
 export function decidedRounds(plan: SweepPlan, state: SweepState): SearchRound[] {
-  const decides = plan.search?.method === 'halving' || plan.search?.method === 'racing';
+  const decides = plan.search !== null && searchCosts[plan.search.method] !== 'all';
   return (decides ? seriesOf(plan.folds) : []).flatMap((series) => {
     const { rounds, over } = planSeries(plan, series, state);
     return series.outer === undefined || over ? roundsWithin(series, rounds) : [];

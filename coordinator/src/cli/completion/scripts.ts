@@ -17,7 +17,7 @@ const flagsOf = ({ long, short }: VerbOption): string[] => [...(short === undefi
 function bash(verbs: readonly Verb[]): string {
   const arms = verbs.map((verb) => {
     const words = [...below(verbs, verb).map(lastWord), ...verb.choices].join(' ');
-    const flags = [...verb.options.flatMap(flagsOf), '--help'].join(' ');
+    const flags = verb.options.flatMap(flagsOf).join(' ');
     const values = verb.options.flatMap((option) => {
       if (!option.takesValue) return [];
       const give =
@@ -62,7 +62,7 @@ function zsh(verbs: readonly Verb[]): string {
     const options = verb.options.flatMap((option) =>
       flagsOf(option).map((flag) => {
         const values = option.choices.length > 0 ? `(${option.choices.join(' ')})` : '_files';
-        return `'${quoted(`${flag}[${bracketed(option.summary)}]${option.takesValue ? `:value:${values}` : ''}`)}'`;
+        return `'${quoted(`${option.repeats ? '*' : ''}${flag}[${bracketed(option.summary)}]${option.takesValue ? `:value:${values}` : ''}`)}'`;
       }),
     );
     const rest =
