@@ -3,15 +3,17 @@ import { z } from 'zod';
 /**
  * `augment` of an experiment file: how training pictures are varied, anew in each pass over them, with the meaning of
  * Keras' `ImageDataGenerator`. Rotation, shifts, shear and zoom are one affine resampling (bilinear) about the
- * picture's centre. Amounts are drawn uniformly; 0 and false, the defaults, change nothing.
+ * picture's centre. Amounts are drawn uniformly; 0 and false, the defaults, change nothing. Unlike Keras 3.15, whose
+ * `height_shift_range` moves pictures along their width and the other way round, and whose centre has height and width
+ * swapped, each does what its name says; of square pictures with equal shifts the two are the same.
  */
 export const AugmentSpec = z
   .strictObject({
     /** Degrees, either way. Keras' `rotation_range`. */
     rotation: z.number().min(0).max(180).default(0),
-    /** Share of the width, either way. Keras' `width_shift_range`. */
+    /** Share of the width, either way along it. Keras' `width_shift_range` by its name; Keras 3.15 moves along the height. */
     widthShift: z.number().min(0).max(1).default(0),
-    /** Share of the height, either way. Keras' `height_shift_range`. */
+    /** Share of the height, either way along it. Keras' `height_shift_range` by its name; Keras 3.15 moves along the width. */
     heightShift: z.number().min(0).max(1).default(0),
     /** Angle in degrees, either way; not a share. Keras' `shear_range`. */
     shear: z.number().min(0).max(89).default(0),

@@ -74,8 +74,8 @@ export function applyTransform(
 }
 
 /**
- * Rotation, shift, shear and zoom about the centre in one map (Keras' `apply_affine_transform`); undefined where nothing
- * moves.
+ * Rotation, shift, shear and zoom about the centre in one map (Keras' `apply_affine_transform`, but that its centre has
+ * height and width swapped); undefined where nothing moves.
  */
 function affineOf(transform: Transform, { height, width }: ImageShape): Affine | undefined {
   const { rotation, shiftX, shiftY, shear, zoomX, zoomY } = transform;
