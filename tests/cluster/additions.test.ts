@@ -1,14 +1,12 @@
 import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { copyCheckout } from '../support/checkout-copy.ts';
 import { read, root } from '../support/documents.ts';
 
 // What CONTRIBUTING.md shows a thing of each kind to be added by: it is added to a copy of the sources, which is then
 // built, checked and tested as the checkout is.
-const workspaces = ['shared', 'worker', 'coordinator', 'library'];
-
 interface Addition {
   readonly patch: string;
   /** Where CONTRIBUTING.md says that such a thing is declared. */
@@ -55,19 +53,7 @@ const apply = (...words: readonly string[]): Promise<Run> => run('git', ['apply'
 const well = { code: 0, said: '' };
 
 beforeAll(() => {
-  copy = mkdtempSync(join(tmpdir(), 'crossfold additions '));
-  const files = ['package.json', 'tsconfig.json', 'tsconfig.base.json', 'vitest.config.ts', 'biome.json'];
-  const parts = ['package.json', 'tsconfig.json', 'tsconfig.tsbuildinfo', 'src', 'dist'];
-  for (const file of [
-    ...files,
-    'tests/support',
-    ...workspaces.flatMap((name) => parts.map((part) => join(name, part))),
-  ])
-    cpSync(join(root, file), join(copy, file), { recursive: true, preserveTimestamps: true });
-  mkdirSync(join(copy, 'node_modules', '@crossfold'), { recursive: true });
-  for (const name of readdirSync(join(root, 'node_modules')))
-    if (name !== '@crossfold') symlinkSync(join(root, 'node_modules', name), join(copy, 'node_modules', name));
-  for (const name of workspaces) symlinkSync(join(copy, name), join(copy, 'node_modules', '@crossfold', name));
+  copy = copyCheckout('additions', ['vitest.config.ts', 'biome.json', 'tests/support']);
   const checked = { extends: join(root, 'tests/tsconfig.json'), compilerOptions: { rootDir: '.' }, include: tests };
   writeFileSync(join(copy, 'tsconfig.additions.json'), JSON.stringify(checked));
 });

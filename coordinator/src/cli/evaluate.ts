@@ -66,7 +66,7 @@ export const registerEvaluate: Register = (program, context) => {
       const { asked } = await import('../models/test-time.ts');
       const { evaluateOn } = await import('../models/evaluate-on.ts');
       const { openTogether, shapeOf } = await import('../models/open-predictor.ts');
-      const { predictor, model } = await openTogether(models);
+      const { predictor, model } = await openTogether(models, (notice) => context.err.write(`${notice}\n`));
       const judge = asked(predictor, model, options.tta);
       const score = (libraries: readonly DatasetLibrary[]) =>
         showingCounts(context.err, context.now, async (onProgress) => {

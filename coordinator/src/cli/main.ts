@@ -91,7 +91,9 @@ function namesItsHelp(command: Command, context: CommandContext): void {
   command.configureOutput({
     outputError: (text) => {
       const line = usageLine(text);
-      const said = /invalid\.|Did you mean/.test(line) ? line : `${line}; crossfold ${path} --help shows how to use it`;
+      const said = /invalid\.|Did you mean/.test(line)
+        ? line
+        : `${line.replace(/\.$/, '')}; crossfold ${path} --help shows how to use it`;
       context.err.write(`crossfold: ${said}\n`);
     },
   });

@@ -44,7 +44,7 @@ export const registerPredict: Register = (program, context) => {
       const { openTogether } = await import('../models/open-predictor.ts');
       const { asked } = await import('../models/test-time.ts');
       const { predictFiles } = await import('../models/predictions.ts');
-      const { predictor, model } = await openTogether(models);
+      const { predictor, model } = await openTogether(models, (notice) => context.err.write(`${notice}\n`));
       const paths = files.map(({ path }) => path);
       const judged = await predictFiles(asked(predictor, model, options.tta), model, paths);
       predictor.dispose();

@@ -1,4 +1,5 @@
-import { basename, dirname, extname, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename, dirname, extname, join, resolve } from 'node:path';
 import { Experiment } from '@crossfold/shared/config/experiment';
 import type { ConfigProblem } from '@crossfold/shared/errors';
 import { ConfigError } from '@crossfold/shared/errors';
@@ -82,7 +83,10 @@ export function resolvedYaml(experiment: Experiment): string {
 }
 
 async function readText(file: string): Promise<string> {
-  const hint = 'name an experiment file, as in crossfold run examples/mnist-kfold.yaml';
+  const inside = join(file, 'experiment.yaml');
+  const hint = existsSync(inside)
+    ? `its experiment is ${inside}`
+    : 'name an experiment file, as in crossfold run examples/mnist-kfold.yaml';
   // A shell may hand a pipe over.
   const bytes = await readUpTo(file, maxBytes, (why) => new ConfigError(`${file}: ${why}; ${hint}`));
   return bytes.toString('utf8');

@@ -2,7 +2,7 @@ import type { Decoding, ImageShape } from '@crossfold/shared/data/manifest';
 import type { TrainedModel } from '@crossfold/shared/model/model-file';
 import type { Predicts } from '@crossfold/worker/engine/ensemble';
 import { Ensemble } from '@crossfold/worker/engine/ensemble';
-import { loadEngine } from '@crossfold/worker/engine/load';
+import { engineNotice, loadEngine } from '@crossfold/worker/engine/load';
 import { Predictor } from '@crossfold/worker/engine/predictor';
 
 /**
@@ -16,14 +16,18 @@ export const openPredictor = async (model: TrainedModel, quiet = false): Promise
 /**
  * Nets ready to answer a command together, by the mean of what they give.
  *
+ * @param onNotice told what a user should know of the engine: that it is slow
  * @returns the predictor, and the first of the models: what they all take, and which classes they tell apart
  */
 export async function openTogether(
   models: readonly TrainedModel[],
+  onNotice: (notice: string) => void = () => undefined,
 ): Promise<{ readonly predictor: Predicts; readonly model: TrainedModel }> {
   const [model, ...others] = models;
   if (model === undefined) throw new RangeError('there is no net to predict with');
   const loaded = await loadEngine({ threads: 1, quiet: true });
+  const notice = engineNotice(loaded.identity.backend);
+  if (notice !== undefined) onNotice(notice);
   const predictor = new Predictor(loaded, model);
   if (others.length === 0) return { predictor, model };
   const all = [predictor, ...others.map((other) => new Predictor(loaded, other))];

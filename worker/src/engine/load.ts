@@ -43,8 +43,8 @@ function provided(): boolean {
   }
 }
 
-/** What is to be said about an engine before it trains; nothing about TensorFlow. */
+/** What is to be said about an engine before it computes; nothing about TensorFlow. */
 export const engineNotice = (backend: 'tensorflow' | 'wasm'): string | undefined =>
   backend === 'tensorflow'
     ? undefined
-    : 'training on the WebAssembly engine, which is about 25 times slower than TensorFlow; `crossfold doctor` says what TensorFlow lacks here';
+    : 'computing on the WebAssembly engine, which is about 25 times slower than TensorFlow; `crossfold doctor` says what TensorFlow lacks here';
