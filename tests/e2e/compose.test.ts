@@ -9,6 +9,7 @@ import type { PublicJob } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import { Results } from '@crossfold/shared/results';
 import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest';
+import { faultsOf } from '../support/record-check.ts';
 import { docker, eventually, run } from './support/docker.ts';
 import type { Stack } from './support/stack.ts';
 import { createStack, owner, pidOf } from './support/stack.ts';
@@ -122,6 +123,7 @@ async function endsAsIfUndisturbed(id: string): Promise<Results> {
   expect(results.status).toBe('completed');
   expect(digests(results)).toEqual(digests(reference));
   expect(samplesSeen(results)).toEqual(samplesSeen(reference));
+  expect((await client.jobs(id)).flatMap(faultsOf)).toEqual([]);
   return results;
 }
 const digests = (results: Results): unknown =>

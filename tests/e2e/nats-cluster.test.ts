@@ -14,6 +14,7 @@ import type { StartedNetwork, StartedTestContainer } from 'testcontainers';
 import { GenericContainer, Network, Wait } from 'testcontainers';
 import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
+import { faultsOf } from '../support/record-check.ts';
 import { docker, eventually, run } from './support/docker.ts';
 
 // Three nats-servers with the configuration that k8s/base gives them, and services with the image's own users.
@@ -158,6 +159,7 @@ describe('three nats-servers', () => {
       });
       const { results } = await client.outcome(id, { models: false });
       expect(results?.status).toBe('completed');
+      expect((await client.jobs(id)).flatMap(faultsOf)).toEqual([]);
       return results?.trials[0]?.folds.map((fold) => ('weightsSha256' in fold ? fold.weightsSha256 : fold.status));
     };
     const undisturbed = await train('undisturbed', async () => undefined);

@@ -88,7 +88,9 @@ function report(cluster: ChaosCluster, finished: number, differences: readonly s
     const count = cluster.struck.filter((s) => s.strike === strike).length;
     say(`  ${strike}: ${count}${hit.length === 0 ? '' : `; jobs hit ${hit.length}, next step after ${spread(hit)}`}`);
   }
-  say(`recoveries: ${recoveries.length}, ${spread(recoveries)}`);
+  say(
+    `recoveries, from the fault to the first step of a group formed after it: ${recoveries.length}, ${spread(recoveries)}`,
+  );
   const survived = recoveries.filter((r) => r.survived);
   const lost = recoveries.filter((r) => !r.survived);
   say(`  with a member left: ${survived.length}, ${spread(survived)}`);
@@ -98,9 +100,9 @@ function report(cluster: ChaosCluster, finished: number, differences: readonly s
       `  ${new Date(at).toISOString()} ${strike}, ${job}: ${seconds(ms)}, ${seconds(freeMs)} of it with a worker free; meanwhile: ${meanwhile.join(', ') || 'nothing'}`,
     );
   const takeovers = cluster.takeovers();
-  say(
-    `the leader killed, a standby leads: ${takeovers.length}, median ${seconds(median(takeovers))}, worst ${seconds(Math.max(0, ...takeovers))}`,
-  );
+  const ofThem =
+    takeovers.length === 0 ? '' : `, median ${seconds(median(takeovers))}, worst ${seconds(Math.max(...takeovers))}`;
+  say(`the leader killed, a standby leads: ${takeovers.length}${ofThem}`);
   const reasons = [...new Set(cluster.ended.map(({ reason }) => reason))];
   say(`ended by themselves, and started again: ${[cluster.ended.length, ...reasons].join('; ')}`);
   say(`differences: ${differences.length === 0 ? 'none' : differences.join('; ')}`);
@@ -108,6 +110,7 @@ function report(cluster: ChaosCluster, finished: number, differences: readonly s
 
 /** Of all the time until the next step, and of the part of it in which a worker was free. */
 function spread(recoveries: readonly Recovery[]): string {
+  if (recoveries.length === 0) return 'none';
   const all = recoveries.map((r) => r.ms);
   const free = recoveries.map((r) => r.freeMs);
   const [worst, worstFree] = [Math.max(0, ...all), Math.max(0, ...free)];

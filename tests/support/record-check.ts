@@ -1,6 +1,6 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker } from '@crossfold/shared/broker/broker';
-import type { JobRecord } from '@crossfold/shared/jobs/records';
+import type { JobRecord, PublicJob } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
 
 /** All jobs' records as they were seen to change, and whatever must never be among that. */
@@ -98,7 +98,8 @@ export async function unsettledJobs(url: string): Promise<string[]> {
   }
 }
 
-function faultsOf(job: JobRecord): string[] {
+/** What is wrong with a job's record once nobody works on it any more. */
+export function faultsOf(job: PublicJob): string[] {
   const found: string[] = [];
   if (!isFinal(job.state)) found.push(`${job.id} is ${job.state}, which is not final`);
   if (isFinal(job.state) && job.members.length > 0) found.push(`${job.id} is ${job.state} and has members`);
