@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { checkExperiment } from '@crossfold/coordinator/config/load';
 import { preflight } from '@crossfold/coordinator/data/preflight';
 import { forwardFlops, secondsBetweenJobs } from '@crossfold/coordinator/estimate/cost';
@@ -8,6 +11,7 @@ import { decide } from '@crossfold/coordinator/search/decide';
 import { SearchSpec } from '@crossfold/shared/config/search';
 import { planModel } from '@crossfold/shared/model/plan';
 import { describe, expect, it } from 'vitest';
+import { writeFiles } from '../support/pictures.ts';
 
 const image = { height: 28, width: 28, channels: 1 };
 const speed = {
@@ -98,6 +102,32 @@ describe('a dry run', () => {
     const text = dryRunText(run);
     expect(text).toContain('4 trials x 5 folds = 20 jobs, at most, by halving');
     expect(text).toContain('training.batchSize=25, training.optimizer.learningRate=0.1');
+  });
+
+  it('names pictures that are known to be of no use without being opened, and what comes of them', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'crossfold-dry-'));
+    const rgb = (r: number) => ({ rgb: [r, 0, 0] as const });
+    await writeFiles(folder, {
+      'a/1.png': rgb(1),
+      'a/2.png': '',
+      'a/3.gif': 'x',
+      'b/1.png': rgb(2),
+      'b/2.png': rgb(3),
+    });
+    const text = async (more: object): Promise<string> => {
+      const dataset = { path: folder, image: { height: 28, width: 28, channels: 1 }, ...more };
+      const evaluation = { method: 'holdout', validation: 0.4 };
+      const loaded = await checkExperiment({ ...base, dataset, evaluation }, '.');
+      return dryRunText(dryRun(loaded.experiment, await preflight(loaded), speed, 2));
+    };
+    expect(await text({})).toMatch(
+      /unusable +2 pictures .*nothing will be trained before .*: a\/2\.png is empty, a\/3\.gif is not/,
+    );
+    expect(await text({ onError: 'skip' })).toMatch(/unusable +2 pictures .*counted above, they will be left out: /);
+    await rm(join(folder, 'a'), { recursive: true });
+    await writeFiles(folder, { 'a/1.png': rgb(1), 'a/2.png': rgb(4), 'a/3.png': rgb(5) });
+    expect(await text({})).not.toContain('unusable');
+    await rm(folder, { recursive: true });
   });
 
   it('says what cannot be split, before anything is started, with the line', async () => {

@@ -18,6 +18,8 @@ export interface LocalData extends DatasetShape {
   readonly testSamples: number;
   /** Of the files that an upload takes. */
   readonly sourceBytes: number;
+  /** Pictures that are known to be of no use without being opened, each with the reason. */
+  readonly unusable?: readonly string[];
 }
 
 /**
@@ -74,6 +76,9 @@ async function imageData(spec: DatasetSpec, baseDir: string): Promise<LocalData>
   const folder = resolve(baseDir, path);
   const { train, test, classes, validationFrom } = selectImages(await scanImageFolder(folder, path), spec);
   const { height, width, channels } = image ?? mnistShape.image;
+  const unusable = [...train, ...(test ?? [])].flatMap((file) =>
+    file.problem === undefined ? [] : [`${file.path} ${file.problem}`],
+  );
   return {
     image: { height, width, channels },
     classes: classes.length,
@@ -89,5 +94,6 @@ async function imageData(spec: DatasetSpec, baseDir: string): Promise<LocalData>
       (sum, file) => sum + (file.problem === undefined ? file.bytes : 0),
       0,
     ),
+    ...(unusable.length === 0 ? {} : { unusable }),
   };
 }

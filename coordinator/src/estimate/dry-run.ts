@@ -18,6 +18,9 @@ export interface DryRun {
     readonly testSamples: number;
     readonly classes: number;
     readonly image: readonly number[];
+    /** Pictures that are known to be of no use without being opened, and what comes of them. */
+    readonly unusable?: readonly string[];
+    readonly onError?: 'fail' | 'skip';
   };
   readonly split: { readonly method: string; readonly folds: number; readonly repeats: number };
   readonly folds: readonly {
@@ -94,6 +97,9 @@ export function dryRun(
       testSamples,
       classes,
       image: [image.height, image.width, image.channels],
+      ...(data.unusable === undefined
+        ? {}
+        : { unusable: data.unusable, onError: experiment.dataset.onError ?? ('fail' as const) }),
     },
     split: { method: experiment.evaluation.method, folds: outer.length / perRepeat, repeats: perRepeat },
     folds: folds.map(({ fold, repeat, within, train, validation }) => ({

@@ -1,4 +1,5 @@
 import { searchCosts } from '@crossfold/shared/config/search';
+import { firstOf } from '../data/image-folder.ts';
 import { count, parametersText, seconds, splitText, whole } from '../results/text.ts';
 import type { DryRun } from './dry-run.ts';
 
@@ -19,6 +20,14 @@ export function dryRunText(run: DryRun): string {
       'data',
       `${dataset.name}: ${count(dataset.samples, 'sample')}${test}, ${dataset.classes} classes, ${isSearched ? 'images as each trial has them' : `images of ${height} x ${width} x ${channels}`}`,
     ],
+    ...(dataset.unusable === undefined
+      ? []
+      : [
+          [
+            'unusable',
+            `${count(dataset.unusable.length, 'picture')} by what can be told without opening any; ${dataset.onError === 'skip' ? 'counted above, they will be left out' : 'nothing will be trained before they are mended or removed, or left out by dataset.onError: skip'}: ${firstOf(dataset.unusable)}`,
+          ] as const,
+        ]),
     [
       'split',
       `${splitText(split)}; ${rangeOf(
