@@ -184,6 +184,14 @@ it('an experiment too many is refused by the client, and by the leader where som
   await broker.experiments.create('third', { ...first, id: 'third', createdAt: first.createdAt + 60_000 });
   await ledBy(quotasOf({ experiments: 2 }, undefined), async () => {
     expect(await ended('third')).toMatchObject({ state: 'failed', badConfiguration: true });
+    // Nor is it let in that somebody has written as one that runs, with a plan or without.
+    const written = { ...first, state: 'running', createdAt: first.createdAt + 60_000 } as const;
+    const { spec } = first;
+    await broker.experiments.create('fourth', { ...written, id: 'fourth', manifest: spec, folds: spec, plan: spec });
+    expect(await ended('fourth')).toMatchObject({ state: 'failed', badConfiguration: true, plan: null });
+    await broker.experiments.create('fifth', { ...written, id: 'fifth' });
+    expect(await ended('fifth')).toMatchObject({ state: 'failed', badConfiguration: true });
+    expect(await broker.jobs.list('>')).toEqual([]);
     const left = await client.list();
     expect(left.filter(({ state }) => state === 'submitted').map(({ id }) => id)).toEqual(['second', 'first']);
   });

@@ -24,6 +24,8 @@ const unfinishedBefore = ({ id, createdAt }: ExperimentRecord, { experiments }: 
 export class Experiments {
   readonly #sweeps = new Map<string, Sweep>();
   readonly #cuts = new KnownCuts();
+  /** Experiments that have been held against the quotas here. */
+  readonly #prepared = new Set<string>();
 
   /** @param changed jobs of the experiment that have changed since the last time */
   async advance(
@@ -32,8 +34,17 @@ export class Experiments {
     board: Board,
     changed: Iterable<string>,
   ): Promise<void> {
-    if (experiment.state === 'submitted')
-      return prepare(context, experiment, unfinishedBefore(experiment, board), this.#cuts);
+    if (experiment.state === 'submitted') {
+      if (await prepare(context, experiment, unfinishedBefore(experiment, board), this.#cuts))
+        this.#prepared.add(experiment.id);
+      return;
+    }
+    // Whoever submits writes the record, and might write that it runs: of what has no jobs yet all is looked at again.
+    if (board.jobsOf(experiment.id).size === 0 && !this.#prepared.has(experiment.id)) {
+      context.logger.info({ experiment: experiment.id }, 'runs, and has no jobs: it is prepared anew');
+      await context.broker.experiments.transition(experiment.id, asSubmitted);
+      return;
+    }
     const known = this.#sweeps.get(experiment.id);
     // Until it has done its work whole, it is taken up anew: an interrupted one does not know how far it came.
     this.#sweeps.delete(experiment.id);
@@ -49,5 +60,11 @@ export class Experiments {
   /** Lets go of an experiment that is over. */
   forget(experiment: string): void {
     this.#sweeps.delete(experiment);
+    this.#prepared.delete(experiment);
   }
+}
+
+function asSubmitted({ otherManifests: _, ...record }: ExperimentRecord): ExperimentRecord | undefined {
+  if (record.state !== 'running') return undefined;
+  return { ...record, state: 'submitted', manifest: null, folds: null, plan: null };
 }

@@ -37,6 +37,7 @@ const writesAtOnce = 16;
  * reason, and so does what goes over a quota, before anything of it is written; what is wrong with the broker is thrown
  * and tried again.
  *
+ * @returns whether it runs now
  * @param before experiments that are not over and come before this one
  * @param cuts what has been cut for others
  */
@@ -45,7 +46,7 @@ export async function prepare(
   record: ExperimentRecord,
   before: number,
   cuts: KnownCuts,
-): Promise<void> {
+): Promise<boolean> {
   const { broker, logger, now, quotas } = context;
   const say = (message: string): void => {
     logger.info({ experiment: record.id }, message);
@@ -110,14 +111,16 @@ export async function prepare(
       plan: planReference,
       startedAt: now(),
     };
-    await broker.experiments.transition(record.id, (current) =>
+    const runs = await broker.experiments.transition(record.id, (current) =>
       current.state === 'submitted' ? { ...current, ...prepared, state: 'running' } : undefined,
     );
     logger.info({ experiment: record.id, trials: trials.length, folds: folds.length }, 'experiment prepared');
+    return runs !== undefined;
   } catch (error) {
     // What is wrong with the broker is not the experiment's fault: it is tried again.
     if (!(error instanceof CrossfoldError) || isBrokerTrouble(error) || error instanceof TimeoutError) throw error;
     await endWithError(context, record.id, error);
+    return false;
   }
 }
 
