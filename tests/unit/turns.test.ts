@@ -96,6 +96,7 @@ describe('whose turn it is', () => {
     experiment,
     priority: 0,
     since: experiment.charCodeAt(0),
+    begunAt: 0,
     seats: 0,
     running: 0,
     limit: null,
@@ -111,6 +112,38 @@ describe('whose turn it is', () => {
   it("is that of the experiment with the fewest seats, of equal ones the first one's", () => {
     expect(turns([line('b', 4), line('a', 4)])).toBe('abababab');
     expect(turns([line('a', 4, { seats: 3 }), line('b', 4)])).toBe('bbbabaaa');
+  });
+
+  it('comes round to every experiment, however few workers there are', () => {
+    for (const workers of [1, 2, 3]) {
+      const board = new Board();
+      const all = ['a', 'b', 'c', 'd', 'e'];
+      for (const experiment of all) for (let fold = 0; fold < 6; fold++) board.seeJob(train(0, fold, { experiment }));
+      let now = 0;
+      const order: string[] = [];
+      // As many jobs run as there are workers; the one that began first ends, and the next one's turn has come.
+      while (order.length < 15) {
+        const running = [...board.manned.values()];
+        const lines = all.map((experiment) => {
+          const own = running.filter((job) => job.experiment === experiment).length;
+          const begunAt = board.begunAt.get(experiment) ?? 0;
+          return line(experiment, 0, {
+            seats: own,
+            running: own,
+            begunAt,
+            jobs: board.queues.get(experiment)?.first(1) ?? [],
+          });
+        });
+        const [next] = inTurn(lines, () => 1);
+        if (next === undefined) throw new Error('nobody has a turn');
+        const [first] = running;
+        if (running.length === workers && first !== undefined)
+          board.seeJob({ ...first, state: 'completed', members: [], since: ++now });
+        board.seeJob({ ...next, state: 'running', members: [{ worker: 'w', address: null }], since: ++now });
+        order.push(next.experiment);
+      }
+      expect(order.join('')).toBe('abcdeabcdeabcde');
+    }
   });
 
   it('counts the seats that a job takes', () => {

@@ -20,6 +20,8 @@ export class Board {
   readonly manned = new Map<string, JobRecord>();
   /** Jobs that wait for their first member, by experiment. */
   readonly queues = new Map<string, JobQueue>();
+  /** When workers last began with a job, by experiment, of those that have jobs. */
+  readonly begunAt = new Map<string, number>();
   /** Jobs that are not over, by experiment; experiments without any are left out. */
   readonly unfinished = new Map<string, Set<string>>();
   /** How many jobs that are not over each plan has. */
@@ -46,8 +48,10 @@ export class Board {
     const before = this.jobs.get(record.id);
     this.jobs.set(record.id, record);
     put(this.#jobsOf, record.experiment, new Map()).set(record.id, record);
-    if (record.members.length > 0) this.manned.set(record.id, record);
-    else this.manned.delete(record.id);
+    if (record.members.length > 0) {
+      this.manned.set(record.id, record);
+      this.begunAt.set(record.experiment, Math.max(record.since, this.begunAt.get(record.experiment) ?? 0));
+    } else this.manned.delete(record.id);
     this.#queue(record, before);
     this.#countUnfinished(record, before);
     this.#lookForEquals(record);
@@ -82,6 +86,7 @@ export class Board {
     if (own?.size === 0) {
       this.#jobsOf.delete(experiment);
       this.queues.delete(experiment);
+      this.begunAt.delete(experiment);
     }
     this.#onChange();
   }

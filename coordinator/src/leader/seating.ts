@@ -62,6 +62,7 @@ export class Seating {
           experiment,
           priority,
           since: createdAt,
+          begunAt: this.#board.begunAt.get(experiment) ?? 0,
           seats,
           running: running.length,
           limit: maxConcurrentJobs,

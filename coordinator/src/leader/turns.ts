@@ -6,6 +6,8 @@ export interface Line {
   readonly priority: number;
   /** When it was submitted. */
   readonly since: number;
+  /** When workers last began with a job of it; 0: never yet. */
+  readonly begunAt: number;
   /** Seats that its jobs have been given. */
   readonly seats: number;
   /** Jobs that have a member, or a seat given out. */
@@ -20,13 +22,14 @@ export interface Line {
 
 /**
  * The order in which waiting jobs have their turn. Experiments of higher priority come first; of equal ones each time
- * that which has the fewest seats, so that each gets its share of the workers, and of these the one that came first. Of
- * jobs that come to the same only one has its turn; the others are served by its result.
+ * that which has the fewest seats, so that each gets its share of the workers, and of these the one whose last turn is the
+ * longest ago, so that none is left out where experiments outnumber workers; then the one that came first. Of jobs that come to the same only one has its turn; the others are served by its result.
  *
  * @param roomFor how many jobs of an engine identity are of interest
  */
 export function inTurn(lines: readonly Line[], roomFor: (identity: string) => number): JobRecord[] {
-  const open = lines.map((line) => ({ line, next: 0, seats: line.seats, running: line.running }));
+  const open = lines.map((line) => ({ line, next: 0, seats: line.seats, running: line.running, last: line.begunAt }));
+  const newest = Math.max(0, ...lines.map(({ begunAt }) => begunAt));
   const room = new Map<string, number>();
   const turns: JobRecord[] = [];
   const keys = new Set<string>();
@@ -48,16 +51,19 @@ export function inTurn(lines: readonly Line[], roomFor: (identity: string) => nu
     best.next++;
     best.running++;
     best.seats += job.minSeats;
+    best.last = newest + turns.length;
   }
 }
 
 interface Standing {
   readonly line: Line;
   readonly seats: number;
+  readonly last: number;
 }
 
 const compare = (a: Standing, b: Standing): number =>
   b.line.priority - a.line.priority ||
   a.seats - b.seats ||
+  a.last - b.last ||
   a.line.since - b.line.since ||
   (a.line.experiment < b.line.experiment ? -1 : 1);
