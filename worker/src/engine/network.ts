@@ -20,11 +20,15 @@ export interface Network {
   readonly head: LossHead;
 }
 
-export function buildNetwork(plan: ModelPlan, loss: Loss, device: 'cpu' | 'gpu'): Network {
+/**
+ * @param pooled whether a max pooling takes the bias and the relu before it into its own stage, which comes to the same in
+ * less time; without it each layer's output is that of a stage
+ */
+export function buildNetwork(plan: ModelPlan, loss: Loss, device: 'cpu' | 'gpu', pooled = true): Network {
   const head = lossHead(loss, plan.layers.at(-1)?.outputShape[0] ?? 1);
   const stages: Stage[] = [];
   plan.layers.forEach((layer, index) => {
-    const before = layer.spec.type === 'maxPooling2d' ? poolableTail(stages) : [];
+    const before = pooled && layer.spec.type === 'maxPooling2d' ? poolableTail(stages) : [];
     stages.push(...stagesOf(layer, before));
     const kind: Activation = 'activation' in layer.spec ? layer.spec.activation : 'linear';
     const fused = index === plan.layers.length - 1 && kind === head.fused;

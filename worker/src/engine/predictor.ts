@@ -81,8 +81,9 @@ export class Predictor {
 
   /** What comes out of each layer for one picture, activation included; of the last one, the net's output. */
   activations(x: Float32Array): Activation[] {
-    const { layers } = this.#model.plan;
-    const network = this.#network;
+    const { plan, training } = this.#model;
+    const { layers } = plan;
+    const network = buildNetwork(plan, training.loss, this.#network.device, false);
     let end = -1;
     // A layer is a stage or two: its own, and its activation's, whose name goes on behind the layer's; a layer that does
     // nothing is none.
@@ -93,12 +94,18 @@ export class Predictor {
       );
       return end;
     });
-    const results = this.#run('activations', 1, x, (passes, ops) =>
-      layers.map((_, i) =>
-        i === layers.length - 1
-          ? network.head.outputs(ops, outputOf(passes, passes.length - 1))
-          : outputOf(passes, ends[i] ?? -1),
-      ),
+    const results = this.#run(
+      'activations',
+      1,
+      x,
+      (passes, ops) =>
+        layers.map((_, i) =>
+          i === layers.length - 1
+            ? network.head.outputs(ops, outputOf(passes, passes.length - 1))
+            : outputOf(passes, ends[i] ?? -1),
+        ),
+      undefined,
+      network,
     );
     return layers.map(({ name, outputShape }, i) => ({ layer: name, shape: outputShape, values: floats(results[i]) }));
   }
@@ -119,10 +126,10 @@ export class Predictor {
     x: Float32Array,
     results: <T>(passes: readonly { readonly y: T }[], ops: Context<T>['ops'], labels: T) => readonly T[],
     labels?: Int32Array,
+    network = this.#network,
   ): TensorValues[] {
     const { binding } = this.#loaded;
     const { plan } = this.#model;
-    const network = this.#network;
     const key = `${name} ${samples}`;
     let ready = this.#programs.get(key);
     if (ready === undefined) {
