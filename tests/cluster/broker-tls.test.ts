@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connectBroker } from '@crossfold/shared/broker/connection';
 import { UnreachableError } from '@crossfold/shared/errors';
+import { Events } from 'nats';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { TestBroker } from '../support/broker.ts';
 import { startBroker } from '../support/broker.ts';
@@ -121,6 +122,25 @@ it.each([
     if (ended === 'refused') throw new UnreachableError('refused');
   });
   await expect(refused).rejects.toBeInstanceOf(UnreachableError);
+});
+
+it('of several servers the next is gone to, with the same certificates, wherever in the list they are named', async () => {
+  const two = await Promise.all([1, 2].map(() => startBroker({ config: join(folder, 'nats.conf') })));
+  const [first, second] = two.map(({ port }) => `localhost:${port}`);
+  const query = new URLSearchParams(
+    Object.entries(ours).map(([what, name]): [string, string] => [what, join(folder, name)]),
+  );
+  const nats = await connectBroker(`tls://${first},tls://${second}?${query}`, 'test');
+  const used = nats.getServer();
+  const back = (async () => {
+    for await (const { type } of nats.status()) if (type === Events.Reconnect) return;
+  })();
+  await two.find(({ port }) => used.endsWith(`:${port}`))?.kill();
+  await back;
+  await nats.flush();
+  expect([used, nats.getServer()].sort()).toEqual([first, second].sort());
+  await nats.close();
+  for (const each of two) await each.stop();
 });
 
 it('a broker that is named by its IP address has to have a certificate for it', async () => {

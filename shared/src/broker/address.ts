@@ -25,7 +25,7 @@ type AccessFile = keyof typeof accessFiles;
 
 /**
  * Reads `nats://host:4222` or, for TLS, `tls://host:4222`; several servers are separated by commas. A user and password
- * (`user:password@`) or a token (`token@`) may stand before the first host. Query parameters name files:
+ * (`user:password@`) or a token (`token@`) may stand before one of the hosts, for all of them. So may query parameters behind one; they name files:
  * `?credentials=FILE` holds an nkey seed, a `.creds` file, `user:password` or a token; `ca`, `cert` and `key` hold
  * PEM for TLS.
  *
@@ -33,12 +33,19 @@ type AccessFile = keyof typeof accessFiles;
  */
 export function parseBrokerAddress(text: string): BrokerAddress {
   const urls = text.split(',').map(parseUrl);
-  const [first] = urls;
-  const files = first?.searchParams ?? new URLSearchParams();
+  const files =
+    only(
+      urls.filter((url) => url.search !== ''),
+      'files',
+    )?.searchParams ?? new URLSearchParams();
+  const identified = only(
+    urls.filter((url) => url.username !== ''),
+    'credentials',
+  );
   for (const name of files.keys())
     if (!(name in accessFiles))
       throw new ConfigError(`a broker's address takes no ${name}; allowed: ${Object.keys(accessFiles).join(', ')}`);
-  const authenticator = first === undefined ? undefined : authenticatorOf(first, files.get('credentials'));
+  const authenticator = authenticatorOf(identified, files.get('credentials'));
   const tls = urls.some((url) => url.protocol === 'tls:') || files.has('ca') || files.has('cert') || files.has('key');
   return {
     servers: urls.map((url) => `${url.hostname}:${url.port === '' ? '4222' : url.port}`),
@@ -53,7 +60,7 @@ export function parseBrokerAddress(text: string): BrokerAddress {
 export function withAccess(address: string, env: NodeJS.ProcessEnv): string {
   const named = Object.entries(accessFiles).filter(([, variable]) => (env[variable] ?? '') !== '');
   if (named.length === 0 || /[?]/.test(address)) return address;
-  const own = /^([a-z]+:\/\/)?[^,/]*@/.test(address);
+  const own = address.includes('@');
   const wanted = named.filter(([name]) => name !== 'credentials' || !own);
   const query = new URLSearchParams(wanted.map(([name, variable]): [string, string] => [name, env[variable] ?? '']));
   if (query.size === 0) return address;
@@ -81,8 +88,16 @@ function parseUrl(text: string): URL {
   throw wrong();
 }
 
-function authenticatorOf(url: URL, file: string | null): Authenticator | undefined {
+/** What one of several servers says for all of them. */
+function only(urls: readonly URL[], what: string): URL | undefined {
+  if (urls.length > 1)
+    throw new ConfigError(`${what} of a broker with several servers are named once, at one of them (--nats)`);
+  return urls[0];
+}
+
+function authenticatorOf(url: URL | undefined, file: string | null): Authenticator | undefined {
   if (file !== null) return fromFile(file);
+  if (url === undefined) return undefined;
   const user = decodeURIComponent(url.username);
   if (user === '') return undefined;
   if (url.password === '') return tokenAuthenticator(user);
