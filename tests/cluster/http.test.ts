@@ -80,6 +80,82 @@ describe('the HTTP side of a service', () => {
     if (!socket.closed) await once(socket, 'close');
   });
 
+  describe('counts what it refuses', () => {
+    const refused: string[] = [];
+    const border = {
+      dropped: () => undefined,
+      refused: (kind: string, _: string, why: string) => refused.push(`${kind}: ${why}`),
+    };
+    const start = async (listen = loopback): Promise<URL> => {
+      refused.length = 0;
+      const server = await startHttp({
+        ...{ listen, health: new Health(), metrics: createMetrics('worker'), logger, border },
+        withinMs: 100,
+      });
+      servers.push(server);
+      return new URL(server.url);
+    };
+    const asked = async (url: URL, host: string): Promise<number | undefined> => {
+      const sent = request({
+        host: url.hostname,
+        port: url.port,
+        path: '/livez',
+        headers: { host },
+        agent: false,
+      }).end();
+      const [response] = (await once(sent, 'response')) as [import('node:http').IncomingMessage];
+      response.resume();
+      return response.statusCode;
+    };
+
+    it('a name that is not this machine’s, where it serves this machine alone', async () => {
+      const url = await start();
+      for (const host of ['localhost:9470', '127.0.0.1', '[::1]:80', '192.0.2.7:1', 'a.localhost'])
+        expect(await asked(url, host)).toBe(200);
+      expect(refused).toEqual([]);
+      for (const host of ['rebound.example', 'localhost.rebound.example:9470', '127.0.0.1.example'])
+        expect(await asked(url, host)).toBe(403);
+      expect(refused).toHaveLength(3);
+      expect(refused[0]).toBe('http: asked for as rebound.example');
+      expect(await asked(await start({ host: '0.0.0.0', port: 0 }), 'coordinator.example')).toBe(200);
+    });
+
+    it('connections that are too many, and requests that take too long or have headers without end', async () => {
+      const url = await start();
+      const dial = () => connect(Number(url.port), url.hostname).on('error', () => undefined);
+      const slow = dial();
+      slow.write('GET /livez HTTP/1.1\r\nhost: localh');
+      const [late] = (await once(slow, 'data')) as [Buffer];
+      expect(late.toString()).toMatch(/^HTTP\/1.1 408 /);
+      const long = dial();
+      long.write(`GET /livez HTTP/1.1\r\nx: ${'y'.repeat(20_000)}`);
+      await once(long, 'data');
+      expect(refused).toEqual(['http: Request timeout', 'http: Parse Error: Header overflow']);
+      refused.length = 0;
+      const one = await startHttp({
+        listen: loopback,
+        health: new Health(),
+        metrics: createMetrics('worker'),
+        logger,
+        border,
+      });
+      servers.push(one);
+      const many = Array.from({ length: 65 }, () => connect(Number(new URL(one.url).port), '127.0.0.1'));
+      await Promise.all(
+        many.map((socket) =>
+          once(
+            socket.on('error', () => undefined),
+            'connect',
+          ),
+        ),
+      );
+      await expect.poll(() => refused).toEqual(['http: 64 connections are open already']);
+      await expect.poll(() => many.filter((socket) => socket.resume().closed).length).toBe(1);
+      for (const socket of many) socket.destroy();
+      await expect.poll(async () => (await get(`${one.url}/livez`).catch(() => undefined))?.status).toBe(200);
+    });
+  });
+
   it('falls to a free port where its own is taken, and says so', async () => {
     const first = new URL(await serve());
     const second = new URL(await serve(new Health(), { host: '127.0.0.1', port: Number(first.port) }));

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
-import { Socket } from 'node:net';
+import { isIP, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Border } from '../border.ts';
 import { unwatchedBorder } from '../border.ts';
@@ -24,6 +24,8 @@ export interface HttpOptions {
   readonly logger: Logger;
   /** Told of requests that would change something, or are none. */
   readonly border?: Border;
+  /** How long a request may take to come; `requestMs` where not given. */
+  readonly withinMs?: number;
 }
 
 export interface HttpServer {
@@ -55,6 +57,7 @@ export async function startHttp({
   token,
   logger,
   border = unwatchedBorder,
+  withinMs = requestMs,
 }: HttpOptions): Promise<HttpServer> {
   const pages: Readonly<Record<string, () => Page | Promise<Page>>> = {
     '/livez': () => ({ status: 200, type: plain, text: 'ok\n' }),
@@ -95,16 +98,23 @@ export async function startHttp({
       }
     );
   };
+  const isOwnName = (host: string | undefined): boolean =>
+    !isLoopback(listen.host) || host === undefined || isLocal(host);
   const streams = new EventStreams();
   const server = createServer(
     {
-      requestTimeout: requestMs,
-      headersTimeout: requestMs,
-      keepAliveTimeout: requestMs,
-      connectionsCheckingInterval: requestMs,
+      requestTimeout: withinMs,
+      headersTimeout: withinMs,
+      keepAliveTimeout: withinMs,
+      connectionsCheckingInterval: withinMs,
       maxHeaderSize: maxHeaderBytes,
     },
     (request, response) => {
+      if (!isOwnName(request.headers.host)) {
+        border.refused('http', whoAsks(request.socket), `asked for as ${request.headers.host?.slice(0, 200)}`);
+        send(response, request, elsewhere);
+        return;
+      }
       const [path = '', query = ''] = (request.url ?? '').split('?', 2);
       const stream = site !== undefined && request.method === 'GET' ? site.stream(path, query) : undefined;
       if (stream !== undefined && streams.open(response, stream)) return;
@@ -117,9 +127,13 @@ export async function startHttp({
     },
   );
   server.maxConnections = maxConnections;
+  server.on('drop', (dropped) =>
+    border.refused('http', dropped?.remoteAddress ?? '', `${maxConnections} connections are open already`),
+  );
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    // A client that is gone has not asked for anything.
-    if (error.code?.startsWith('HPE_')) border.refused('http', whoAsks(socket), error.message);
+    // A client that is gone has not asked for anything; one that has been answered has been counted.
+    if (socket.writable && (error.code?.startsWith('HPE_') || error.code === tooSlow))
+      border.refused('http', whoAsks(socket), error.message);
     if (socket.writable)
       socket.end(`HTTP/1.1 ${badRequests[error.code ?? ''] ?? '400 Bad Request'}\r\nConnection: close\r\n\r\n`);
     else socket.destroy();
@@ -141,11 +155,23 @@ export async function startHttp({
 
 const whoAsks = (socket: Duplex): string => (socket instanceof Socket ? (socket.remoteAddress ?? '') : '');
 
+const tooSlow = 'ERR_HTTP_REQUEST_TIMEOUT';
 /** As Node answers where nobody listens to what clients do wrong. */
 const badRequests: Readonly<Record<string, string>> = {
   HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
   HPE_CHUNK_EXTENSIONS_OVERFLOW: '413 Payload Too Large',
-  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+  [tooSlow]: '408 Request Timeout',
+};
+
+const isLoopback = (host: string): boolean => ['localhost', '::1'].includes(host) || /^127\./.test(host);
+
+/**
+ * Whether a request names this machine as one asks for it from this machine. A page of elsewhere, whose name was made to
+ * point here, asks for it by that name, and would be let read what it gets.
+ */
+const isLocal = (host: string): boolean => {
+  const name = host.replace(/:\d*$/, '').toLowerCase();
+  return name === 'localhost' || name.endsWith('.localhost') || isIP(name.replace(/^\[|\]$/g, '')) !== 0;
 };
 
 /** What a request says, in JSON; undefined where it is too long or no JSON. Nothing stands for an empty object. */
@@ -177,6 +203,11 @@ const unauthorized: Page = {
   type: plain,
   text: 'that is not the token\n',
   headers: { 'www-authenticate': 'Bearer' },
+};
+const elsewhere: Page = {
+  status: 403,
+  type: plain,
+  text: 'this is served to this machine alone: ask for it as localhost, or by an address (Host header)\n',
 };
 const badBody: Page = { status: 400, type: plain, text: `a body must be JSON of at most ${maxBodyBytes} bytes\n` };
 const tooMany: Page = {
