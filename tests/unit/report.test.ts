@@ -9,6 +9,7 @@ import { escapeMarkdown, reportMarkdown } from '@crossfold/coordinator/results/m
 import { mistakes, pooledScores } from '@crossfold/coordinator/results/pooled';
 import { smoothed } from '@crossfold/coordinator/results/report/charts/curves';
 import { parallel } from '@crossfold/coordinator/results/report/charts/parallel';
+import { plot } from '@crossfold/coordinator/results/report/charts/plot';
 import { html, raw } from '@crossfold/coordinator/results/report/html';
 import { parameterColumns } from '@crossfold/coordinator/results/report/parameters';
 import { reportHtml } from '@crossfold/coordinator/results/report/report';
@@ -123,6 +124,23 @@ describe('what results say in words', () => {
     expect(Number(when)).toBeGreaterThan(8);
     expect(Number(when)).toBeLessThan(14);
     expect(reportHtml({ results: rising, yaml: '' })).toContain(`epoch ${when}: it overfits from here on`);
+  });
+
+  it('labels an axis as far as labels have room', () => {
+    const drawn = (width: number): string => {
+      const x = { domain: [0.634, 0.668], label: 'accuracy', ticks: 5, format: 'percent' } as const;
+      const margin = { top: 0, right: 24, bottom: 40, left: 80 };
+      return plot({ width, height: 100, description: '', x, margin }, () => html``).html;
+    };
+    const labels = (svg: string): number[] =>
+      [...svg.matchAll(/<text class="x" x="([\d.]+)"/g)].map(([, place]) => Number(place));
+    // `63.5 %` takes some 40.
+    for (const width of [300, 450, 900])
+      labels(drawn(width)).forEach((place, i, all) => {
+        expect(place - (all[i - 1] ?? Number.NEGATIVE_INFINITY)).toBeGreaterThan(45);
+      });
+    expect(drawn(450).match(/<line/g)).toHaveLength(8);
+    expect(labels(drawn(900))).toHaveLength(8);
   });
 
   it('draws the curves smoothed, too, where there are epochs enough', () => {

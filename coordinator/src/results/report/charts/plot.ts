@@ -43,12 +43,26 @@ export function plot(spec: PlotSpec, draw: (area: Area) => Html): Html {
   const x = scaleOf(spec.x, left, right);
   const y = spec.y === undefined ? scaleLinear([0, 1], [bottom, top]) : scaleOf(spec.y, bottom, top);
   return html`<svg class="plot" viewBox="0 0 ${width} ${height}" role="img" aria-label="${description}">
-<g class="grid" aria-hidden="true">${ticksOf(spec.x, x).map(
-    ([tick, label]) =>
-      html`<line x1="${at(x(tick))}" x2="${at(x(tick))}" y1="${top}" y2="${bottom}"/><text class="x" x="${at(x(tick))}" y="${bottom + 17}">${label}</text>`,
-  )}${spec.y === undefined ? undefined : verticalTicks(spec.y, y, left, right)}
+<g class="grid" aria-hidden="true">${horizontalTicks(spec.x, x, top, bottom)}${spec.y === undefined ? undefined : verticalTicks(spec.y, y, left, right)}
 <text class="x title" x="${at((left + right) / 2)}" y="${height - 4}">${spec.x.label}</text></g>
 ${draw({ x, y, left, right, top, bottom })}</svg>`;
+}
+
+/** Width of a character of a label at most, and the least room between two labels. */
+const characterWidth = 7;
+const labelGap = 8;
+
+/** Every tick has its line; of labels so many that they do not run into each other. */
+function horizontalTicks(axis: Axis, x: Scale, top: number, bottom: number): Html[] {
+  const ticks = ticksOf(axis, x);
+  const widest = Math.max(0, ...ticks.map(([, label]) => label.length)) * characterWidth + labelGap;
+  const [[first] = [0], [second] = [first]] = ticks;
+  const apart = Math.abs(x(second) - x(first));
+  const every = apart === 0 ? 1 : Math.ceil(widest / apart);
+  return ticks.map(
+    ([tick, label], i) =>
+      html`<line x1="${at(x(tick))}" x2="${at(x(tick))}" y1="${top}" y2="${bottom}"/>${i % every === 0 ? html`<text class="x" x="${at(x(tick))}" y="${bottom + 17}">${label}</text>` : undefined}`,
+  );
 }
 
 const verticalTicks = (axis: Axis, y: Scale, left: number, right: number): Html[] =>
