@@ -41,6 +41,11 @@ describe('wrong usage ends with code 2 and one line', () => {
   it.each([
     ['an unknown verb', ['rnu'], "crossfold: unknown command 'rnu' (Did you mean run?)\n"],
     [
+      'no verb at all',
+      ['frobnicate'],
+      "crossfold: unknown command 'frobnicate'; crossfold --help lists the commands\n",
+    ],
+    [
       'an unknown option',
       ['run', 'x.yaml', '--worker', '2'],
       "crossfold: unknown option '--worker' (Did you mean --workers?)\n",
@@ -145,6 +150,42 @@ describe('help', () => {
       expect(help.code).toBe(0);
       expect(help.out()).toContain(`$ crossfold ${verb}`);
     }
+  });
+});
+
+it('help fits terminals of 40 columns', async () => {
+  for (const words of [[], ['run'], ['evaluate'], ['worker'], ['inspect', 'activations'], ['data', 'import']]) {
+    const { context, out } = fakeWorld();
+    const narrow = { ...context, out: { columns: 40, write: (text: string) => context.out.write(text) } };
+    expect(await main([...words, '--help'], narrow)).toBe(0);
+    // A command line is for copying.
+    const lines = out()
+      .split('\n')
+      .filter((line) => !/^(Usage:| {2}\$ )/.test(line));
+    expect(lines.length).toBeGreaterThan(20);
+    expect(lines.filter((line) => line.length > 40)).toEqual([]);
+  }
+});
+
+describe("a run's folder where a cluster's experiment is asked for", () => {
+  beforeEach(async () => {
+    await mkdir(run);
+    await writeFile(join(run, 'experiment.yaml'), text);
+  });
+
+  it.each([['status'], ['watch'], ['cancel']])('%s names the verbs that look at it', async (verb) => {
+    for (const nats of [[], ['--nats', 'nats://x']]) {
+      const { code, err, done } = await crossfold([verb, run, ...nats]);
+      expect(code).toBe(ExitCode.usage);
+      expect(err()).toMatch(/is a run's folder: crossfold report \S+ shows .* crossfold resume \S+ goes on/);
+      expect(done).toEqual([]);
+    }
+  });
+
+  it('refit says that its cluster has ended, and inspect where its experiment is', async () => {
+    expect((await crossfold(['refit', run])).err()).toContain(`crossfold run ${run}/experiment.yaml --set final=refit`);
+    expect((await crossfold(['refit', folder])).err()).toContain('no broker named');
+    expect((await crossfold(['inspect', 'summary', run])).err()).toContain(`its experiment is ${run}/experiment.yaml`);
   });
 });
 

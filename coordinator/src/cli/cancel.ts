@@ -1,6 +1,7 @@
-import { ask } from '../client/ask.ts';
+import { ask, remoteUrl } from '../client/ask.ts';
 import type { Register } from './options.ts';
 import { examples, jsonOption, natsOption, onlyFoldOption, onlyTrialOption, selectionOf } from './options.ts';
+import { refuseRunFolder } from './run-folder.ts';
 
 interface CancelOptions {
   readonly nats?: string;
@@ -27,6 +28,7 @@ export const registerCancel: Register = (program, context) => {
       examples('cancel mnist-kfold-20260101-120000-1a2b', 'cancel mnist-sweep-20260101-120000-1a2b --trial 3'),
     )
     .action(async (id: string, options: CancelOptions) => {
+      refuseRunFolder(id, remoteUrl(options.nats, context));
       const record = await ask(context, options.nats, (client) => client.cancel(id, selectionOf(options)));
       context.out.write(options.json === true ? `${JSON.stringify(record)}\n` : `${id}: ${record.state}\n`);
     });

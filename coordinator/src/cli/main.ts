@@ -1,7 +1,7 @@
 import { CrossfoldError, ExitCode } from '@crossfold/shared/errors';
 import { redactCredentials } from '@crossfold/shared/logger';
 import { printable } from '@crossfold/shared/printable';
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Help } from 'commander';
 import { version } from '../version.ts';
 import { registerCancel } from './cancel.ts';
 import { registerCompletion } from './completion/register.ts';
@@ -15,6 +15,7 @@ import { registerExport } from './export.ts';
 import { registerInspect } from './inspect.ts';
 import { registerList } from './list.ts';
 import { registerLogs } from './logs.ts';
+import { examples } from './options.ts';
 import { registerPredict } from './predict.ts';
 import { registerRefit } from './refit.ts';
 import { registerRemove } from './remove.ts';
@@ -65,8 +66,19 @@ export async function main(argv: readonly string[], context: CommandContext = pr
     .configureOutput({
       writeOut: (text) => context.out.write(text),
       writeErr: (text) => context.err.write(text),
-      outputError: (text, write) => write(`crossfold: ${usageLine(text)}\n`),
-    });
+      getOutHelpWidth: () => context.out.columns ?? 80,
+      outputError: (text, write) =>
+        write(`crossfold: ${withRemedy(usageLine(text), 'crossfold --help lists the commands')}\n`),
+    })
+    .configureHelp({ minWidthToWrap: 12, formatItem: narrowItem })
+    .addHelpText(
+      'after',
+      examples(
+        'run examples/mnist-kfold.yaml --workers 2',
+        'run examples/cats-dogs-sweep.yaml --dry-run',
+        'run --help',
+      ),
+    );
   for (const register of verbs)
     register(program, context, (end) => {
       code = end;
@@ -84,20 +96,33 @@ export async function main(argv: readonly string[], context: CommandContext = pr
   }
 }
 
+/** Columns that a description of an option needs beside it. */
+const leastBeside = 28;
+
+/** A term and its description; where the terminal is too narrow for columns, one below the other. */
+function narrowItem(term: string, termWidth: number, description: string, help: Help): string {
+  const width = help.helpWidth ?? 80;
+  if (description === '' || width - termWidth - 4 >= leastBeside)
+    return Help.prototype.formatItem.call(help, term, termWidth, description, help);
+  const lines = help.boxWrap(description, Math.max(12, width - 4)).split('\n');
+  return [`  ${term}`, ...lines.map((line) => `    ${line}`)].join('\n');
+}
+
 /** Where the remedy is not plain from the message, the command's help has it. */
 function namesItsHelp(command: Command, context: CommandContext): void {
   const { parent } = command;
   const path = [...(parent?.parent ? [parent.name()] : []), command.name()].join(' ');
   command.configureOutput({
     outputError: (text) => {
-      const line = usageLine(text);
-      const said = /invalid\.|Did you mean/.test(line)
-        ? line
-        : `${line.replace(/\.$/, '')}; crossfold ${path} --help shows how to use it`;
+      const said = withRemedy(usageLine(text), `crossfold ${path} --help shows how to use it`);
       context.err.write(`crossfold: ${said}\n`);
     },
   });
 }
+
+/** What the parser says, with where to look where that does not say what would be right. */
+const withRemedy = (line: string, remedy: string): string =>
+  /invalid\.|Did you mean/.test(line) ? line : `${line.replace(/\.$/, '')}; ${remedy}`;
 
 /** Says what went wrong, and with which code to end. */
 function exitCodeOf(error: unknown, context: CommandContext): number {

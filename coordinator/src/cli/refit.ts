@@ -3,7 +3,7 @@ import { remoteUrl } from '../client/ask.ts';
 import type { Register } from './options.ts';
 import { examples, jsonOption, natsOption, wholeNumber } from './options.ts';
 import { followRemotely } from './remote-run.ts';
-import { defaultRunFolder, findRunFolder, makeRunFolder } from './run-folder.ts';
+import { defaultRunFolder, findRun, makeRunFolder } from './run-folder.ts';
 
 interface RefitOptions {
   readonly trial?: number;
@@ -42,7 +42,7 @@ export const registerRefit: Register = (program, context, end) => {
     .action(async (id: string, options: RefitOptions) => {
       const nats = remoteUrl(options.nats, context);
       if (nats === undefined) {
-        const folder = findRunFolder(id);
+        const folder = findRun(id);
         throw new ConfigError(
           folder === undefined
             ? 'no broker named: give --nats URL or set CROSSFOLD_NATS_URL'

@@ -47,7 +47,11 @@ export async function claimRunFolder(folder: string): Promise<boolean> {
 
 const unusable = (folder: string, error: unknown): ConfigError => {
   const reason = (error as NodeJS.ErrnoException).code ?? String(error);
-  return new ConfigError({ field: '--out', value: folder, allowed: `cannot be used as a run's folder (${reason})` });
+  return new ConfigError({
+    field: '--out',
+    value: folder,
+    allowed: `cannot be used as a run's folder (${reason}); name one that can be written`,
+  });
 };
 
 /**
@@ -99,6 +103,25 @@ export async function readRunId(folder: string, otherwise: string): Promise<stri
 /** The run's folder that a user means by an id or a path; undefined where there is none. */
 export function findRunFolder(idOrFolder: string): string | undefined {
   return [idOrFolder, defaultRunFolder(idOrFolder)].find((folder) => existsSync(folder));
+}
+
+/** The same, where a run has indeed left its experiment there. */
+export function findRun(idOrFolder: string): string | undefined {
+  return [idOrFolder, defaultRunFolder(idOrFolder)].find((folder) => existsSync(join(folder, 'experiment.yaml')));
+}
+
+/**
+ * For verbs that ask a cluster about an experiment.
+ *
+ * @param nats the broker, where one is named
+ * @throws ConfigError where a run's folder is named instead of an experiment that a cluster may have, with the verbs for it
+ */
+export function refuseRunFolder(id: string, nats: string | undefined): void {
+  const folder = findRun(id);
+  if (folder === undefined || (nats !== undefined && folder !== id)) return;
+  throw new ConfigError(
+    `${folder} is a run's folder: crossfold report ${folder} shows what it came to, crossfold logs ${folder} what was said (--follow: is being said), crossfold resume ${folder} goes on with it; this verb is for an experiment on a cluster, by its id, with --nats`,
+  );
 }
 
 export const defaultRunFolder = (id: string): string => join('runs', id);

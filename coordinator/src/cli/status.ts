@@ -1,11 +1,12 @@
 import { ConfigError } from '@crossfold/shared/errors';
 import { isFinal } from '@crossfold/shared/jobs/records';
-import { ask } from '../client/ask.ts';
+import { ask, remoteUrl } from '../client/ask.ts';
 import type { ExperimentStanding } from '../metrics/standing.ts';
 import { standingOf } from '../metrics/standing.ts';
 import type { Register } from './options.ts';
 import { examples, jsonOption, natsOption } from './options.ts';
 import { experimentTable, jobTable } from './queries.ts';
+import { refuseRunFolder } from './run-folder.ts';
 
 /** Groups say twice a second how far they are. */
 const listenMs = 700;
@@ -44,6 +45,7 @@ export const registerStatus: Register = (program, context) => {
       const write = (document: unknown, text: string): void => {
         context.out.write(`${options.json === true ? JSON.stringify(document) : text}\n`);
       };
+      if (id !== undefined) refuseRunFolder(id, remoteUrl(options.nats, context));
       await ask(context, options.nats, async (client) => {
         const all = await client.list();
         if (id === undefined) {

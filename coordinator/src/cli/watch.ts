@@ -1,9 +1,10 @@
 import { ExitCode } from '@crossfold/shared/errors';
-import { ask } from '../client/ask.ts';
+import { ask, remoteUrl } from '../client/ask.ts';
 import { interruptible, showUntilOver } from './follow-run.ts';
 import type { Register } from './options.ts';
 import { examples, jsonOption, natsOption } from './options.ts';
 import { createDisplay } from './progress/create-display.ts';
+import { refuseRunFolder } from './run-folder.ts';
 import { timelineOption, withTimeline } from './timeline.ts';
 
 /** `watch ID`: shows an experiment's progress until it is over. */
@@ -18,6 +19,7 @@ export const registerWatch: Register = (program, context, end) => {
     .addOption(timelineOption())
     .addHelpText('after', examples('watch mnist-kfold-20260101-120000-1a2b'))
     .action(async (id: string, options: { nats?: string; json?: boolean; timeline?: string }) => {
+      refuseRunFolder(id, remoteUrl(options.nats, context));
       await ask(context, options.nats, async (client) => {
         const { controller, dispose } = interruptible(
           context,
