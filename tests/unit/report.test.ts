@@ -128,7 +128,7 @@ describe('what results say in words', () => {
 
   it('labels an axis as far as labels have room', () => {
     const drawn = (width: number): string => {
-      const x = { domain: [0.634, 0.668], label: 'accuracy', ticks: 5, format: 'percent' } as const;
+      const x = { domain: [0.636, 0.669], label: 'accuracy', ticks: 5, format: 'percent' } as const;
       const margin = { top: 0, right: 24, bottom: 40, left: 80 };
       return plot({ width, height: 100, description: '', x, margin }, () => html``).html;
     };
