@@ -135,8 +135,9 @@ export function fakeWorld(behaviour: FakeBehaviour = {}): FakeWorld {
     listen: async () => new Map(),
     jobs: async () => [],
     async refit(id, final, trial) {
+      const record = known(id);
       world.done.push(`refit ${id} ${final} ${trial ?? 'best'}`);
-      return known(id);
+      return record;
     },
     async cancel(id, selection = {}) {
       world.done.push(`cancel ${id} ${JSON.stringify(selection)}`);

@@ -319,6 +319,13 @@ describe('a run on a cluster elsewhere', () => {
     expect(done[0]).toBe(`connect ${nats}`);
   });
 
+  it.each(['resume', 'refit'])('leaves no folder behind where it refuses to %s', async (verb) => {
+    const { code, err } = await crossfold([verb, 'gone', '--nats', nats, '--out', run]);
+    expect(code).toBe(ExitCode.usage);
+    expect(err()).toContain('there is no experiment gone');
+    expect(existsSync(run)).toBe(false);
+  });
+
   it('has workers of its own', async () => {
     const { code, err } = await crossfold(['run', file, '--nats', nats, '--workers', '2']);
     expect(code).toBe(ExitCode.usage);

@@ -3,7 +3,7 @@ import { remoteUrl } from '../client/ask.ts';
 import type { Register } from './options.ts';
 import { examples, jsonOption, natsOption, wholeNumber } from './options.ts';
 import { followRemotely } from './remote-run.ts';
-import { defaultRunFolder, findRun, makeRunFolder } from './run-folder.ts';
+import { defaultRunFolder, findRun, inRunFolder } from './run-folder.ts';
 
 interface RefitOptions {
   readonly trial?: number;
@@ -50,9 +50,9 @@ export const registerRefit: Register = (program, context, end) => {
         );
       }
       const folder = options.out ?? defaultRunFolder(id);
-      await makeRunFolder(folder);
       const final = options.ensemble === true ? 'ensemble' : 'refit';
       const { trial } = options;
-      end(await followRemotely(context, { nats, id, folder, json: options.json === true, refit: { final, trial } }));
+      const run = { nats, id, folder, json: options.json === true, refit: { final, trial } } as const;
+      end(await inRunFolder(folder, () => followRemotely(context, run)));
     });
 };

@@ -15,7 +15,7 @@ import {
   workersOption,
 } from './options.ts';
 import { followRemotely } from './remote-run.ts';
-import { defaultRunFolder, findRunFolder, makeRunFolder, placesOf, readRunNote } from './run-folder.ts';
+import { defaultRunFolder, findRunFolder, inRunFolder, placesOf, readRunNote } from './run-folder.ts';
 
 interface ResumeOptions {
   readonly workers?: number;
@@ -77,7 +77,7 @@ export const registerResume: Register = (program, context, end) => {
           `nothing to go on with: there is no run's folder at ${placesOf(what)}; name one, or the cluster that has the experiment by --nats URL or CROSSFOLD_NATS_URL`,
         );
       const out = options.out ?? defaultRunFolder(what);
-      await makeRunFolder(out);
-      end(await followRemotely(context, { nats, id: what, folder: out, json, again }));
+      const follow = (): Promise<number> => followRemotely(context, { nats, id: what, folder: out, json, again });
+      end(await inRunFolder(out, follow));
     });
 };

@@ -65,6 +65,22 @@ export async function makeRunFolder(folder: string): Promise<void> {
   });
 }
 
+/**
+ * Does what fills the folder that results of an experiment on a cluster go to. One that was made for it and is still empty
+ * in the end, as after a refusal, is taken away: it would be taken for a run without results.
+ *
+ * @throws ConfigError where it cannot be made
+ */
+export async function inRunFolder<T>(folder: string, work: () => Promise<T>): Promise<T> {
+  const isNew = !existsSync(folder);
+  await makeRunFolder(folder);
+  try {
+    return await work();
+  } finally {
+    if (isNew) await tidyRunFolder(folder, undefined);
+  }
+}
+
 /** Writes the resolved experiment, and what a later `resume` needs. */
 export async function writeRunNote(folder: string, experiment: Experiment, note: RunNote): Promise<void> {
   await writeFile(join(folder, 'experiment.yaml'), resolvedYaml(rooted(experiment, note.baseDir)));
