@@ -14,3 +14,7 @@ export async function writeWhole(file: string, content: string | Uint8Array): Pr
     throw error;
   }
 }
+
+/** Why something could not be written, as the system says; a full disk in words. */
+export const whyUnwritable = ({ code, message }: NodeJS.ErrnoException): string =>
+  code === 'ENOSPC' || code === 'EDQUOT' ? 'its disk is full' : (code ?? message);

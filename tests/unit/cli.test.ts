@@ -1,13 +1,15 @@
-import { existsSync } from 'node:fs';
+import { existsSync, symlinkSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { main } from '@crossfold/coordinator/cli/main';
+import type { Outcome } from '@crossfold/coordinator/client/types';
 import { loadExperiment } from '@crossfold/coordinator/config/load';
 import { ConfigError, ExitCode, ExperimentFailedError, UnreachableError } from '@crossfold/shared/errors';
 import { aborted } from '@crossfold/shared/wait';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { experimentRecord, type FakeBehaviour, type FakeWorld, fakeWorld } from '../support/fake-client.ts';
+import { storyOutcome } from '../support/finished.ts';
 
 const id = 'tiny-20260102-030405-beef';
 const text = `dataset: { name: mnist, limit: 100 }
@@ -294,6 +296,27 @@ describe('a run on an embedded cluster', () => {
     });
     expect(code).toBe(ExitCode.usage);
     expect(existsSync(run)).toBe(false);
+  });
+});
+
+describe('a run whose folder is on a full disk', () => {
+  // Whatever is written to that device the system refuses as a full disk does.
+  const full = (): Partial<Outcome> => {
+    symlinkSync('/dev/full', join(run, `.experiment.yaml.${process.pid}`));
+    return { results: storyOutcome().results };
+  };
+
+  it.each([
+    ['on an embedded cluster', [], (folder: string) => `crossfold resume ${folder}`],
+    ['elsewhere', ['--nats', 'nats://elsewhere:4222'], (folder: string) => `crossfold resume ${id} --out ${folder}`],
+  ])('says so in the end, and how to go on (%s)', async (_, options, goOn) => {
+    const { code, err, done } = await crossfold(['run', file, '--out', run, ...options], { outcome: full });
+    expect(code).toBe(ExitCode.failed);
+    expect(err().split('\n').at(-2)).toBe(
+      `crossfold: the run's folder ${run} cannot be written (its disk is full); nothing that was computed is lost: once that is mended, go on with ${goOn(run)}`,
+    );
+    expect(err()).not.toContain('defect');
+    expect(done).not.toContain('remove');
   });
 });
 

@@ -1,6 +1,7 @@
 import { join, relative } from 'node:path';
-import { ExitCode, InterruptedError } from '@crossfold/shared/errors';
+import { ExitCode, ExperimentFailedError, InterruptedError } from '@crossfold/shared/errors';
 import type { ExperimentClient, Outcome } from '../client/types.ts';
+import { whyUnwritable } from '../write-whole.ts';
 import type { CommandContext } from './context.ts';
 import type { Display } from './progress/display.ts';
 
@@ -18,18 +19,33 @@ export async function showUntilOver(
   signal.throwIfAborted();
 }
 
-/** Writes a finished run's folder and says how it went. Returns the exit code. */
+/** How a message ends that is of a run that broke off, and of which nothing is lost. */
+export const mendThen = (goOn: string): string =>
+  `nothing that was computed is lost: once that is mended, go on with ${goOn}`;
+
+/**
+ * Writes a finished run's folder and says how it went. Returns the exit code.
+ *
+ * @param goOn the command that tries again what could not be written
+ * @throws ExperimentFailedError where the folder cannot be written: its disk is full, or does not take it
+ */
 export async function concludeRun(
   context: CommandContext,
   outcome: Outcome,
   folder: string,
   json: boolean,
+  goOn: string,
 ): Promise<ExitCode> {
   const { record, results } = outcome;
   if (results !== undefined) {
     const { writeRunFolder } = await import('../results/run-folder.ts');
     const { formatFoldTable } = await import('../results/fold-table.ts');
-    await writeRunFolder(outcome, folder);
+    await writeRunFolder(outcome, folder).catch((error: NodeJS.ErrnoException) => {
+      // What the system says has such a code; anything else is a defect.
+      if (!/^E[A-Z0-9]+$/.test(error.code ?? '')) throw error;
+      const message = `the run's folder ${folder} cannot be written (${whyUnwritable(error)}); ${mendThen(goOn)}`;
+      throw new ExperimentFailedError(message, { cause: error });
+    });
     if (json) context.out.write(`${JSON.stringify(results)}\n`);
     else {
       context.out.write(`\n${formatFoldTable(results, { color: context.out.isTTY === true })}\n`);

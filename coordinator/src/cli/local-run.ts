@@ -12,7 +12,7 @@ import type { Outcome } from '../client/types.ts';
 import type { EmbeddedCluster } from '../cluster/embedded.ts';
 import type { Preflight } from '../data/preflight.ts';
 import type { CommandContext } from './context.ts';
-import { concludeRun, interruptible, showUntilOver } from './follow-run.ts';
+import { concludeRun, interruptible, mendThen, showUntilOver } from './follow-run.ts';
 import { createDisplay } from './progress/create-display.ts';
 import type { Display } from './progress/display.ts';
 import { withTimeline } from './timeline.ts';
@@ -71,7 +71,7 @@ export async function runLocally(context: CommandContext, run: LocalRun): Promis
     display.stop();
     // Nothing is left to hand over.
     await cluster.stop('kill');
-    const code = await concludeRun(context, outcome, folder, run.json);
+    const code = await concludeRun(context, outcome, folder, run.json, `crossfold resume ${folder}`);
     if (!hasFailed(outcome)) await cluster.remove();
     else context.err.write(`crossfold: try what failed again with: crossfold resume ${folder}\n`);
     return code;
@@ -90,10 +90,7 @@ export async function runLocally(context: CommandContext, run: LocalRun): Promis
 const withRemedy = (error: CrossfoldError, folder: string): CrossfoldError =>
   error.exitCode === ExitCode.usage
     ? error
-    : new ExperimentFailedError(
-        `${error.message}; nothing that was computed is lost: once that is mended, go on with crossfold resume ${folder}`,
-        { cause: error },
-      );
+    : new ExperimentFailedError(`${error.message}; ${mendThen(`crossfold resume ${folder}`)}`, { cause: error });
 
 /** Whether there is something that could be tried again: a search can complete with configurations that failed. */
 const hasFailed = ({ record, results }: Outcome): boolean =>

@@ -51,7 +51,7 @@ export async function followRemotely(context: CommandContext, run: RemoteRun): P
     const outcome = await client.outcome(run.id);
     if (outcome.results !== undefined) await keepLogs(client, run, display);
     display.stop();
-    return await concludeRun(context, outcome, run.folder, run.json);
+    return await concludeRun(context, outcome, run.folder, run.json, `crossfold resume ${run.id} --out ${run.folder}`);
   } finally {
     display.stop();
     dispose();

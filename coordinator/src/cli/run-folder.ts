@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { stateFolder } from '../cluster/embedded.ts';
 import { resolvedYaml, rooted } from '../config/load.ts';
 import { readWhole } from '../read-file.ts';
+import { whyUnwritable } from '../write-whole.ts';
 
 /** What a run on an embedded cluster needs in order to go on; lies beside the cluster's state, and goes with it. */
 const RunNote = z.strictObject({
@@ -46,7 +47,7 @@ export async function claimRunFolder(folder: string): Promise<boolean> {
 }
 
 const unusable = (folder: string, error: unknown): ConfigError => {
-  const reason = (error as NodeJS.ErrnoException).code ?? String(error);
+  const reason = whyUnwritable(error as NodeJS.ErrnoException);
   return new ConfigError({
     field: '--out',
     value: folder,
@@ -81,11 +82,20 @@ export async function inRunFolder<T>(folder: string, work: () => Promise<T>): Pr
   }
 }
 
-/** Writes the resolved experiment, and what a later `resume` needs. */
+/**
+ * Writes the resolved experiment, and what a later `resume` needs.
+ *
+ * @throws ConfigError where the folder does not take it
+ */
 export async function writeRunNote(folder: string, experiment: Experiment, note: RunNote): Promise<void> {
-  await writeFile(join(folder, 'experiment.yaml'), resolvedYaml(rooted(experiment, note.baseDir)));
-  await makeFolder(stateFolder(folder));
-  await writeFile(noteFile(folder), JSON.stringify(note));
+  const yaml = resolvedYaml(rooted(experiment, note.baseDir));
+  try {
+    await writeFile(join(folder, 'experiment.yaml'), yaml);
+    await makeFolder(stateFolder(folder));
+    await writeFile(noteFile(folder), JSON.stringify(note));
+  } catch (error) {
+    throw unusable(folder, error);
+  }
 }
 
 const maxTextBytes = 2 ** 30 - 1;
