@@ -412,6 +412,8 @@ describe('crossfold report', () => {
 
   it('says what is wrong with what is named', async () => {
     expect((await crossfold(['nothing-here'])).err).toMatch(/^crossfold: there is no run's folder at nothing-here or /);
+    expect((await crossfold([folder])).err).toMatch(/ is no run's folder: it has neither results\.json nor experiment/);
+    await writeFile(join(folder, 'experiment.yaml'), '');
     expect((await crossfold([folder])).err).toMatch(/^crossfold: there are no results in .*\(no results\.json\)/);
     await writeRunFolder(storyOutcome(), folder);
     expect((await crossfold([folder, '--out', folder])).err).toMatch(/^crossfold: --out is .*: is a folder\n$/);

@@ -83,7 +83,13 @@ export async function findModels(
 /** @throws ConfigError where it is not among the models of an experiment that were kept */
 export function modelAt(models: Outcome['models'], { trial, repeat, fold }: Place, which: string): TrainedModel {
   const found = models.find((m) => m.trial === trial && m.repeat === repeat && m.fold === fold);
-  if (found === undefined) throw new ConfigError(`${which} has no model of trial ${trial}, fold ${fold}`);
+  if (found === undefined) {
+    const kept = models.slice(0, 8).map((m) => `trial ${m.trial}, fold ${m.fold}`);
+    const more = models.length > kept.length ? `, and ${models.length - kept.length} more` : '';
+    throw new ConfigError(
+      `${which} has no model of trial ${trial}, fold ${fold}; there are those of: ${kept.join('; ') || 'none'}${more}`,
+    );
+  }
   return decodeModel(found.bytes, `the model of ${which}`);
 }
 
@@ -127,7 +133,7 @@ export function chosenNets(
   if (trial === undefined)
     throw new ConfigError(
       choice.trial === undefined
-        ? `${which} has no trial that completed`
+        ? `${which} has no trial that completed; \`crossfold report ${which}\` shows what became of them`
         : {
             field: '--trial',
             value: String(choice.trial),

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { canonicalJson, sha256 } from '@crossfold/shared/data/digest';
@@ -20,7 +21,9 @@ export async function readRun(folder: string): Promise<ReportInput> {
   const results = await readDocument(folder, runFiles.results, Results);
   if (results === undefined)
     throw new ConfigError(
-      `there are no results in ${folder} (no ${runFiles.results}); a run writes them when it is over, and \`crossfold resume ${folder}\` goes on with one that is not`,
+      existsSync(join(folder, runFiles.experiment))
+        ? `there are no results in ${folder} (no ${runFiles.results}); a run writes them when it is over, and \`crossfold resume ${folder}\` goes on with one that is not`
+        : `${folder} is no run's folder: it has neither ${runFiles.results} nor ${runFiles.experiment}`,
     );
   const folds = await readDocument(folder, runFiles.folds, FoldsDocument);
   if (folds !== undefined) {
