@@ -7,6 +7,7 @@ export const messageKinds = [
   'timeline',
   'seat',
   'record',
+  'entry',
   'log',
   'headers',
 ] as const;

@@ -1,3 +1,4 @@
+import { unwatchedBorder } from '@crossfold/shared/border';
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker } from '@crossfold/shared/broker/broker';
 import { Buckets, blobStream, recordStream, Stores } from '@crossfold/shared/broker/subjects';
@@ -7,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestBroker } from '../support/broker.ts';
 import { startBroker } from '../support/broker.ts';
 import { experimentRecord } from '../support/fake-client.ts';
+import { rawPublisher } from '../support/garbage.ts';
 
 let server: TestBroker;
 let broker: Broker;
@@ -119,6 +121,31 @@ describe('an entry that somebody else has written', () => {
     expect(interrupted).toBe(false);
     stop();
     await broker.artifacts.remove(digest);
+  });
+
+  it('stops no list where it is none, also as the newest; is counted, and taken away like any other', async () => {
+    const seen: string[] = [];
+    const border = { ...unwatchedBorder, dropped: (kind: string, where: string) => seen.push(`${kind}: ${where}`) };
+    const other = await openBroker(server.url, 'other', { border });
+    const whole = (await other.artifacts.list()).map(({ digest }) => digest);
+    const before = await messagesIn(blobStream(Stores.artifacts));
+    seen.length = 0;
+    const place = (name: string): string => `$O.${Stores.artifacts}.M.${Buffer.from(name).toString('base64url')}`;
+    const raw = await rawPublisher(server.url);
+    raw(place('headers'));
+    await expect.poll(() => messagesIn(blobStream(Stores.artifacts))).toBe(before + 1);
+    for (const data of ['', 'not JSON', '[]', '{"name":7}'])
+      await other.nats.jetstream().publish(place(`garbage ${data}`), data);
+    other.nats.publish('$JS.API.INFO', undefined, { reply: place('an answer') });
+    await expect.poll(() => messagesIn(blobStream(Stores.artifacts))).toBe(before + 6);
+    expect((await other.artifacts.list()).map(({ digest }) => digest)).toEqual(whole);
+    expect(whole).not.toEqual([]);
+    expect(seen).toEqual(expect.arrayContaining([`entry: ${place('an answer')}`, `entry: ${place('headers')}`]));
+    expect(seen).toHaveLength(6);
+    await other.artifacts.tidy();
+    await other.artifacts.remove('an answer');
+    expect(await messagesIn(blobStream(Stores.artifacts))).toBe(before + 5);
+    await other.close();
   });
 
   it('is refused as a subject, wherever that is made', async () => {

@@ -1,20 +1,23 @@
 import { readIdxHeader } from '@crossfold/coordinator/data/idx';
 import { ImageFile, SourceBundle } from '@crossfold/coordinator/data/source';
+import { decodeEntry } from '@crossfold/shared/broker/blob-entries';
 import { Lease } from '@crossfold/shared/broker/lease';
 import { decodePresence } from '@crossfold/shared/broker/presence';
 import { decodeRecord } from '@crossfold/shared/broker/record-store';
 import { presenceSubject, progressSubject } from '@crossfold/shared/broker/subjects';
+import { UploadNote } from '@crossfold/shared/broker/uploads';
 import { decodeTensors, encodeTensors } from '@crossfold/shared/codec/safetensors';
 import { Experiment } from '@crossfold/shared/config/experiment';
 import { LayerSpec } from '@crossfold/shared/config/layers';
 import { TrainingSpec } from '@crossfold/shared/config/training';
+import { DatasetRecord, RemovalNote } from '@crossfold/shared/data/dataset-record';
 import { sampleDigestBytes } from '@crossfold/shared/data/digest';
 import { encodeLabels, Manifest } from '@crossfold/shared/data/manifest';
 import type { Decoded } from '@crossfold/shared/decode';
 import { decodeJson } from '@crossfold/shared/decode';
 import { CrossfoldError } from '@crossfold/shared/errors';
 import { FoldsDocument } from '@crossfold/shared/folds/folds';
-import { TestJobResult, TrainJobResult } from '@crossfold/shared/jobs/job-result';
+import { RefitJobResult, TestJobResult, TrainJobResult } from '@crossfold/shared/jobs/job-result';
 import { SweepPlan, TrialPlan } from '@crossfold/shared/jobs/plan';
 import { ExperimentRecord, JobRecord, Seat } from '@crossfold/shared/jobs/records';
 import { prettyLine } from '@crossfold/shared/log-format';
@@ -22,7 +25,8 @@ import { parseLogLine } from '@crossfold/shared/log-line';
 import { decodeModel, encodeModel } from '@crossfold/shared/model/model-file';
 import { planModel } from '@crossfold/shared/model/plan';
 import { decodeProgress } from '@crossfold/shared/progress';
-import { Results } from '@crossfold/shared/results';
+import { Quotas, quotasOf } from '@crossfold/shared/quotas';
+import { Refit, Results } from '@crossfold/shared/results';
 import { TimelineBatch, TimelineClock, TimelineWanted } from '@crossfold/shared/timeline';
 import { decodeHeader, decodeWants, encodeHeader, encodeWants, FrameKind } from '@crossfold/worker/exchange/frame';
 import { decodeHello } from '@crossfold/worker/job/agree';
@@ -187,6 +191,19 @@ const frame = {
 const pretty = prettyLine(false);
 const logLine = { level: 'info', time: '2026-01-02T03:04:05Z', service: 'worker', msg: 'x', experiment: 'exp' };
 
+const dataset = {
+  ...{ schema: 1, name: 'digits', manifest: blob, samples: 10, testSamples: 2, classes: 2, shards: 1, bytes: 100 },
+  image: { height: 2, width: 3, channels: 1 },
+  skipped: [{ path: 'a/b.jpg', reason: 'is no picture' }],
+  ...{ source: './digits', importedAt: 1.5 },
+};
+const { loss, accuracy } = { loss: [1, 0.5], accuracy: [0.5, 0.75] };
+const trained: Record<string, unknown> = { ...story.finished.flatMap(({ result }) => result ?? [])[0]?.fold };
+const refit = {
+  ...Object.fromEntries(Object.keys(Refit.unwrap().shape).map((field) => [field, trained[field]])),
+  history: { loss, accuracy },
+};
+
 /** Every decoder of what comes over the broker, and of what lies there, that keeps nothing between messages. */
 export const decoders: readonly Decoder[] = [
   json('presence', [presence], (bytes) => decodePresence(bytes, presenceSubject('w1'))),
@@ -209,6 +226,11 @@ export const decoders: readonly Decoder[] = [
   json('lease', [{ holder: 'coordinator', renewals: 3 }], (bytes) =>
     decodeRecord(Lease, () => undefined, 'leader', bytes),
   ),
+  json('quotas', [quotasOf({}, undefined)], (bytes) => decodeRecord(Quotas, () => undefined, 'quotas', bytes)),
+  json('entry of an object store', [{ name: digest, nuid: 'N1', size: 10, deleted: false }], decodeEntry),
+  document('record of a data set', DatasetRecord, dataset),
+  document('note of a removal', RemovalNote, { schema: 1, name: 'now', id: 'x', of: 'digits', seenAt: 1.5 }),
+  document('note of an upload', UploadNote, { name: 'x' }),
   document('experiment', Experiment, story.experiment),
   document('sweep plan', SweepPlan, sweep),
   document('trial plan', TrialPlan, ...story.plans.values()),
@@ -218,10 +240,12 @@ export const decoders: readonly Decoder[] = [
     'source bundle',
     SourceBundle,
     { kind: 'idx', name: 'x', train: pair, test: null },
+    { kind: 'imported', name: 'x', manifest: blob, bytes: 1 },
     { kind: 'images', name: 'x', classes: ['a', 'b'], train: part, test: part, validationFrom: 1 },
   ),
   document('list of pictures', z.array(ImageFile), [{ path: 'a/b.jpg', label: 0, bytes: 10 }]),
   document('result of a job', TrainJobResult, ...story.finished.flatMap(({ result }) => result ?? [])),
+  document('result of a refit', RefitJobResult, { schema: 1, refit, model: blob }),
   document('result of a test', TestJobResult, story.test?.result),
   document('results', Results, storyResults({ folds: 2, samples: 60, testSamples: 20, epochs: 2 })),
   {

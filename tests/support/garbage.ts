@@ -113,7 +113,7 @@ export class Vandal {
 }
 
 /** Publishes what no client would: a message whose headers are none, which the server passes on as it is. */
-async function rawPublisher(url: string): Promise<(subject: string) => void> {
+export async function rawPublisher(url: string): Promise<(subject: string) => void> {
   const { hostname, port, username, password } = new URL(url);
   const socket = dial(Number(port), hostname);
   socket.on('error', () => undefined);

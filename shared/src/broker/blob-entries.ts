@@ -1,6 +1,8 @@
 import type { JetStreamClient, JetStreamManager, JsMsg } from 'nats';
 import { consumerOpts, ErrorCode, headers, JsHeaders, NatsError } from 'nats';
 import { z } from 'zod';
+import type { Border } from '../border.ts';
+import type { Decoded } from '../decode.ts';
 import { decodeJson } from '../decode.ts';
 import { blobStream } from './subjects.ts';
 import { isApiError, storeFailed, wrongLastSequence } from './trouble.ts';
@@ -39,11 +41,13 @@ export class BlobEntries {
   readonly #jetstream: JetStreamClient;
   readonly #manager: JetStreamManager;
   readonly #store: string;
+  readonly #border: Border;
 
-  constructor(jetstream: JetStreamClient, manager: JetStreamManager, store: string) {
+  constructor(jetstream: JetStreamClient, manager: JetStreamManager, store: string, border: Border) {
     this.#jetstream = jetstream;
     this.#manager = manager;
     this.#store = store;
+    this.#border = border;
   }
 
   /**
@@ -119,7 +123,7 @@ export class BlobEntries {
     const entries: BlobEntry[] = [];
     try {
       for await (const message of subscription) {
-        const entry = entryOf(message.data, message.seq, timeOf(message));
+        const entry = this.#decode(message.subject, message.data, message.seq, timeOf(message));
         if (entry !== undefined) entries.push(entry);
         if (message.info.pending === 0) break;
       }
@@ -169,8 +173,18 @@ export class BlobEntries {
     const message = await this.#last(this.#subject(name));
     if (message === undefined) return undefined;
     const { data, seq } = message;
-    const entry = entryOf(data, seq, message.time.getTime());
+    const entry = this.#decode(message.subject, data, seq, message.time.getTime());
     return { entry: entry?.name === name ? entry : undefined, revision: seq, data };
+  }
+
+  #decode(subject: string, data: Uint8Array, revision: number, storedAt: number): BlobEntry | undefined {
+    const decoded = decodeEntry(data);
+    if ('why' in decoded) {
+      this.#border.dropped('entry', subject, decoded.why);
+      return undefined;
+    }
+    const { name, nuid, size, deleted = false } = decoded.value;
+    return { name, nuid, bytes: size, deleted, revision, storedAt };
   }
 
   async #last(subject: string) {
@@ -190,9 +204,5 @@ export class BlobEntries {
 
 const timeOf = ({ info }: JsMsg): number => info.timestampNanos / 1e6;
 
-function entryOf(data: Uint8Array, revision: number, storedAt: number): BlobEntry | undefined {
-  const decoded = decodeJson(Entry, data, maxEntryBytes);
-  if ('why' in decoded) return undefined;
-  const { name, nuid, size, deleted = false } = decoded.value;
-  return { name, nuid, bytes: size, deleted, revision, storedAt };
-}
+/** What stands in the message that names an object's pieces. */
+export const decodeEntry = (data: Uint8Array): Decoded<z.infer<typeof Entry>> => decodeJson(Entry, data, maxEntryBytes);

@@ -124,7 +124,7 @@ export async function openBroker(url: string, name: string, options: BrokerOptio
       os(Stores.checkpoints),
     ]);
     const parts = { manager, link, border };
-    const entriesOf = (store: string): BlobEntries => new BlobEntries(jetstream, manager, store);
+    const entriesOf = (store: string): BlobEntries => new BlobEntries(jetstream, manager, store, border);
     const dataEntries = entriesOf(Stores.data);
     const documents = <T extends { readonly name: string }>(prefix: string, schema: z.ZodType<T>): NamedDocuments<T> =>
       namedDocuments(data, Stores.data, manager, dataEntries, link, prefix, schema);
