@@ -17,7 +17,7 @@ export interface Course {
   readonly epochs: number;
   /** How many epochs each value is the median of, at most. */
   readonly window: number;
-  /** The epoch, from 0, at which the mean over the folds is lowest. */
+  /** The epoch, from 0, at which the mean over the folds is lowest, of those around the lowest median. */
   readonly lowest: number;
   /** How many folds have their lowest value in the last epoch. */
   readonly lowestAtEnd: number;
@@ -30,10 +30,15 @@ export interface Course {
 /** @param folds one at least */
 export function courseOf(folds: readonly Pick<CompletedFold, 'history'>[]): Course {
   const epochs = Math.min(...folds.map(({ history }) => history.valLoss.length));
-  const validation = meanCourse(folds.map(({ history }) => history.valLoss.slice(0, epochs)));
-  const training = meanCourse(folds.map(({ history }) => history.loss.slice(0, epochs)));
-  const lowest = lowestOf(validation);
-  const [least = Number.NaN, end = Number.NaN] = [validation[lowest], validation.at(-1)];
+  const means = (series: readonly (readonly number[])[]): readonly number[] =>
+    Array.from({ length: epochs }, (_, epoch) => meanOf(series.map((values) => values[epoch] ?? Number.NaN)));
+  const validation = means(folds.map(({ history }) => history.valLoss));
+  const training = steadied(means(folds.map(({ history }) => history.loss)));
+  const medians = steadied(validation);
+  const around = lowestOf(medians);
+  const from = Math.max(0, around - asideOf(epochs));
+  const lowest = from + lowestOf(validation.slice(from, around + asideOf(epochs) + 1));
+  const [least = Number.NaN, end = Number.NaN] = [medians[around], medians.at(-1)];
   const rise = end >= least * (1 + leastRise) ? end / least - 1 : 0;
   return {
     epochs,
@@ -63,8 +68,5 @@ function median(values: readonly number[]): number {
   const middle = (sorted.length - 1) / 2;
   return ((sorted[Math.floor(middle)] ?? Number.NaN) + (sorted[Math.ceil(middle)] ?? Number.NaN)) / 2;
 }
-
-const meanCourse = (series: readonly (readonly number[])[]): readonly number[] =>
-  steadied((series[0] ?? []).map((_, epoch) => meanOf(series.map((values) => values[epoch] ?? Number.NaN))));
 
 const lowestOf = (values: readonly number[]): number => values.indexOf(Math.min(...values));
