@@ -98,7 +98,9 @@ describe('a dry run', () => {
     const share = (4 * 1 + 2 * 1 + 1 * 2) / 16;
     expect(run.estimate.workerSeconds[1]).toBeCloseTo(20 * fold * share + (4 * 3 * 1000 * 5_588_480) / 1e9 + around);
     expect(run.estimate.seconds?.[1]).toBeCloseTo(run.estimate.workerSeconds[1] / 2);
-    expect(run.estimate.memoryBytes).toBeGreaterThan(1000 * 784);
+    // Workers that train this net on as few digits were seen to peak at 523 and 539 MiB.
+    expect(run.estimate.memoryBytes / 2 ** 20).toBeGreaterThan(539);
+    expect(run.estimate.memoryBytes / 2 ** 20).toBeLessThan(600);
     const text = dryRunText(run);
     expect(text).toContain('4 trials x 5 folds = 20 jobs, at most, by halving');
     expect(text).toContain('training.batchSize=25, training.optimizer.learningRate=0.1');

@@ -46,8 +46,11 @@ export function jobCost(
   return { epochs: training.epochs, stepsPerEpoch: steps, flops: perEpoch * training.epochs };
 }
 
-/** A process with TensorFlow loaded and a small net trained, bytes; measured. */
-const processBytes = 330 * 2 ** 20;
+/**
+ * A process with TensorFlow loaded and a small net trained, bytes; a peak of 523 to 539 MiB was measured (docs/performance.md).
+ * Some 300 MiB of it are the library's own pages, which workers of one machine share.
+ */
+const processBytes = 540 * 2 ** 20;
 /** Vectors like the weights that a worker holds at most: weights, slices' sums, kept ones, a checkpoint under way. */
 const vectors = 8;
 /** What layers give is there once for the forward pass, once for its gradient, and once as scratch of the kernels. */
