@@ -71,6 +71,18 @@ it.each(
   expect(files.some((file) => file.includes(name))).toBe(true);
 });
 
+it("the README's tree has every folder of the checkout, and no other", () => {
+  const [, tree = ''] = /## The tree\n\n```\n([\s\S]*?)```/.exec(read('README.md')) ?? [];
+  const rows = [...tree.matchAll(/^([\w-]+)\/ /gm)].map(([, name]) => name);
+  const ignored = read('.gitignore').split('\n');
+  const folders = readdirSync(root, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.') && !ignored.includes(`${entry.name}/`))
+    .map(({ name }) => name);
+  expect(rows.sort()).toEqual(folders.sort());
+  const kinds = readdirSync(join(root, 'tests'), { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  for (const { name } of kinds) expect(tree).toContain(`${name}/`);
+});
+
 describe('links', () => {
   it.each(pages)('%s leads nowhere in vain', (page) => {
     const targets = [...read(page).matchAll(/\]\(([^)#\s]+)[^)]*\)/g)].map(([, target = '']) => target);

@@ -50,7 +50,8 @@ async function readDocument<T>(folder: string, name: string, schema: z.ZodType<T
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw damaged(`${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'not as it should be'}`);
+  const where = issue === undefined ? 'it' : `${issue.path.join('.')}: ${issue.message}, which`;
+  throw damaged(`${where} is not as this version of Crossfold writes it; the version that wrote it can read it`);
 }
 
 /** A file's text; undefined where there is none. */
