@@ -86,12 +86,10 @@ describe('the HTTP side of a service', () => {
       dropped: () => undefined,
       refused: (kind: string, _: string, why: string) => refused.push(`${kind}: ${why}`),
     };
-    const start = async (listen = loopback): Promise<URL> => {
+    const start = async (listen = loopback, within = {}): Promise<URL> => {
       refused.length = 0;
-      const server = await startHttp({
-        ...{ listen, health: new Health(), metrics: createMetrics('worker'), logger, border },
-        withinMs: 100,
-      });
+      const parts = { listen, health: new Health(), metrics: createMetrics('worker'), logger, border };
+      const server = await startHttp({ ...parts, ...within });
       servers.push(server);
       return new URL(server.url);
     };
@@ -121,26 +119,18 @@ describe('the HTTP side of a service', () => {
     });
 
     it('connections that are too many, and requests that take too long or have headers without end', async () => {
-      const url = await start();
-      const dial = () => connect(Number(url.port), url.hostname).on('error', () => undefined);
-      const slow = dial();
+      const dial = ({ port, hostname }: URL) => connect(Number(port), hostname).on('error', () => undefined);
+      const slow = dial(await start(loopback, { withinMs: 100 }));
       slow.write('GET /livez HTTP/1.1\r\nhost: localh');
       const [late] = (await once(slow, 'data')) as [Buffer];
       expect(late.toString()).toMatch(/^HTTP\/1.1 408 /);
-      const long = dial();
+      expect(refused).toEqual(['http: Request timeout']);
+      const long = dial(await start());
       long.write(`GET /livez HTTP/1.1\r\nx: ${'y'.repeat(20_000)}`);
       await once(long, 'data');
-      expect(refused).toEqual(['http: Request timeout', 'http: Parse Error: Header overflow']);
-      refused.length = 0;
-      const one = await startHttp({
-        listen: loopback,
-        health: new Health(),
-        metrics: createMetrics('worker'),
-        logger,
-        border,
-      });
-      servers.push(one);
-      const many = Array.from({ length: 65 }, () => connect(Number(new URL(one.url).port), '127.0.0.1'));
+      expect(refused).toEqual(['http: Parse Error: Header overflow']);
+      const url = await start();
+      const many = Array.from({ length: 65 }, () => dial(url));
       await Promise.all(
         many.map((socket) =>
           once(
@@ -152,7 +142,7 @@ describe('the HTTP side of a service', () => {
       await expect.poll(() => refused).toEqual(['http: 64 connections are open already']);
       await expect.poll(() => many.filter((socket) => socket.resume().closed).length).toBe(1);
       for (const socket of many) socket.destroy();
-      await expect.poll(async () => (await get(`${one.url}/livez`).catch(() => undefined))?.status).toBe(200);
+      await expect.poll(async () => (await get(`${url.origin}/livez`).catch(() => undefined))?.status).toBe(200);
     });
   });
 
