@@ -242,6 +242,7 @@ describe('on a narrow terminal', () => {
 
 describe('durations', () => {
   it.each([
+    [-64_900, '0:00'],
     [0, '0:00'],
     [59_400, '0:59'],
     [65_000, '1:05'],

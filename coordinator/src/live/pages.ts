@@ -35,7 +35,7 @@ function listRow({ record, progress, accuracy }: ListedExperiment, now: number):
 }
 
 const timeOf = ({ startedAt, finishedAt }: ExperimentRecord, now: number): string =>
-  startedAt === null ? '' : duration(Math.max(0, (finishedAt ?? now) - startedAt));
+  startedAt === null ? '' : duration((finishedAt ?? now) - startedAt);
 
 /** The page of all experiments. */
 export function listPage(list: Html): string {

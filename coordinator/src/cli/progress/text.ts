@@ -4,9 +4,9 @@ import { percent } from '../../results/text.ts';
 import type { JobView, ProgressState } from './state.ts';
 import { jobEtaMs, labelOf, overall } from './state.ts';
 
-/** `1:05`, `12:00:00`. */
+/** `1:05`, `12:00:00`; what others' clocks say began in the future has taken no time yet. */
 export function duration(ms: number): string {
-  const seconds = Math.round(ms / 1000);
+  const seconds = Math.max(0, Math.round(ms / 1000));
   const pad = (n: number): string => String(n).padStart(2, '0');
   const minutes = Math.floor(seconds / 60);
   return minutes < 60
