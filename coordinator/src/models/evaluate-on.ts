@@ -66,7 +66,7 @@ export function matchClasses(
   throw new ConfigError(
     `${name} has the classes ${firstOf(has)}, and the net tells ${firstOf(known)} apart: it does not know ${firstOf(unknown)}. ` +
       (isAsMany
-        ? `Name the folders as the net's classes are named, or say --by-order where ${firstOf(pairs)}`
+        ? `Name the folders as the net's classes are named, or say --by-order if this is what they are: ${firstOf(pairs)}`
         : "Leave out what is of other classes, and name the folders as the net's classes are named"),
   );
 }

@@ -56,5 +56,5 @@ function mistakeItem(
   from: string | undefined,
 ): Html {
   const what = name ?? `sample ${sample}`;
-  return html`<li><img src="${picture}" alt="${what}" width="128"><br><b>${classes[label]}</b>, taken for ${classes[predicted]}<br><span class="note">${percent(confidence)} sure, loss ${decimal(loss, 2)}<br>${what}${from === undefined ? undefined : html`, ${from}`}</span></li>`;
+  return html`<li><img src="${picture}" alt="${what}" width="128"><br><b>${classes[label]}</b>, taken for ${classes[predicted]}<br><span class="note">${percent(confidence)} sure, loss ${decimal(loss, 2)}<br>${what.split('/').map((part, i) => (i === 0 ? part : html`/<wbr>${part}`))}${from === undefined ? undefined : html`, ${from}`}</span></li>`;
 }
