@@ -98,6 +98,48 @@ describe.skipIf(withoutPrometheus)('the configuration of Prometheus', () => {
     expect(tests.match(/SUCCESS/g)).toHaveLength(2);
   });
 
+  it.each<[string, readonly string[], number]>([
+    ['nothing to do', ['crossfold_jobs{namespace="crossfold", experiment="e", state="completed"} 5'], 0],
+    [
+      'jobs, of two coordinators that tell of them, and of somebody else’s namespace',
+      [
+        'crossfold_jobs{namespace="crossfold", pod="a", experiment="e", state="queued"} 3',
+        'crossfold_jobs{namespace="crossfold", pod="b", experiment="e", state="queued"} 3',
+        'crossfold_jobs{namespace="crossfold", pod="a", experiment="e", state="running"} 2',
+        'crossfold_jobs{namespace="crossfold", pod="a", experiment="e", state="completed"} 9',
+        'crossfold_jobs{namespace="other", pod="c", experiment="f", state="queued"} 7',
+      ],
+      5,
+    ],
+    [
+      'a refit by two workers, when all folds are over',
+      [
+        'crossfold_jobs{namespace="crossfold", experiment="e", state="completed"} 5',
+        'crossfold_worker_info{namespace="crossfold", worker="v", state="busy", experiment="e", trial="1", fold="refit"} 1',
+        'crossfold_worker_info{namespace="crossfold", worker="w", state="busy", experiment="e", trial="1", fold="refit"} 1',
+        'crossfold_worker_info{namespace="crossfold", worker="x", state="idle", experiment="", trial="", fold=""} 1',
+      ],
+      1,
+    ],
+    ['no worker at all', ['crossfold_waiting_seconds{namespace="crossfold", for="a matching worker"} 42'], 1],
+  ])('KEDA is asked for as many workers as there is work for: %s', (_what, series, expected) => {
+    const { spec } = parse(readFileSync(join(folder, '../../k8s/components/keda/scaled-object.yaml'), 'utf8')) as {
+      readonly spec: { readonly triggers: readonly { readonly metadata: { readonly query: string } }[] };
+    };
+    const input = series.map((one) => {
+      const [name, value] = one.split(/ (?=\d+$)/);
+      return { series: name, values: `${value}x3` };
+    });
+    const asked = {
+      expr: spec.triggers[0]?.metadata.query,
+      eval_time: '20s',
+      exp_samples: [{ labels: '{}', value: expected }],
+    };
+    const test = { tests: [{ interval: '10s', input_series: input, promql_expr_test: [asked] }] };
+    writeFileSync(join(scratch, 'keda.yml'), stringify(test));
+    expect(promtool(scratch, 'test', 'rules', 'keda.yml')).toContain('SUCCESS');
+  });
+
   it('every rule has a test', () => {
     const tests = ['recording.yml', 'alerts.yml']
       .map((file) => readFileSync(join(folder, 'tests', file), 'utf8'))
