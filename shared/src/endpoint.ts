@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import type { Server } from 'node:net';
-import { ConfigError } from './errors.ts';
+import { ConfigError, CrossfoldError, ExitCode } from './errors.ts';
 
 /** Where something listens; port 0 is any free one. */
 export interface Endpoint {
@@ -34,7 +34,7 @@ export const showEndpoint = ({ host, port }: Endpoint): string =>
  * Has a server listen; where the port is taken, or not for this user, on a free one.
  *
  * @returns the port
- * @throws ConfigError where the address is not one of this machine's.
+ * @throws ConfigError where the address is not one of this machine's; CrossfoldError where it has no free port.
  */
 export async function listenAt(
   server: Server,
@@ -56,7 +56,13 @@ export async function listenAt(
       throw new ConfigError(
         `cannot listen on ${showEndpoint(wanted)}: ${error instanceof Error ? error.message : String(error)}`,
       );
-    const got = await listen(0);
+    const got = await listen(0).catch((cause: unknown) => {
+      throw new CrossfoldError(
+        `there is no free port on ${wanted.host}: all are taken by services and connections; end some, or widen the range (Linux: net.ipv4.ip_local_port_range)`,
+        ExitCode.failed,
+        { cause },
+      );
+    });
     onTaken?.(wanted, got);
     return got;
   }

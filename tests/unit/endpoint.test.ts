@@ -1,5 +1,6 @@
-import { parseEndpoint } from '@crossfold/shared/endpoint';
-import { ConfigError } from '@crossfold/shared/errors';
+import { Server } from 'node:net';
+import { listenAt, parseEndpoint } from '@crossfold/shared/endpoint';
+import { ConfigError, ExitCode } from '@crossfold/shared/errors';
 import { describe, expect, it } from 'vitest';
 
 describe('an address to listen on', () => {
@@ -20,5 +21,20 @@ describe('an address to listen on', () => {
   it.each(['', '127.0.0.1:70000', '127.0.0.1:x', '::1:4300', '[::1'])('%s is refused, by the option’s name', (text) => {
     expect(() => parseEndpoint(text, '--listen')).toThrow(ConfigError);
     expect(() => parseEndpoint(text, '--listen')).toThrow(/--listen/);
+  });
+});
+
+it('a machine whose ports are all taken is told so, and what helps', async () => {
+  // What the system says of port 0 then.
+  class Taken extends Server {
+    override listen(): this {
+      const error = Object.assign(new Error('listen EADDRINUSE: address already in use'), { code: 'EADDRINUSE' });
+      setImmediate(() => this.emit('error', error));
+      return this;
+    }
+  }
+  await expect(listenAt(new Taken(), { host: '127.0.0.1', port: 9471 }, undefined)).rejects.toMatchObject({
+    message: expect.stringMatching(/^there is no free port on 127\.0\.0\.1: .* net\.ipv4\.ip_local_port_range/),
+    exitCode: ExitCode.failed,
   });
 });
