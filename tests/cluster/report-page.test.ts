@@ -84,10 +84,14 @@ describe.skipIf(executable === undefined)('the report in a browser', () => {
     ['a failed fold', false],
     ['sweep', false],
     ['sweep', true],
-  ])('has no fault that axe finds: %s, dark %s', async (name, dark) => {
-    const { page } = await open(name, { dark });
+    ['sweep', false, 375],
+  ])('has no fault that axe finds: %s, dark %s', async (name, dark, width = 1200) => {
+    const { page } = await open(name, { dark, width });
     // Every shade that a cell can have, whatever this net's scores are.
-    for (const [kind, shades] of [['right', 10], ['wrong', 6]] as const)
+    for (const [kind, shades] of [
+      ['right', 10],
+      ['wrong', 6],
+    ] as const)
       await page.evaluate(
         `document.querySelectorAll('.matrix td.${kind}').forEach((cell, i) => { cell.className = '${kind} h' + (1 + (i % ${shades})); })`,
       );

@@ -44,6 +44,27 @@
     }
   });
 
+  // What is wider than the window is scrolled by keyboard as well: where nothing in it can be focused, it can be itself.
+  const fitArea = (area) => {
+    const isCut = area.scrollWidth > area.clientWidth && area.querySelector('a[href], button') === null;
+    if (!isCut) for (const name of ['tabindex', 'role', 'aria-label']) area.removeAttribute(name);
+    else {
+      const named = area.querySelector('caption') ?? area.closest('figure')?.querySelector('h3');
+      area.tabIndex = 0;
+      area.setAttribute('role', 'group');
+      area.setAttribute('aria-label', named?.textContent ?? 'scrolls sideways');
+    }
+  };
+  const widths = new ResizeObserver((entries) => {
+    for (const { target } of entries) fitArea(target);
+  });
+  fittings.push((root) => {
+    for (const area of all('.scroll', root)) {
+      fitArea(area);
+      widths.observe(area);
+    }
+  });
+
   // Tables to sort: by number where cells have one, by text otherwise.
   const sortKey = (row, column) => {
     const cell = row.cells[column];
