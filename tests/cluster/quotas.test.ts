@@ -197,6 +197,41 @@ it('an experiment too many is refused by the client, and by the leader where som
   });
 });
 
+it('a job in whose place something else has come while nobody led is made anew: all others are as they were', async () => {
+  const { experiment: parsed } = await checkExperiment(experiment, folder);
+  let [taken, go] = [(): void => undefined, (): void => undefined];
+  const isTaken = new Promise<void>((resolve) => {
+    taken = resolve;
+  });
+  const held = new Promise<number>((resolve) => {
+    go = () => resolve(0);
+  });
+  const workers = startFakeWorkers({ broker, count: 1, outcome: () => 0.5, jobMs: () => held, onTaken: () => taken() });
+  try {
+    await ledBy(quotasOf({}, undefined), async () => {
+      await client.submit(parsed, folder, 'x');
+      await isTaken;
+    });
+    const jobs = await broker.jobs.list('x.train.>');
+    const [waiting] = jobs.filter(({ state }) => state === 'queued');
+    if (waiting === undefined) throw new Error('one of eight is being done');
+    broker.nats.publish('$JS.API.INFO', undefined, { reply: `$KV.crossfold_jobs.${waiting.id}` });
+    await expect.poll(() => broker.jobs.get(waiting.id).catch(() => 'displaced')).toBe('displaced');
+    await ledBy(quotasOf({}, undefined), async () => {
+      go();
+      expect(await ended('x')).toMatchObject({ state: 'completed', error: null });
+    });
+    const after = await broker.jobs.list('x.train.>');
+    expect(after.map(({ id, state, result }) => [id, state, result !== null]).sort()).toEqual(
+      jobs.map(({ id }) => [id, 'completed', true]).sort(),
+    );
+    expect(after).toHaveLength(8);
+  } finally {
+    go();
+    await workers.stop();
+  }
+});
+
 it.each(['data', 'artifacts', 'checkpoints'] as const)(
   'the broker itself refuses what goes over the share of %s: nothing of it stays, and records go on',
   async (store) => {
