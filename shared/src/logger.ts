@@ -20,13 +20,13 @@ export interface LoggerOptions {
 }
 
 /**
- * A logger that writes one JSON object a line; on a terminal, lines for people, unless `CROSSFOLD_LOG_FORMAT` is json. Lines are written at once, so that a process that is killed leaves all
- * it said. Credentials in addresses never reach the log.
+ * A logger that writes one JSON object a line; on a terminal, lines for people, unless `CROSSFOLD_LOG_FORMAT` is json.
+ * Lines are written at once, so that a process that is killed leaves all it said. Credentials in addresses never reach the log.
  */
 export function createLogger({ service, to, fields, tap, env = process.env }: LoggerOptions): Logger {
   const asked = env.CROSSFOLD_LOG_LEVEL?.toLowerCase();
   const known = logLevels.find((level) => level === asked);
-  const plain = typeof to === 'object' ? to : destination({ dest: to ?? 1, sync: true, append: true, mkdir: true });
+  const plain = typeof to === 'object' ? to : patient(to ?? 1);
   const written = to === undefined && isForPeople(env) ? readable(plain) : plain;
   const stream = tap === undefined ? written : tapped(written, tap);
   const logger = pino(
@@ -44,6 +44,20 @@ export function createLogger({ service, to, fields, tap, env = process.env }: Lo
   if (asked !== undefined && asked !== '' && known === undefined)
     logger.warn({ asked, known: logLevels }, 'CROSSFOLD_LOG_LEVEL is not a level; using info');
   return logger;
+}
+
+/** Bytes of lines that are kept until they can be written; those beyond them are lost. */
+const mostWaiting = 16 * 2 ** 20;
+
+/**
+ * A file, or a descriptor, to which lines are written at once. What it does not take, on a full disk say, is written before
+ * the next line that it takes: nobody ends for want of a place for their log.
+ */
+function patient(dest: string | number): DestinationStream {
+  const file = destination({ dest, sync: true, append: true, mkdir: true, maxLength: mostWaiting });
+  file.on('error', () => undefined);
+  // Nothing else of it: to flush, as is done for a fatal line, it would try for ever.
+  return { write: (line) => void file.write(line) };
 }
 
 const isForPeople = (env: NodeJS.ProcessEnv): boolean => {

@@ -1,4 +1,8 @@
 import { EventEmitter } from 'node:events';
+import fs from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createLogger, redactCredentials } from '@crossfold/shared/logger';
 import { drainMs, runService, type ServiceHandles, type ServiceProcess } from '@crossfold/shared/service';
 import { aborted } from '@crossfold/shared/wait';
@@ -118,6 +122,27 @@ describe('the log', () => {
     expect(line).toMatchObject({ level: 'warn', service: 'worker', msg: 'at nats://***@host' });
     expect(JSON.stringify(line)).not.toContain('secret');
     expect(Date.parse(String(line?.time))).toBeGreaterThan(0);
+  });
+
+  it('ends nobody on a full disk, and has what was said meanwhile once there is room', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'crossfold-log-'));
+    const file = join(folder, 'worker.log');
+    const log = createLogger({ service: 'worker', to: file, env: {} });
+    const write = vi.spyOn(fs, 'writeSync').mockImplementation(() => {
+      throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC', errno: -28 });
+    });
+    try {
+      for (const text of ['one', 'two']) expect(() => log.info(text)).not.toThrow();
+      expect(write).toHaveBeenCalledTimes(2);
+    } finally {
+      write.mockRestore();
+    }
+    log.info('three');
+    const lines = (await readFile(file, 'utf8')).trim().split('\n');
+    await rm(folder, { recursive: true });
+    expect(lines.map((line) => JSON.parse(line).msg)).toEqual(['one', 'two', 'three']);
+    const full = createLogger({ service: 'worker', to: '/dev/full', env: {} });
+    for (let n = 0; n < 100; n++) expect(() => full.fatal('nobody hears this')).not.toThrow();
   });
 
   it('has the level that the environment asks for, or says that it is none', () => {
