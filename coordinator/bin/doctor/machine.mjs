@@ -1,6 +1,6 @@
 /** Checks of the machine and the checkout. */
 import { existsSync } from 'node:fs';
-import { access, constants, readFile, stat, statfs } from 'node:fs/promises';
+import { access, constants, stat, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { availableParallelism, homedir, tmpdir, totalmem } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -154,8 +154,8 @@ const perWorker = 0.6 * giga;
 
 /** @returns {Promise<Finding>} */
 export async function memory() {
-  const limit = await readFile('/sys/fs/cgroup/memory.max', 'utf8').then(Number, () => Number.NaN);
-  const bytes = Number.isFinite(limit) ? Math.min(limit, totalmem()) : totalmem();
+  // Of the container, by either version of cgroups; nothing, or more than there is, where there is none.
+  const bytes = Math.min(process.constrainedMemory() || totalmem(), totalmem());
   const cores = availableParallelism();
   const found = `${(bytes / giga).toFixed(1)} GB for ${cores} ${cores === 1 ? 'core' : 'cores'}`;
   if (bytes >= cores * perWorker) return { status: 'ok', found };
