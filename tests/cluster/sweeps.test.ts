@@ -91,34 +91,40 @@ describe('a sweep', () => {
 describe('several experiments at once', () => {
   it('share the workers; one of higher priority goes first; none has more jobs at a time than it sets itself', async () => {
     const ahead = await submit(experiment({ name: 'ahead', seed: 20, priority: 2 }));
+    const at: Record<string, number> = {};
+    const most: Record<string, number> = {};
+    const order: string[] = [];
+    const [busy, release] = [new AbortController(), new AbortController()];
+    const until = ({ signal }: AbortController): Promise<void> =>
+      new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    const [allBusy, released] = [until(busy), until(release)];
+    startLeader();
+    // The workers have something else to do until all of the others are prepared, in whatever order.
+    startWorkers({
+      count: 4,
+      outcome,
+      jobMs: ({ experiment: of }) => (of === ahead ? released.then(() => 40) : 40),
+      onTaken: ({ experiment: of }) => {
+        at[of] = (at[of] ?? 0) + 1;
+        most[of] = Math.max(most[of] ?? 0, at[of]);
+        if (of !== ahead) order.push(of);
+        else if (at[of] === 4) busy.abort();
+      },
+      onEnded: ({ experiment: of }) => {
+        at[of] = (at[of] ?? 0) - 1;
+      },
+    });
+    await allBusy;
     const [a, b, first, few] = await Promise.all([
       submit(experiment({ name: 'even-a', seed: 21 })),
       submit(experiment({ name: 'even-b', seed: 22 })),
       submit(experiment({ name: 'urgent', seed: 23, priority: 1 })),
       submit(experiment({ name: 'few', seed: 24, maxConcurrentJobs: 1 })),
     ]);
-    const at = { [first]: 0, [few]: 0 } as Record<string, number>;
-    let most = 0;
-    const order: string[] = [];
-    // The workers have something else to do until all of them are prepared, in whatever order.
-    const prepared = areRunning([a, b, first, few]);
-    startLeader();
-    startWorkers({
-      count: 4,
-      outcome,
-      jobMs: ({ experiment: of }) => (of === ahead ? prepared.then(() => 40) : 40),
-      onTaken: ({ experiment: of }) => {
-        if (of === ahead) return;
-        order.push(of);
-        at[of] = (at[of] ?? 0) + 1;
-        most = Math.max(most, at[few] ?? 0);
-      },
-      onEnded: ({ experiment: of }) => {
-        at[of] = (at[of] ?? 0) - 1;
-      },
-    });
+    await areRunning([a, b, first, few]);
+    release.abort();
     await Promise.all([ahead, a, b, first, few].map(finish));
-    expect(most).toBe(1);
+    expect(most[few]).toBe(1);
     expect(order).toHaveLength(16);
     const lastOf = (id: string): number => order.lastIndexOf(id);
     // Prepared last it may be; from its first job on, only seats that were out already go to others before its own.

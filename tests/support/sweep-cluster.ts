@@ -126,15 +126,16 @@ export const submit = async (what: Experiment, options?: SubmitOptions): Promise
   await client.submit(what, folder, id, options);
   return id;
 };
-/** Resolves once the leader has prepared all of some experiments. */
+/** Resolves once the leader has prepared all of some experiments, and made their jobs. */
 export async function areRunning(ids: readonly string[]): Promise<void> {
   const seen = new Set<string>();
   const enough = new AbortController();
   const signal = AbortSignal.any([enough.signal, AbortSignal.timeout(patience)]);
   await new Promise<void>((resolve, reject) => {
     signal.addEventListener('abort', () => (enough.signal.aborted ? resolve() : reject(signal.reason)), { once: true });
-    const look = ({ value: { id, state } }: { readonly value: ExperimentRecord }): void => {
-      if (state === 'running') seen.add(id);
+    const look = ({ value: { id, state, jobs } }: { readonly value: ExperimentRecord }): void => {
+      // How many there are is written after the jobs themselves.
+      if (state === 'running' && jobs > 0) seen.add(id);
       if (ids.every((one) => seen.has(one))) enough.abort();
     };
     broker.experiments.watch('>', signal, look, reject).catch(reject);
