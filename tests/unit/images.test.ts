@@ -412,6 +412,22 @@ describe('a picture', () => {
     expect((await decodeImage(cmyk, 'x.jpg', small, decoding))[0]).toBeGreaterThan(250);
   });
 
+  it.each(['png', 'webp'] as const)('is resized as if its transparency were not there: %s', async (format) => {
+    const lossless = format === 'webp' ? { lossless: true } : {};
+    const pixels = Uint8Array.from({ length: 16 * 16 * 4 }, (_, i) =>
+      i % 4 === 3 ? 5 + (i % 3) * 100 : (i * 37) % 256,
+    );
+    const picture = sharp(pixels, { raw: { width: 16, height: 16, channels: 4 } });
+    const clear = await picture.clone().toFormat(format, lossless).toBuffer();
+    const solid = await picture.clone().removeAlpha().toFormat(format, lossless).toBuffer();
+    for (const fit of ['fill', 'cover', 'contain'] as const) {
+      const seen = await decodeImage(clear, undefined, { ...small, height: 5, width: 9 }, { ...decoding, fit });
+      expect([...seen]).toEqual([
+        ...(await decodeImage(solid, undefined, { ...small, height: 5, width: 9 }, { ...decoding, fit })),
+      ]);
+    }
+  });
+
   it('is stretched, cut or padded, as asked', async () => {
     const wide = await sharp({ create: { width: 64, height: 16, channels: 3, background: 'white' } })
       .png()

@@ -1,4 +1,5 @@
 import type { Decoding, ImageShape } from '@crossfold/shared/data/manifest';
+import type { Sharp } from 'sharp';
 import sharp from 'sharp';
 
 // Threads and memory are what the worker was given; pictures are small and each is seen once.
@@ -61,8 +62,8 @@ export async function decodeImage(
   const { width, height, channels } = shape;
   let rgb: Uint8Array;
   try {
-    const { data, info } = await sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error' })
-      .autoOrient()
+    const whole = sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error' }).autoOrient();
+    const { data, info } = await (await withoutAlpha(whole, format))
       .resize({ width, height, fit: fit, kernel, background: { r: 0, g: 0, b: 0, alpha: 1 } })
       .toColourspace('srgb')
       .removeAlpha()
@@ -74,6 +75,21 @@ export async function decodeImage(
   }
   if (rgb.length !== height * width * 3) throw new UnusableImageError('has colours that cannot be read');
   return channels === 1 ? luma(rgb) : rgb;
+}
+
+/**
+ * A picture whose transparency is dropped before anything else: resizing weighs colours by it, and what is seen through
+ * would come out black.
+ */
+async function withoutAlpha(whole: Sharp, format: Format): Promise<Sharp> {
+  if (format === 'JPEG' || (await whole.metadata()).hasAlpha !== true) return whole;
+  const { data, info } = await whole
+    .toColourspace('srgb')
+    .removeAlpha()
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true });
+  const { width, height, channels } = info;
+  return sharp(data, { raw: { width, height, channels }, limitInputPixels: false });
 }
 
 function whatElse(bytes: Uint8Array): string {
