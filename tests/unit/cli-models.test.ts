@@ -90,6 +90,28 @@ describe('predict', () => {
     expect(predictions[1]).toMatchObject({ class: 'blue', label: 'red' });
   });
 
+  it('passes over nothing in silence, and leaves out what it cannot use if asked to', async () => {
+    const own = join(folder, 'set/test/red');
+    await writeFiles(own, { '0.gif': 'GIF89a', '2.jpg': 'x' });
+    const refused = await crossfold('predict', model, own);
+    expect(refused).toMatchObject({
+      code: 2,
+      out: '',
+      err: expect.stringContaining('2 of 4 pictures cannot be used: '),
+    });
+    const { code, out, err } = await crossfold('predict', model, own, '--skip-unusable', '--json');
+    expect(code).toBe(0);
+    expect(err).toMatch(/^left out 2 files: .*0\.gif is a GIF, .*2\.jpg is something else, /);
+    const { predictions, labelled, skipped } = JSON.parse(out);
+    expect(predictions.map((one: { image: string }) => one.image.slice(own.length + 1))).toEqual([
+      '1.png',
+      'wrong.png',
+    ]);
+    expect(labelled).toEqual({ right: 1, of: 2 });
+    expect(skipped).toHaveLength(2);
+    expect(await crossfold('predict', model, join(own, '2.jpg'), '--skip-unusable')).toMatchObject({ code: 2 });
+  });
+
   it('names what it cannot use', async () => {
     await writeFiles(folder, { 'notes.txt': 'x', 'broken.jpg': 'x' });
     const { code, err } = await crossfold('predict', model, join(folder, 'no.png'), join(folder, 'broken.jpg'));

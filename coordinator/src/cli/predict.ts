@@ -1,3 +1,4 @@
+import { printable } from '@crossfold/shared/printable';
 import type { FoldChoice } from '../models/find-model.ts';
 import type { Prediction } from '../models/predictions.ts';
 import type { TestTime } from '../models/test-times.ts';
@@ -9,6 +10,7 @@ interface PredictOptions {
   readonly trial?: number;
   readonly fold?: FoldChoice;
   readonly tta: TestTime;
+  readonly skipUnusable?: boolean;
   readonly json?: boolean;
   readonly nats?: string;
 }
@@ -26,6 +28,7 @@ export const registerPredict: Register = (program, context) => {
     .option('--trial <n>', 'the trial (default: the best one)', wholeNumber(0))
     .addOption(foldOption({ ensembles: true }))
     .addOption(testTimeOption())
+    .option('--skip-unusable', 'leave out files that cannot be used, and list them')
     .addOption(jsonOption())
     .addOption(natsOption())
     .addHelpText(
@@ -44,19 +47,31 @@ export const registerPredict: Register = (program, context) => {
       const { openTogether } = await import('../models/open-predictor.ts');
       const { asked } = await import('../models/test-time.ts');
       const { predictFiles } = await import('../models/predictions.ts');
+      const { listed } = await import('../data/image-source.ts');
       const { predictor, model } = await openTogether(models, (notice) => context.err.write(`${notice}\n`));
-      const paths = files.map(({ path }) => path);
-      const judged = await predictFiles(asked(predictor, model, options.tta), model, paths);
+      const folders = new Map(files.map((file) => [file.path, file.folders]));
+      let skipped: readonly string[] = [];
+      const leaveOut = (problems: readonly string[]): void => {
+        skipped = problems;
+        context.err.write(`${printable(`left out ${count(problems.length, 'file')}: ${listed(problems)}`)}\n`);
+      };
+      const judged = await predictFiles(
+        asked(predictor, model, options.tta),
+        model,
+        files.map(({ path }) => path),
+        options.skipUnusable === true ? leaveOut : undefined,
+      );
       predictor.dispose();
-      const predictions = judged.map((prediction, i): Judged => {
-        const label = files[i]?.folders
-          .map((name) => name.normalize('NFC'))
+      const predictions = judged.map((prediction): Judged => {
+        const label = folders
+          .get(prediction.image)
+          ?.map((name) => name.normalize('NFC'))
           .find((name) => model.classes.includes(name));
         return label === undefined ? prediction : { ...prediction, label };
       });
       context.out.write(
         options.json === true
-          ? `${JSON.stringify({ model: which, classes: model.classes, predictions, labelled: rightOf(predictions) })}\n`
+          ? `${JSON.stringify({ model: which, classes: model.classes, predictions, labelled: rightOf(predictions), ...(skipped.length === 0 ? {} : { skipped }) })}\n`
           : predictionsText(predictions),
       );
     });

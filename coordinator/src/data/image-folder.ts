@@ -42,6 +42,8 @@ const filesAtOnce = 16;
 export const maxPictureBytes = 64 * 1024 * 1024;
 /** Pictures of kinds that are not read are named rather than ignored. */
 const unread = /\.(gif|bmp|tiff?|heic|heif|avif|jp2|jxl|svg|psd|raw|cr2|nef|dng)$/i;
+/** Whether a file's name is one of a picture of a format that is not read. */
+export const isUnreadPicture = (path: string): boolean => unread.test(path);
 
 /**
  * Lists the pictures of a folder that has a sub-folder for each class, or `train`, `validation` and `test` above those,
@@ -267,7 +269,7 @@ class Scan {
       // One by one: a call takes some hundred thousand parameters at most.
       if (entry.isDirectory()) for (const file of await this.#files(inner)) listed.push(file);
       else if (entry.isSymbolicLink() && (await this.#leadsAstray(inner))) continue;
-      else if (!hasImageEnding(entry.name) && !unread.test(entry.name) && entry.name.includes('.')) this.#ignored++;
+      else if (!hasImageEnding(entry.name) && !isUnreadPicture(entry.name) && entry.name.includes('.')) this.#ignored++;
       else found.push(inner);
     }
     const files: Listed[] = [];
@@ -290,7 +292,7 @@ class Scan {
         bytes: size,
         problem: `has ${size} bytes, more than the ${maxPictureBytes} that a picture may have`,
       };
-    return unread.test(path)
+    return isUnreadPicture(path)
       ? { path, bytes: size, problem: 'is not of a kind that is read: convert it to JPEG, PNG or WebP' }
       : { path, bytes: size };
   }

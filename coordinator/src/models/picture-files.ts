@@ -2,6 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { ConfigError } from '@crossfold/shared/errors';
 import { hasImageEnding } from '@crossfold/worker/data/decode-image';
+import { isUnreadPicture } from '../data/image-folder.ts';
 
 /** A picture that is asked about. */
 export interface PictureFile {
@@ -11,8 +12,8 @@ export interface PictureFile {
 }
 
 /**
- * The pictures that are meant: files as they are, and of folders all pictures at any depth, by their paths. Hidden files
- * and links to folders are left alone.
+ * The pictures that are meant: files as they are, and of folders all pictures at any depth, by their paths, those of
+ * formats that are not read included, so that none is passed over in silence. Hidden files and links to folders are left alone.
  *
  * @throws ConfigError where a folder holds none
  */
@@ -49,7 +50,7 @@ async function below(folder: string): Promise<string[]> {
     if (entry.name.startsWith('.') || entry.name === '__MACOSX') continue;
     const path = join(folder, entry.name);
     if (entry.isDirectory()) for (const file of await below(path)) files.push(file);
-    else if (hasImageEnding(entry.name)) files.push(path);
+    else if (hasImageEnding(entry.name) || isUnreadPicture(entry.name)) files.push(path);
   }
   return files;
 }

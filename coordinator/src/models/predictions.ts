@@ -22,12 +22,14 @@ export interface Prediction {
 /**
  * What a net takes picture files for, a batch at a time.
  *
- * @throws ConfigError naming every file that cannot be read or used
+ * @param onUnusable told of the files that cannot be read or used, and why: they are left out then
+ * @throws ConfigError naming every file that cannot be read or used where nobody is told of them, or all are
  */
 export async function predictFiles(
   predictor: Predicts,
   model: TrainedModel,
   files: readonly string[],
+  onUnusable?: (problems: readonly string[]) => void,
 ): Promise<Prediction[]> {
   const predictions: Prediction[] = [];
   const problems: string[] = [];
@@ -35,11 +37,14 @@ export async function predictFiles(
     const own = files.slice(from, from + batch);
     const read = await Promise.all(own.map((file) => readPicture(file, shapeOf(model), decodingOf(model))));
     const pictures = read.filter((picture) => typeof picture !== 'string');
+    const names = own.filter((_, i) => typeof read[i] !== 'string');
     problems.push(...read.filter((picture) => typeof picture === 'string'));
     // Once one cannot be used the others are only looked at: whoever mends them does so in one go.
-    if (problems.length === 0) predictions.push(...predictPixels(predictor, model, Buffer.concat(pictures), own));
+    if (names.length > 0 && (problems.length === 0 || onUnusable !== undefined))
+      predictions.push(...predictPixels(predictor, model, Buffer.concat(pictures), names));
   }
-  if (problems.length > 0)
+  if (problems.length > 0 && predictions.length > 0) onUnusable?.(problems);
+  else if (problems.length > 0)
     throw new ConfigError(`${problems.length} of ${files.length} pictures cannot be used: ${listed(problems)}`);
   return predictions;
 }
