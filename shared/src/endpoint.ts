@@ -54,7 +54,7 @@ export async function listenAt(
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
     if (code !== 'EADDRINUSE' && code !== 'EACCES')
       throw new ConfigError(
-        `cannot listen on ${showEndpoint(wanted)}: ${error instanceof Error ? error.message : String(error)}`,
+        `cannot listen on ${showEndpoint(wanted)}: ${error instanceof Error ? error.message : String(error)}; it must be an address of this machine, as in 127.0.0.1:9470`,
       );
     const got = await listen(0).catch((cause: unknown) => {
       throw new CrossfoldError(
