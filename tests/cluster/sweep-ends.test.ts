@@ -56,6 +56,18 @@ describe('nothing is computed twice', () => {
     await finish(await submit({ ...sweep('halving', halving), seed: 900, name: 'again' }));
     expect(epochs).toBe(before);
   });
+
+  it('nor what has been trained to its end, by a search that goes there step by step', async () => {
+    startLeader();
+    startWorkers({ count: 3, outcome });
+    await finish(await submit({ ...sweep('grid'), seed: 901 }));
+    const { results, jobs } = await finish(await submit({ ...sweep('halving', { minEpochs: 1 }), seed: 901 }));
+    expect(results).toMatchObject({ status: 'completed', best: { trial: 2 } });
+    const served = jobs.filter(({ servedBy }) => servedBy !== null);
+    expect(served.length).toBeGreaterThan(0);
+    // What the earlier rungs were decided by stays.
+    for (const { earlier } of served) expect(earlier.length).toBeGreaterThan(0);
+  });
 });
 
 describe('what is left in the end', () => {

@@ -307,6 +307,13 @@ describe('results of an equal job', () => {
     expect(serve(aJob({ until: 2 }))).toBeUndefined();
   });
 
+  it('leave a job its own, which a search may have decided by', () => {
+    const own = aJob({ until: 4, earlier: [aResult({ epochs: 1, accuracy: 0.2 })], result: aResult({ epochs: 2 }) });
+    const served = serve(own, { ...from, earlier: [...earlier, aResult({ epochs: 3 })] });
+    expect(served?.earlier).toMatchObject([{ epochs: 1, accuracy: 0.2 }, { epochs: 2 }, { epochs: 3 }]);
+    expect(served?.result).toMatchObject({ epochs: 4 });
+  });
+
   it('are taken over after fewer epochs where training ended by itself', () => {
     expect(serve(aJob({ until: 9 }))).toMatchObject({ state: 'completed', result: { epochs: 4 } });
     const paused = { ...from, result: aResult({ epochs: 4, final: false }) };

@@ -202,15 +202,20 @@ export function extend(job: JobRecord, until: number, stamp: Stamp): JobRecord |
 }
 
 /**
- * A job that nobody works on has the results of an equal one: those after as many epochs as are wanted, or fewer.
- * Nothing else of that job is taken over.
+ * A job that nobody works on has the results of an equal one: those after as many epochs as are wanted, or fewer, beside
+ * its own, which a search may have decided by. Nothing else of that job is taken over.
  */
 export function serve(job: JobRecord, from: JobRecord, stamp: Stamp): JobRecord | undefined {
   if (job.state !== 'queued' || job.key !== from.key || job.id === from.id) return undefined;
   const usable = usableResults(from, job.until);
   const result = usable.at(-1);
   if (result === undefined || (job.result !== null && result.epochs <= job.result.epochs)) return undefined;
-  const served = { ...job, result, earlier: usable.slice(0, -1), servedBy: from.id, error: null };
+  const known = new Map(
+    [...usable, ...job.earlier, ...(job.result === null ? [] : [job.result])].map((r) => [r.epochs, r]),
+  );
+  known.delete(result.epochs);
+  const earlier = [...known.values()].sort((a, b) => a.epochs - b.epochs);
+  const served = { ...job, result, earlier, servedBy: from.id, error: null };
   return finish(served, result.final ? 'completed' : 'paused', stamp);
 }
 
