@@ -6,8 +6,7 @@ import type { ExperimentClient, SubmitOptions } from '@crossfold/coordinator/cli
 import { defaultWorkers, startEmbedded } from '@crossfold/coordinator/cluster/embedded';
 import { preflight } from '@crossfold/coordinator/data/preflight';
 import { readImported } from '@crossfold/coordinator/datasets/imported';
-import { localLibrary } from '@crossfold/coordinator/datasets/local-library';
-import type { Removal } from '@crossfold/coordinator/removal/remove-experiments';
+import type { Removal, RemoveOptions, Unwanted } from '@crossfold/coordinator/removal/remove-experiments';
 import { withAccess } from '@crossfold/shared/broker/address';
 import type { ExchangeMode } from '@crossfold/shared/config/exchange';
 import { newExperimentId } from '@crossfold/shared/config/experiment';
@@ -42,9 +41,16 @@ export interface Cluster {
   /**
    * Removes an experiment that is over: it is gone at once, and what nothing else needs of what was stored for it within
    * minutes. Says what it took up.
+   *
+   * @param options `dryRun`: only say what would be removed
    * @throws ConfigError where there is none of that id, or it is not over
    */
-  remove(id: string): Promise<Removal>;
+  remove(id: string, options?: RemoveOptions): Promise<Removal>;
+  /**
+   * Removes several in the same way: `{ ids }`, or `{ overForMs }`, all that have been over for so long.
+   * @throws ConfigError where one is not there or not over, before any is removed
+   */
+  removeAll(unwanted: Unwanted, options?: RemoveOptions): Promise<readonly Removal[]>;
   /** Ends what was started, or lets go of what was connected to. What runs elsewhere goes on. */
   close(): Promise<void>;
 }
@@ -114,13 +120,13 @@ export async function connect(url: string | undefined = process.env.CROSSFOLD_NA
 
 function clusterOf(url: string, client: ExperimentClient, broken: AbortSignal, close: () => Promise<void>): Cluster {
   let closing: Promise<void> | undefined;
+  const datasets = new Datasets(client.datasets);
   return {
     url,
-    datasets: new Datasets(client.datasets),
+    datasets,
     async submit(loaded, options) {
       const { experiment, baseDir } = loaded;
-      const libraries = [client.datasets, localLibrary(process.env)];
-      const checked = await preflight(loaded, (spec) => readImported(spec, libraries));
+      const checked = await preflight(loaded, (spec) => readImported(spec, Datasets.librariesOf(datasets)));
       const id = newExperimentId(experiment.name, new Date(), Math.floor(performance.now() * 1000));
       await client.submit(experiment, baseDir, id, { ...options, checked });
       return new Run(id, client, broken);
@@ -131,11 +137,12 @@ function clusterOf(url: string, client: ExperimentClient, broken: AbortSignal, c
       return new Run(id, client, broken);
     },
     list: () => client.list(),
-    async remove(id) {
-      const [removal] = await client.remove({ ids: [id] });
+    async remove(id, options) {
+      const [removal] = await client.remove({ ids: [id] }, options);
       if (removal === undefined) throw new ConfigError(`there is no experiment ${id}`);
       return removal;
     },
+    removeAll: (unwanted, options) => client.remove(unwanted, options),
     close() {
       closing ??= close();
       return closing;

@@ -31,6 +31,11 @@ export class Datasets {
     this.#library = library;
   }
 
+  /** Where to look for a name: in some data sets, if any are given, then in those of this machine. */
+  static librariesOf(datasets: Datasets | undefined): DatasetLibrary[] {
+    return [...(datasets === undefined ? [] : [datasets.#library]), localLibrary(process.env)];
+  }
+
   /**
    * Cuts what lies at a path, and keeps it under a name; one of the same name and content stays as it is.
    *

@@ -2,23 +2,12 @@ import { execFileSync } from 'node:child_process';
 import { main } from '@crossfold/coordinator/cli/main';
 import { describe, expect, it } from 'vitest';
 import { fakeWorld } from '../support/fake-client.ts';
+import { helped } from '../support/helped.ts';
 
 async function scriptFor(shell: string): Promise<string> {
   const world = fakeWorld({});
   expect(await main(['completion', shell], world.context)).toBe(0);
   return world.out();
-}
-
-/** All verbs that help names, those above others included, and the options that it names of each. */
-async function helped(path: readonly string[] = []): Promise<Map<string, string[]>> {
-  const world = fakeWorld({});
-  expect(await main([...path, '--help'], world.context)).toBe(0);
-  const [text = '', commands = ''] = world.out().split('\nCommands:\n');
-  const flags = [...text.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)/gm)].map(([, flag = '']) => flag);
-  const verbs = [...commands.matchAll(/^ {2}(\w+)/gm)].map(([, verb = '']) => verb).filter((verb) => verb !== 'help');
-  const all = path.length === 0 ? new Map() : new Map([[path.join(' '), flags]]);
-  for (const verb of verbs) for (const entry of await helped([...path, verb])) all.set(...entry);
-  return all;
 }
 
 describe('completion', () => {

@@ -16,11 +16,8 @@ export async function showDryRun(
   checked: Preflight,
   { workers, json }: { readonly workers: number | undefined; readonly json: boolean },
 ): Promise<void> {
-  const { dryRun, firstPlan } = await import('../estimate/dry-run.ts');
-  const { measureSpeed } = await import('../estimate/speed.ts');
-  const first = firstPlan(checked);
-  const speed = await measureSpeed(first.experiment, first.plan, context.now);
-  const document = dryRun(experiment, checked, speed, workers);
+  const { measuredDryRun } = await import('../estimate/measured.ts');
+  const document = await measuredDryRun(experiment, checked, workers, context.now);
   const { dryRunText } = await import('../estimate/text.ts');
   context.out.write(json ? `${JSON.stringify(document)}\n` : `${dryRunText(document)}\n`);
 }

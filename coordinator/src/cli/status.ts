@@ -2,14 +2,11 @@ import { ConfigError } from '@crossfold/shared/errors';
 import { isFinal } from '@crossfold/shared/jobs/records';
 import { ask, remoteUrl } from '../client/ask.ts';
 import type { ExperimentStanding } from '../metrics/standing.ts';
-import { standingOf } from '../metrics/standing.ts';
+import { listenMs, standingOf } from '../metrics/standing.ts';
 import type { Register } from './options.ts';
 import { examples, jsonOption, natsOption } from './options.ts';
 import { experimentTable, jobTable } from './queries.ts';
 import { refuseRunFolder } from './run-folder.ts';
-
-/** Groups say twice a second how far they are. */
-const listenMs = 700;
 
 /** How an experiment stands, for programs. */
 const standingDocument = (standing: ExperimentStanding | undefined) =>

@@ -4,6 +4,9 @@ import { meanOf, sampleStd } from '@crossfold/shared/metrics/summary';
 import type { JobProgress } from '@crossfold/shared/progress';
 import { epochsOf, fraction } from '../cli/progress/state.ts';
 
+/** How long to listen for what is known of running jobs: groups say twice a second how far they are. */
+export const listenMs = 700;
+
 /** What is known of a job beyond its record. */
 export interface JobNews {
   /** The last thing that its group said. */
