@@ -227,7 +227,14 @@ export const decoders: readonly Decoder[] = [
     decodeRecord(Lease, () => undefined, 'leader', bytes),
   ),
   json('quotas', [quotasOf({}, undefined)], (bytes) => decodeRecord(Quotas, () => undefined, 'quotas', bytes)),
-  json('entry of an object store', [{ name: digest, nuid: 'N1', size: 10, deleted: false }], decodeEntry),
+  json(
+    'entry of an object store',
+    [
+      { name: digest, nuid: 'N1', size: 10, chunks: 1, digest: `SHA-256=${'A'.repeat(43)}=`, deleted: false },
+      { name: digest, nuid: 'N1', size: 0, chunks: 0, digest: '', deleted: true },
+    ],
+    decodeEntry,
+  ),
   document('record of a data set', DatasetRecord, dataset),
   document('note of a removal', RemovalNote, { schema: 1, name: 'now', id: 'x', of: 'digits', seenAt: 1.5 }),
   document('note of an upload', UploadNote, { name: 'x' }),

@@ -70,6 +70,7 @@ const hostileValues: readonly string[] = [
   '"__proto__"',
   '[]',
   '{}',
+  '{"length":1500000000}',
   '{"__proto__":{"polluted":true}}',
   '{"constructor":{"prototype":{"polluted":true}}}',
   JSON.stringify('x'.repeat(70_000)),

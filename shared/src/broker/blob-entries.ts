@@ -1,4 +1,4 @@
-import type { JetStreamClient, JetStreamManager, JsMsg } from 'nats';
+import type { JetStreamClient, JetStreamManager, JetStreamSubscription, JsMsg } from 'nats';
 import { consumerOpts, ErrorCode, headers, JsHeaders, NatsError } from 'nats';
 import { z } from 'zod';
 import type { Border } from '../border.ts';
@@ -8,26 +8,41 @@ import { blobStream } from './subjects.ts';
 import { isApiError, storeFailed, wrongLastSequence } from './trouble.ts';
 
 /** Whether something may name an object's pieces: it becomes part of a subject that is read, or purged. */
-export const namesPieces = (nuid: unknown): boolean => typeof nuid === 'string' && /^[A-Za-z0-9]{1,64}$/.test(nuid);
+const namesPieces = /^[A-Za-z0-9]{1,64}$/;
 
-/** What an object store says of one of its objects, in the message that names its pieces. */
+/** What an object store says of one of its objects, in the message that names its pieces; others may have written it. */
 const Entry = z.looseObject({
   name: z.string().min(1).max(4096),
-  nuid: z.string().refine(namesPieces),
+  nuid: z.string().regex(namesPieces),
   size: z.int().min(0),
+  chunks: z.int().min(0),
+  digest: z.string().max(200).optional(),
   deleted: z.boolean().optional(),
 });
 const maxEntryBytes = 64 * 1024;
+const digestPrefix = 'SHA-256=';
 
 export interface BlobEntry {
   readonly name: string;
   readonly nuid: string;
   readonly bytes: number;
+  /** How many pieces it lies in. */
+  readonly chunks: number;
+  /** The SHA-256 of what it holds, where the entry says that. */
+  readonly sha256?: Buffer;
   readonly deleted: boolean;
   /** Of the message; another one after every change. */
   readonly revision: number;
   /** When it last changed, epoch milliseconds on the broker's clock: clients' clocks may be anywhere. */
   readonly storedAt: number;
+}
+
+/** What lies where an object has its entry. */
+export interface FoundEntry {
+  /** Not there where it is none. */
+  readonly entry?: BlobEntry;
+  readonly revision: number;
+  readonly data: Uint8Array;
 }
 
 /** How often something is tried while others keep changing the same entry. */
@@ -56,7 +71,7 @@ export class BlobEntries {
    */
   async touch(name: string): Promise<boolean> {
     for (let tries = 0; tries < maxTries; tries++) {
-      const found = await this.#read(name);
+      const found = await this.read(name);
       if (found?.entry === undefined || found.entry.deleted) return false;
       try {
         await this.#write(name, found.data, found.revision);
@@ -77,7 +92,7 @@ export class BlobEntries {
    */
   async remove(name: string, revision?: number): Promise<boolean> {
     for (let tries = 0; tries < maxTries; tries++) {
-      const found = await this.#read(name);
+      const found = await this.read(name);
       if (found === undefined) return true;
       const { entry, data } = found;
       if (entry === undefined) {
@@ -111,15 +126,8 @@ export class BlobEntries {
   /** All entries, those of removed objects included. */
   async list(signal: AbortSignal): Promise<BlobEntry[]> {
     const subject = `$O.${this.#store}.M.>`;
-    const stream = blobStream(this.#store);
     if ((await this.#last(subject)) === undefined) return [];
-    const options = consumerOpts();
-    options.orderedConsumer();
-    options.bindStream(stream);
-    options.deliverLastPerSubject();
-    const subscription = await this.#jetstream.subscribe(subject, options);
-    const end = (): void => subscription.unsubscribe();
-    signal.addEventListener('abort', end, { once: true });
+    const subscription = await this.#subscribe(subject, signal, 'last of each');
     const entries: BlobEntry[] = [];
     try {
       for await (const message of subscription) {
@@ -128,8 +136,7 @@ export class BlobEntries {
         if (message.info.pending === 0) break;
       }
     } finally {
-      signal.removeEventListener('abort', end);
-      end();
+      subscription.unsubscribe();
     }
     return entries;
   }
@@ -146,12 +153,33 @@ export class BlobEntries {
 
   /** The piece of an object that has only one; undefined where it is not there. */
   async piece(nuid: string): Promise<Uint8Array | undefined> {
-    return (await this.#last(`$O.${this.#store}.C.${nuid}`))?.data;
+    return (await this.#last(this.#pieces(nuid)))?.data;
+  }
+
+  /** The pieces of an object, in order; they stop coming once the signal aborts. */
+  pieces(nuid: string, signal: AbortSignal): Promise<JetStreamSubscription> {
+    return this.#subscribe(this.#pieces(nuid), signal, 'all');
+  }
+
+  async #subscribe(
+    subject: string,
+    signal: AbortSignal,
+    which: 'all' | 'last of each',
+  ): Promise<JetStreamSubscription> {
+    const options = consumerOpts();
+    options.orderedConsumer();
+    options.bindStream(blobStream(this.#store));
+    if (which === 'last of each') options.deliverLastPerSubject();
+    const subscription = await this.#jetstream.subscribe(subject, options);
+    const end = (): void => subscription.unsubscribe();
+    if (signal.aborted) end();
+    else signal.addEventListener('abort', end, { once: true });
+    return subscription;
   }
 
   /** Drops the pieces of a removed object and then its entry, unless that has been written anew meanwhile. */
   async #forget({ name, nuid, revision }: BlobEntry): Promise<void> {
-    await this.#manager.streams.purge(blobStream(this.#store), { filter: `$O.${this.#store}.C.${nuid}` });
+    await this.#manager.streams.purge(blobStream(this.#store), { filter: this.#pieces(nuid) });
     await this.#purge(name, revision);
   }
 
@@ -168,13 +196,16 @@ export class BlobEntries {
     return (await this.#jetstream.publish(this.#subject(name), data, { headers: rollup, expect })).seq;
   }
 
-  /** What is stored as an object's entry; without an `entry` where it is none. */
-  async #read(name: string) {
+  /** What is stored as an object's entry, those of removed objects included; undefined where there is nothing. */
+  async read(name: string): Promise<FoundEntry | undefined> {
     const message = await this.#last(this.#subject(name));
     if (message === undefined) return undefined;
-    const { data, seq } = message;
-    const entry = this.#decode(message.subject, data, seq, message.time.getTime());
-    return { entry: entry?.name === name ? entry : undefined, revision: seq, data };
+    const { subject, data, seq } = message;
+    const entry = this.#decode(subject, data, seq, message.time.getTime());
+    if (entry === undefined) return { revision: seq, data };
+    if (entry.name === name) return { entry, revision: seq, data };
+    this.#border.dropped('entry', subject, 'it says that it is of another name');
+    return { revision: seq, data };
   }
 
   #decode(subject: string, data: Uint8Array, revision: number, storedAt: number): BlobEntry | undefined {
@@ -183,8 +214,10 @@ export class BlobEntries {
       this.#border.dropped('entry', subject, decoded.why);
       return undefined;
     }
-    const { name, nuid, size, deleted = false } = decoded.value;
-    return { name, nuid, bytes: size, deleted, revision, storedAt };
+    const { name, nuid, size, chunks, digest = '', deleted = false } = decoded.value;
+    const said = digest.startsWith(digestPrefix) ? Buffer.from(digest.slice(digestPrefix.length), 'base64url') : null;
+    const sha256 = said === null ? {} : { sha256: said };
+    return { name, nuid, bytes: size, chunks, ...sha256, deleted, revision, storedAt };
   }
 
   async #last(subject: string) {
@@ -194,6 +227,10 @@ export class BlobEntries {
       if (error instanceof NatsError && error.code === ErrorCode.JetStream404NoMessages) return undefined;
       throw error;
     }
+  }
+
+  #pieces(nuid: string): string {
+    return `$O.${this.#store}.C.${nuid}`;
   }
 
   #subject(name: string): string {

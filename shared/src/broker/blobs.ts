@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
-import type { ObjectInfo, ObjectStore } from 'nats';
+import type { ObjectStore } from 'nats';
 import { ErrorCode, NatsError } from 'nats';
 import type { BlobStore } from '../data/blob-store.ts';
 import { DamagedDataError } from '../errors.ts';
-import type { BlobEntries } from './blob-entries.ts';
-import { namesPieces } from './blob-entries.ts';
+import type { BlobEntries, BlobEntry, FoundEntry } from './blob-entries.ts';
 import type { Link } from './link.ts';
 import { requestMs } from './link.ts';
 import { storeFailed } from './trouble.ts';
@@ -16,7 +15,7 @@ const listMs = 60_000;
 /** How long the next piece of a blob may take to come. */
 const stallMs = 2500;
 /** How often a blob is fetched whose pieces are not what they should be, or do not come from a broker that answers. */
-const maxFetches = 3;
+export const maxFetches = 3;
 /** Pieces are no larger than this, and leave room for headers in what the server takes as a message. */
 const pieceBytes = 128 * 1024;
 const headerRoom = 1024;
@@ -32,15 +31,13 @@ export interface BrokerBlobs extends BlobStore {
  * name: the entry that names a blob's pieces is written last.
  */
 export function blobStore(store: ObjectStore, entries: BlobEntries, link: Link): BrokerBlobs {
-  const entryOf = (digest: string): Promise<ObjectInfo | null> =>
-    link.request(`to look up blob ${short(digest)}`, () => store.info(digest));
-  const look = async (digest: string): Promise<ObjectInfo | undefined> => {
-    const info = await entryOf(digest);
-    // One whose entry could not be the store's own is not there, and is never asked for.
-    return info === null || info.deleted || !namesPieces(info.nuid) ? undefined : info;
+  // Never by the client's own store, which takes whatever an entry says for true: a size that is none, links.
+  const entryOf = (digest: string): Promise<FoundEntry | undefined> =>
+    link.request(`to look up blob ${short(digest)}`, () => entries.read(digest));
+  const look = async (digest: string): Promise<BlobEntry | undefined> => {
+    const entry = (await entryOf(digest))?.entry;
+    return entry?.deleted === true ? undefined : entry;
   };
-  const pieceOf = ({ name, nuid }: ObjectInfo): Promise<Uint8Array | undefined> =>
-    link.request(`to hand out blob ${short(name)}`, () => entries.piece(nuid));
   const keep = (digest: string): Promise<boolean> =>
     link.request(`to keep blob ${short(digest)}`, () => entries.touch(digest));
   return {
@@ -48,10 +45,10 @@ export function blobStore(store: ObjectStore, entries: BlobEntries, link: Link):
     async put(bytes) {
       const digest = sha256(bytes);
       const there = await entryOf(digest);
-      // Left where it is, the client would drop the pieces that it names, which are others'.
-      if (there !== null && !namesPieces(there.nuid)) await this.remove(digest);
+      // Left where it is, the client would fail over it, or drop the pieces that it names, which are others'.
+      if (there !== undefined && there.entry === undefined) await this.remove(digest);
       // Of one that was removed nothing is kept.
-      else if (there?.size === bytes.length && (await keep(digest))) return digest;
+      else if (there?.entry?.bytes === bytes.length && (await keep(digest))) return digest;
       const boundMs = storeMs(bytes.length);
       await link.request(
         `to store blob ${short(digest)} (${bytes.length} bytes)`,
@@ -69,20 +66,13 @@ export function blobStore(store: ObjectStore, entries: BlobEntries, link: Link):
       return (await look(digest)) !== undefined;
     },
     async get(digest, maxBytes) {
-      const info = await look(digest);
-      const bytes = info?.size;
-      if (info === undefined || bytes === undefined) throw new DamagedDataError(`blob ${digest} is not in the store`);
-      if (bytes > maxBytes)
-        throw new DamagedDataError(`blob ${digest} has ${bytes} bytes where at most ${maxBytes} were expected`);
-      // Of a blob that has only one piece no consumer is made, which costs the broker more than the piece itself.
-      const only = info.chunks === 1 ? await pieceOf(info) : undefined;
-      if (only !== undefined && sha256(only) === digest) return only;
       for (let fetches = 1; ; fetches++) {
-        const received = await link.request(
-          `to hand out blob ${short(digest)} (${bytes} bytes)`,
-          (signal) => fetchBlob(store, digest, bytes, signal, () => !link.connected),
-          Number.POSITIVE_INFINITY,
-        );
+        const entry = await look(digest);
+        if (entry === undefined) throw new DamagedDataError(`blob ${digest} is not in the store`);
+        const { bytes } = entry;
+        if (bytes > maxBytes)
+          throw new DamagedDataError(`blob ${digest} has ${bytes} bytes where at most ${maxBytes} were expected`);
+        const received = await fetchObject(entries, link, `to hand out blob ${short(digest)} (${bytes} bytes)`, entry);
         if (received !== undefined && sha256(received) === digest) return received;
         if (fetches === maxFetches) throw new DamagedDataError(`blob ${digest} is damaged or incomplete in the store`);
       }
@@ -114,70 +104,48 @@ async function checkRoom(store: ObjectStore, bytes: number): Promise<void> {
   throw full;
 }
 
-/** An object that is not named by its digest; undefined where what comes is, time and again, not what its entry says. */
+/**
+ * One attempt to fetch an object of a size that has been looked at, bounded by how long each piece may take; undefined
+ * where what comes is not of that size, or where a broker that is there sends nothing.
+ *
+ * @param what completes the sentence "waiting for the broker ..."
+ */
 export async function fetchObject(
-  store: ObjectStore,
+  entries: BlobEntries,
   link: Link,
-  name: string,
-  bytes: number,
+  what: string,
+  { nuid, bytes, chunks }: BlobEntry,
 ): Promise<Uint8Array | undefined> {
-  for (let fetches = 1; ; fetches++) {
-    const received = await link.request(
-      `to read ${name}`,
-      (signal) => fetchBlob(store, name, bytes, signal, () => !link.connected),
-      Number.POSITIVE_INFINITY,
-    );
-    if (received !== undefined || fetches === maxFetches) return received;
+  if (bytes === 0) return new Uint8Array(0);
+  // Of an object that has only one piece no consumer is made, which costs the broker more than the piece itself.
+  if (chunks === 1) {
+    const only = await link.request(what, () => entries.piece(nuid));
+    return only?.length === bytes ? only : undefined;
   }
+  return link.request(what, (signal) => fetchPieces(entries, link, nuid, bytes, signal), Number.POSITIVE_INFINITY);
 }
 
-/**
- * One attempt to fetch a blob, bounded by how long each piece may take; undefined where what came is not whole, or where
- * a broker that is there sends nothing.
- */
-async function fetchBlob(
-  store: ObjectStore,
-  digest: string,
+async function fetchPieces(
+  entries: BlobEntries,
+  link: Link,
+  nuid: string,
   bytes: number,
   signal: AbortSignal,
-  away: () => boolean,
 ): Promise<Uint8Array | undefined> {
-  const found = await bounded(openObject(store, digest), requestMs);
-  if (found === undefined) throw NatsError.errorForCode(ErrorCode.Timeout);
-  if (found === null) return undefined;
-  const reader = found.data.getReader();
-  const end = (): void => void reader.cancel().catch(() => undefined);
-  signal.addEventListener('abort', end, { once: true });
-  found.error.catch(() => undefined);
+  // However late it comes, it ends with the signal.
+  const pieces = await bounded(entries.pieces(nuid, signal), requestMs);
+  if (pieces === undefined) throw NatsError.errorForCode(ErrorCode.Timeout);
+  const coming = pieces[Symbol.asyncIterator]();
   const whole = new Uint8Array(bytes);
-  let at = 0;
-  try {
-    for (;;) {
-      const piece = await bounded(reader.read(), stallMs);
-      if (piece === undefined && away()) throw NatsError.errorForCode(ErrorCode.Disconnect);
-      if (piece === undefined) return undefined;
-      if (piece.done) return at === bytes ? whole : undefined;
-      if (at + piece.value.length > bytes) return undefined;
-      whole.set(piece.value, at);
-      at += piece.value.length;
-    }
-  } catch (error) {
-    if (error instanceof NatsError) throw error;
-    // The client's own check of what has come.
-    return undefined;
-  } finally {
-    signal.removeEventListener('abort', end);
-    end();
-  }
-}
-
-/** Null where there is nothing to open; what its entry says of it, others have written. */
-async function openObject(store: ObjectStore, name: string): ReturnType<ObjectStore['get']> {
-  try {
-    return await store.get(name);
-  } catch (error) {
-    if (error instanceof NatsError && error.code !== ErrorCode.BadJson) throw error;
-    return null;
+  for (let at = 0; ; ) {
+    const next = await bounded(coming.next(), stallMs);
+    if (next === undefined && !link.connected) throw NatsError.errorForCode(ErrorCode.Disconnect);
+    if (next === undefined || next.done === true) return undefined;
+    const { data, info } = next.value;
+    if (data.length === 0 || at + data.length > bytes) return undefined;
+    whole.set(data, at);
+    at += data.length;
+    if (info.pending === 0) return at === bytes ? whole : undefined;
   }
 }
 

@@ -1,13 +1,11 @@
 import type { JetStreamManager, ObjectStore } from 'nats';
-import { ErrorCode, NatsError } from 'nats';
-import { z } from 'zod';
+import type { z } from 'zod';
 import type { NamedDocuments } from '../data/named-documents.ts';
 import { listNamed } from '../data/named-documents.ts';
 import { decodeJson } from '../decode.ts';
 import { DamagedDataError } from '../errors.ts';
-import type { BlobEntries } from './blob-entries.ts';
-import { namesPieces } from './blob-entries.ts';
-import { fetchObject } from './blobs.ts';
+import type { BlobEntries, FoundEntry } from './blob-entries.ts';
+import { fetchObject, maxFetches, sha256 } from './blobs.ts';
 import type { Link } from './link.ts';
 import { requestMs } from './link.ts';
 import { blobStream } from './subjects.ts';
@@ -16,15 +14,6 @@ import { isApiError, wrongLastSequence } from './trouble.ts';
 /** More than any document that has a name is long. */
 const maxBytes = 4 * 2 ** 20;
 const listMs = 20_000;
-
-/** What of an object's entry is gone by; others may have written it. */
-const Entry = z.object({
-  nuid: z.string().refine(namesPieces),
-  size: z.int().min(0).optional(),
-  deleted: z.boolean().optional(),
-  revision: z.int().min(0),
-});
-type Entry = z.infer<typeof Entry>;
 
 /**
  * Documents in a NATS object store, under `prefix` and their names: a dot is in no digest, so that they and blobs do not
@@ -44,35 +33,31 @@ export function namedDocuments<T extends { readonly name: string }>(
 ): NamedDocuments<T> {
   const key = (name: string): string => `${prefix}.${name}`;
   const entries = `$O.${bucket}.M.`;
-  /** `damaged` where it is there and not an entry. */
-  const look = async (name: string): Promise<Entry | 'damaged' | undefined> => {
-    const found = await link.request(`to look up ${key(name)}`, async () => {
-      try {
-        return await store.info(key(name));
-      } catch (error) {
-        // What is JSON and no object is a TypeError to the client.
-        if (error instanceof TypeError || (error instanceof NatsError && error.code === ErrorCode.BadJson))
-          return 'damaged';
-        throw error;
-      }
-    });
-    if (found === null) return undefined;
-    const entry = Entry.safeParse(found);
-    return entry.success ? entry.data : 'damaged';
+  const look = (name: string): Promise<FoundEntry | undefined> =>
+    link.request(`to look up ${key(name)}`, () => objects.read(key(name)));
+  const isThere = (found: FoundEntry | undefined): boolean => found !== undefined && found.entry?.deleted !== true;
+  const damaged = (name: string, why: string): DamagedDataError =>
+    new DamagedDataError(`${key(name)} is not as it should be: ${why}`);
+  /** What it holds; undefined where it is not there. */
+  const read = async (name: string): Promise<Uint8Array | undefined> => {
+    for (let fetches = 1; ; fetches++) {
+      const found = await look(name);
+      if (found === undefined || !isThere(found)) return undefined;
+      const { entry } = found;
+      if (entry === undefined) throw damaged(name, 'its entry is not one');
+      if (entry.bytes > maxBytes) throw damaged(name, `it has ${entry.bytes} bytes, more than there can be`);
+      const bytes = await fetchObject(objects, link, `to read ${key(name)}`, entry);
+      if (bytes !== undefined && sha256(bytes) === entry.sha256?.toString('hex')) return bytes;
+      // It may have been written anew meanwhile.
+      if (fetches === maxFetches) throw damaged(name, 'its content is incomplete, or not what its digest says');
+    }
   };
   const get = async (name: string): Promise<T | undefined> => {
-    const entry = await look(name);
-    if (entry === undefined || (entry !== 'damaged' && entry.deleted === true)) return undefined;
-    const damaged = (why: string): DamagedDataError =>
-      new DamagedDataError(`${key(name)} is not as it should be: ${why}`);
-    if (entry === 'damaged') throw damaged('its entry is not one');
-    const { size = 0 } = entry;
-    if (size > maxBytes) throw damaged(`it has ${size} bytes, more than there can be`);
-    const bytes = await fetchObject(store, link, key(name), size);
-    if (bytes === undefined) throw damaged('its content is incomplete, or not what its digest says');
+    const bytes = await read(name);
+    if (bytes === undefined) return undefined;
     const decoded = decodeJson(schema, bytes, maxBytes);
-    if ('why' in decoded) throw damaged(decoded.why);
-    if (decoded.value.name !== name) throw damaged(`it says that it is ${decoded.value.name}`);
+    if ('why' in decoded) throw damaged(name, decoded.why);
+    if (decoded.value.name !== name) throw damaged(name, `it says that it is ${decoded.value.name}`);
     return decoded.value;
   };
   const names = async (): Promise<string[]> => {
@@ -86,10 +71,7 @@ export function namedDocuments<T extends { readonly name: string }>(
     );
     const found = keys.filter((one) => one.startsWith(`${prefix}.`)).map((one) => one.slice(prefix.length + 1));
     const there: string[] = [];
-    for (const name of found.toSorted()) {
-      const entry = await look(name);
-      if (entry !== undefined && (entry === 'damaged' || entry.deleted !== true)) there.push(name);
-    }
+    for (const name of found.toSorted()) if (isThere(await look(name))) there.push(name);
     return there;
   };
   const write = async (name: string, value: T, previousRevision?: number): Promise<void> => {
@@ -109,10 +91,10 @@ export function namedDocuments<T extends { readonly name: string }>(
     names,
     list: (onDamaged) => listNamed({ names, get }, onDamaged),
     async create(name, value) {
-      const entry = await look(name);
-      if (entry === 'damaged' || (entry !== undefined && entry.deleted !== true)) return false;
+      const found = await look(name);
+      if (isThere(found)) return false;
       try {
-        await write(name, value, entry?.revision ?? 0);
+        await write(name, value, found?.revision ?? 0);
         return true;
       } catch (error) {
         if (isApiError(error, wrongLastSequence)) return false;
@@ -120,8 +102,9 @@ export function namedDocuments<T extends { readonly name: string }>(
       }
     },
     async put(name, value) {
-      // Left where it is, the client would drop the pieces that it names, which are others'.
-      if ((await look(name)) === 'damaged') await remove(name);
+      // Left where it is, the client would fail over it, or drop the pieces that it names, which are others'.
+      const found = await look(name);
+      if (found !== undefined && found.entry === undefined) await remove(name);
       await write(name, value);
     },
     remove,
