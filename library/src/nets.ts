@@ -68,10 +68,15 @@ export class Nets {
    * What picture files (JPEG, PNG, WebP) show; `pictureFiles` finds those in folders.
    *
    * @param tta `flip` takes the mean of what it says of each and of its mirror image
-   * @throws ConfigError naming every file that cannot be used
+   * @param onUnusable told of the files that cannot be used, and why: they are left out then
+   * @throws ConfigError naming every file that cannot be used, where nobody is told of them, or all are
    */
-  predict(files: readonly string[], tta: TestTime = 'none'): Promise<Prediction[]> {
-    return predictFiles(asked(this.#predictor, this.#model, tta), this.#model, files);
+  predict(
+    files: readonly string[],
+    tta: TestTime = 'none',
+    onUnusable?: (problems: readonly string[]) => void,
+  ): Promise<Prediction[]> {
+    return predictFiles(asked(this.#predictor, this.#model, tta), this.#model, files, onUnusable);
   }
 
   /**
