@@ -1,7 +1,9 @@
 /** Step: what package-lock.json lists, by npm. */
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { makeFolder } from './context.mjs';
 import { lockWhileRunning } from './lock.mjs';
 import { MissingError, timed } from './say.mjs';
 
@@ -27,7 +29,8 @@ export const packages = {
  * @param {import('./context.mjs').Context} context
  * @returns {Promise<void>}
  */
-function npmCi({ root, env }) {
+function npmCi({ root, cache, env: given }) {
+  const env = npmEnv(given, cache);
   // Started from npm, use that very npm; npm reads NODE_ENV and `omit`, but a checkout always needs its tools.
   const npm = env.npm_execpath;
   const [command, first] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []];
@@ -52,6 +55,29 @@ function npmCi({ root, env }) {
     );
     child.on('close', (code) => (code === 0 ? resolve() : reject(failure(output, code))));
   });
+}
+
+/**
+ * The environment for npm: where its own cache cannot be written, as in a home that is read-only, it has one in ours.
+ * @param {NodeJS.ProcessEnv} env
+ * @param {string} cache
+ * @param {(folder: string) => boolean} takes whether a folder is there, or can be made, and can be written
+ * @returns {NodeJS.ProcessEnv}
+ */
+export function npmEnv(env, cache, takes = isWritable) {
+  const own = env.npm_config_cache || join(env.HOME || homedir(), '.npm');
+  return takes(own) ? env : { ...env, npm_config_cache: join(cache, 'npm') };
+}
+
+/** @param {string} folder */
+function isWritable(folder) {
+  try {
+    makeFolder(folder);
+    accessSync(folder, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** @typedef {{ version?: string, integrity?: string, optional?: boolean, link?: boolean }} Locked */

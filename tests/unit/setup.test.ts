@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { describe, expect, it } from 'vitest';
 import { findFile, projectOf } from '../../setup/index.mjs';
-import { satisfies } from '../../setup/packages.mjs';
+import { npmEnv, satisfies } from '../../setup/packages.mjs';
 import { transferProgress } from '../../setup/say.mjs';
 import { cudaVersions, placeOf, variantOf } from '../../setup/tensorflow.mjs';
 
@@ -36,6 +36,20 @@ describe('what counts as installed', () => {
     expect(satisfies({}, wanted)).toBe(false);
     // As npm writes it down of a package that calls itself so.
     expect(satisfies({ 'node_modules/zod': { version: 'v4.6.7', integrity: 'sha512-a' } }, wanted)).toBe(true);
+  });
+});
+
+describe("npm's cache", () => {
+  const takes = (folder: string): boolean => folder.startsWith('/home/');
+
+  it('stays where it can be written, and is in ours elsewhere', () => {
+    for (const env of [{ HOME: '/home/me' }, { HOME: '/sealed', npm_config_cache: '/home/npm' }])
+      expect(npmEnv(env, '/cache', takes)).toBe(env);
+    for (const env of [{ HOME: '/sealed' }, { HOME: '/home/me', npm_config_cache: '/sealed/npm' }])
+      expect(npmEnv(env, '/cache', takes)).toEqual({ ...env, npm_config_cache: '/cache/npm' });
+  });
+  it('is in ours where the folder cannot be made', () => {
+    expect(npmEnv({ HOME: '/dev/null' }, '/cache')).toMatchObject({ npm_config_cache: '/cache/npm' });
   });
 });
 
