@@ -386,7 +386,9 @@ describe('questions', () => {
       { ...world.records.get('a'), standing: { progress: 0, folds: [] } },
     ]);
     expect(await ask('status')).toMatch(/^ID .* DONE {2}LEFT .*\na {3}running .* 0 %/);
-    expect(await ask('status', 'b')).toContain('failed');
+    // What was given up is not done.
+    expect(await ask('status', 'b')).toMatch(/\nb {3}failed .*no luck\n/);
+    expect(await ask('status', 'b')).not.toContain(' %');
     expect(await ask('cancel', 'a')).toBe('a: cancelled\n');
     expect(await main(['status', 'c', ...nats], world.context)).toBe(ExitCode.usage);
   });

@@ -51,6 +51,14 @@ describe('group k-fold', () => {
     expect(dealt(true)).toEqual(of.stratified);
   });
 
+  it('is refused, stratified, where every class has fewer samples than there are folds, as in scikit-learn', () => {
+    const few = grouped([0, 0, 1, 1, 2, 2], ['a', 'b', 'c', 'd', 'e', 'f']);
+    expect(() => makeFolds(groupKFold({ folds: 3, stratified: true }), few, 1)).toThrow(
+      'evaluation.folds is 3: must be at most 2, the number of samples of the largest class',
+    );
+    expect(makeFolds(groupKFold({ folds: 3, stratified: false }), few, 1)).toHaveLength(3);
+  });
+
   it('parts no group, shuffled or not', () => {
     const some = fc.integer({ min: 2, max: 5 }).chain((folds) =>
       fc.record({

@@ -33,7 +33,10 @@ export function experimentTable(
       record.startedAt === null ? '' : duration((record.finishedAt ?? now) - record.startedAt),
       ...(standing === undefined
         ? []
-        : [shareText(standing.progress), leftText(standing.remainingSeconds, standing.atMost)]),
+        : [
+            shareText(wasGivenUp(record) ? undefined : standing.progress),
+            leftText(standing.remainingSeconds, standing.atMost),
+          ]),
       oneLine(record.error),
     ];
   });
@@ -41,7 +44,9 @@ export function experimentTable(
   return table([['ID', 'STATE', 'JOBS', 'SUBMITTED (UTC)', 'TIME', ...far, 'ERROR'], ...rows]);
 }
 
-const shareText = (share: number): string => `${Math.floor(100 * share)} %`;
+/** Of what was cancelled or has failed there is nothing more to be done, and yet it is not done. */
+const wasGivenUp = ({ state }: { readonly state: string }): boolean => state === 'cancelled' || state === 'failed';
+const shareText = (share: number | undefined): string => (share === undefined ? '' : `${Math.floor(100 * share)} %`);
 const leftText = (seconds: number | undefined, atMost = false): string =>
   seconds === undefined ? '' : `${atMost ? 'at most ' : ''}about ${duration(1000 * seconds)}`;
 
@@ -56,7 +61,7 @@ export function jobTable(jobs: readonly PublicJob[], now: number, standing: Expe
     String(job.generation),
     String(job.attempts),
     job.startedAt === null ? '' : duration((job.finishedAt ?? now) - job.startedAt),
-    shareText(folds.get(job.id)?.progress ?? Number(isFinal(job.state))),
+    shareText(wasGivenUp(job) ? undefined : (folds.get(job.id)?.progress ?? Number(isFinal(job.state)))),
     leftText(folds.get(job.id)?.remainingSeconds),
     oneLine(job.error),
   ]);

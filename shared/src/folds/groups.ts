@@ -10,11 +10,13 @@ interface Group {
 
 /**
  * The fold that each sample is validated in where no group may be parted. scikit-learn's `GroupKFold` and
- * `StratifiedGroupKFold` (1.9.1), the same to the sample where nothing is shuffled.
+ * `StratifiedGroupKFold` (1.9.1), the same to the sample where nothing is shuffled, but for ties between groups that are
+ * as evenly made up: there they are broken by how a floating-point number was rounded, here by name.
  *
  * @param groups name of each sample's group
  * @param random undefined: nothing is shuffled
- * @throws ConfigError where there are fewer groups than folds, or a fold would be left without any
+ * @throws ConfigError where there are fewer groups than folds, or a fold would be left without any, or stratified every
+ * class has fewer samples than there are folds
  */
 export function groupKFold(
   { folds, stratified }: Pick<GroupKFoldSpec, 'folds' | 'stratified'>,
@@ -28,6 +30,11 @@ export function groupKFold(
   const wrong = (allowed: string): ConfigError =>
     new ConfigError({ field: `${field}.folds`, value: String(folds), allowed });
   if (folds > all.length) throw wrong(`must be at most the number of groups, which is ${all.length}`);
+  const most = Math.max(...classes.map((_, at) => all.reduce((sum, { counts }) => sum + (counts[at] ?? 0), 0)));
+  if (stratified && folds > most)
+    throw wrong(
+      `must be at most ${most}, the number of samples of the largest class, where folds are stratified (fewer folds, more samples, or stratified: false)`,
+    );
   const foldOfGroup = stratified ? dealStratified(all, folds, random) : dealBySize(all, folds, random);
   const foldOf = new Uint32Array(labels.length);
   const filled = new Set<number>();
