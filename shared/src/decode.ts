@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 
 /** What bytes were read as, or why they are not that. */
 export type Decoded<T> = { readonly value: T } | { readonly why: string };
@@ -21,6 +21,27 @@ export function decodeJson<T>(schema: z.ZodType<T>, bytes: Uint8Array, maxBytes:
   const result = schema.safeParse(value);
   return result.success ? { value: result.data } : { why: whyNot(result.error) };
 }
+
+/**
+ * A list that is read up to the first item that is not as it should be. A plain array of the schema library goes on, and keeps
+ * an issue for every one: of a list of millions that is hundreds of times its bytes.
+ */
+export const listOf = <T>(item: z.ZodType<T>, most: number = Number.POSITIVE_INFINITY) =>
+  z.array(z.unknown()).transform((items, context): T[] => {
+    const list: T[] = [];
+    if (items.length > most)
+      context.addIssue({ code: 'custom', message: `it has ${items.length} items, and may have ${most}` });
+    else
+      for (const [at, one] of items.entries()) {
+        const result = item.safeParse(one);
+        if (result.success) list.push(result.data);
+        else {
+          context.addIssue({ code: 'custom', path: [at], message: whyNot(result.error) });
+          return z.NEVER;
+        }
+      }
+    return list;
+  });
 
 /** The first thing that is wrong, in one short line. */
 export function whyNot(error: z.ZodError): string {

@@ -116,6 +116,7 @@ describe('what a client says of an object', () => {
     for (const { digest, made } of cases) await say(Stores.artifacts, digest, made(digest));
     // More than its entry says, and a document that is whole and no experiment: the last, behind all the others.
     const long = await client.artifacts.put(new Uint8Array(300_000));
+    const huge = await client.artifacts.put(new TextEncoder().encode(`[${'[],'.repeat(500_000)}[]]`));
     const other = await client.artifacts.put(new TextEncoder().encode('{}'));
     const [chunk] = (await client.artifacts.list()).filter(({ digest }) => digest === long);
     expect(chunk?.bytes).toBe(300_000);
@@ -125,6 +126,7 @@ describe('what a client says of an object', () => {
     const expected = new Map([
       ...cases.map(({ digest, why }) => [digest, why] as const),
       [long, 'is damaged or incomplete'],
+      [huge, 'where at most 1048576 were expected'],
       [other, 'is not as it should be'],
     ]);
     let n = 0;
@@ -132,7 +134,7 @@ describe('what a client says of an object', () => {
       const id = `evil-${n++}`;
       const record = experimentRecord(id, {
         state: 'submitted',
-        spec: { digest, bytes: 200_000 },
+        spec: { digest, bytes: 2 ** 28 },
         startedAt: null,
         finishedAt: null,
         jobs: 0,

@@ -14,7 +14,7 @@ import { DatasetRecord, RemovalNote } from '@crossfold/shared/data/dataset-recor
 import { sampleDigestBytes } from '@crossfold/shared/data/digest';
 import { encodeLabels, Manifest } from '@crossfold/shared/data/manifest';
 import type { Decoded } from '@crossfold/shared/decode';
-import { decodeJson } from '@crossfold/shared/decode';
+import { decodeJson, listOf } from '@crossfold/shared/decode';
 import { CrossfoldError } from '@crossfold/shared/errors';
 import { FoldsDocument } from '@crossfold/shared/folds/folds';
 import { RefitJobResult, TestJobResult, TrainJobResult } from '@crossfold/shared/jobs/job-result';
@@ -250,7 +250,7 @@ export const decoders: readonly Decoder[] = [
     { kind: 'imported', name: 'x', manifest: blob, bytes: 1 },
     { kind: 'images', name: 'x', classes: ['a', 'b'], train: part, test: part, validationFrom: 1 },
   ),
-  document('list of pictures', z.array(ImageFile), [{ path: 'a/b.jpg', label: 0, bytes: 10 }]),
+  document('list of pictures', listOf(ImageFile), [{ path: 'a/b.jpg', label: 0, bytes: 10 }]),
   document('result of a job', TrainJobResult, ...story.finished.flatMap(({ result }) => result ?? [])),
   document('result of a refit', RefitJobResult, { schema: 1, refit, model: blob }),
   document('result of a test', TestJobResult, story.test?.result),

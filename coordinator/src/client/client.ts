@@ -1,10 +1,10 @@
 import type { Broker } from '@crossfold/shared/broker/broker';
 import { openBroker } from '@crossfold/shared/broker/broker';
 import { connectTimeoutMs } from '@crossfold/shared/broker/connection';
-import { getJson, putJson } from '@crossfold/shared/broker/json-blobs';
+import { getExperiment, getJson, putJson } from '@crossfold/shared/broker/json-blobs';
 import { readQuotas } from '@crossfold/shared/broker/quotas';
 import { allProgress, experimentProgress } from '@crossfold/shared/broker/subjects';
-import { Experiment, plateauNeedsValidation } from '@crossfold/shared/config/experiment';
+import { plateauNeedsValidation } from '@crossfold/shared/config/experiment';
 import { ConfigError } from '@crossfold/shared/errors';
 import { FoldsDocument } from '@crossfold/shared/folds/folds';
 import { RefitJobResult, TrainJobResult } from '@crossfold/shared/jobs/job-result';
@@ -142,7 +142,7 @@ export function brokerClient(broker: Broker): ExperimentClient {
       }
       return {
         record,
-        experiment: await getJson(broker.artifacts, record.spec, Experiment),
+        experiment: await getExperiment(broker.artifacts, record.spec),
         results,
         folds: record.folds === null ? undefined : await getJson(broker.artifacts, record.folds, FoldsDocument),
         models,
@@ -193,7 +193,7 @@ export function brokerClient(broker: Broker): ExperimentClient {
           value: String(trial),
           allowed: `must be one of those that completed: ${completed.join(', ')}`,
         });
-      const { schedule } = (await getJson(broker.artifacts, record.spec, Experiment)).training;
+      const { schedule } = (await getExperiment(broker.artifacts, record.spec)).training;
       if (final === 'refit' && schedule?.name === 'plateau') throw new ConfigError(`${id}: ${plateauNeedsValidation}`);
       await checkRoom(id);
       return (

@@ -5,11 +5,11 @@ import type { BlobStore } from '@crossfold/shared/data/blob-store';
 import { sampleDigests } from '@crossfold/shared/data/digest';
 import type { Manifest, Samples } from '@crossfold/shared/data/manifest';
 import { encodeFileBytes, encodeLabels, findDuplicates, readLabels } from '@crossfold/shared/data/manifest';
+import { listOf } from '@crossfold/shared/decode';
 import { ConfigError, DamagedDataError } from '@crossfold/shared/errors';
 import { SampleColumns } from '@crossfold/shared/folds/samples';
 import type { BlobRef } from '@crossfold/shared/jobs/records';
 import { decodeImage, UnusableImageError } from '@crossfold/worker/data/decode-image';
-import { z } from 'zod';
 import type { OnProgress } from './count-progress.ts';
 import { countProgress } from './count-progress.ts';
 import { firstOf } from './image-folder.ts';
@@ -150,9 +150,12 @@ interface CutOptions {
   readonly progress: (files: number) => void;
 }
 
+const exactly = (count: number) =>
+  listOf(ImageFile, count).refine(({ length }) => length === count, `it does not have ${count} items`);
+
 async function cutFiles(part: ImageBundle['train'], options: CutOptions): Promise<CutPart> {
   const { image, problems, keep, blobs } = options;
-  const files = await getJson(blobs, part.files, z.array(ImageFile).length(part.count));
+  const files = await getJson(blobs, part.files, exactly(part.count));
   for (const { path, problem } of files) if (problem !== undefined) problems.push({ path, reason: problem });
   const writer = new ShardWriter(image, blobs);
   const kept: ImageFile[] = [];

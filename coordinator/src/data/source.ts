@@ -1,4 +1,5 @@
 import type { ImageShape } from '@crossfold/shared/data/manifest';
+import { listOf } from '@crossfold/shared/decode';
 import { BlobRef } from '@crossfold/shared/jobs/records';
 import { z } from 'zod';
 
@@ -9,7 +10,7 @@ export const SourceFile = z
     path: z.string().min(1).max(1024),
     /** Its whole length; the parts may end before. */
     bytes: z.int().min(1),
-    parts: z.array(BlobRef).max(1_000_000).readonly(),
+    parts: listOf(BlobRef, 1_000_000).readonly(),
   })
   .readonly();
 export type SourceFile = z.infer<typeof SourceFile>;
@@ -32,7 +33,7 @@ const ImagePart = z
     files: BlobRef,
     count: z.int().min(1),
     /** The bytes of the files, cut as `packsOf` says. */
-    packs: z.array(BlobRef).max(1_000_000).readonly(),
+    packs: listOf(BlobRef, 1_000_000).readonly(),
   })
   .readonly();
 

@@ -5,9 +5,9 @@ import { getJson, putJson } from '@crossfold/shared/broker/json-blobs';
 import type { DatasetSpec } from '@crossfold/shared/config/dataset';
 import type { BlobStore } from '@crossfold/shared/data/blob-store';
 import { sha256 } from '@crossfold/shared/data/digest';
+import { listOf } from '@crossfold/shared/decode';
 import { ConfigError, DamagedDataError } from '@crossfold/shared/errors';
 import type { BlobRef } from '@crossfold/shared/jobs/records';
-import { z } from 'zod';
 import type { OnProgress } from './count-progress.ts';
 import type { IdxFile } from './idx-file.ts';
 import { readIdxFile } from './idx-file.ts';
@@ -65,7 +65,7 @@ async function samplesOf(
   blobs: BlobStore,
 ): Promise<readonly string[] | number> {
   if (bundle.kind === 'images')
-    return (await getJson(blobs, bundle.train.files, z.array(ImageFile))).map(({ path }) => path);
+    return (await getJson(blobs, bundle.train.files, listOf(ImageFile))).map(({ path }) => path);
   const labels = bundle.train.labels.parts.reduce((sum, part) => sum + part.bytes, 0) - labelsHeaderBytes;
   return limit ?? labels;
 }

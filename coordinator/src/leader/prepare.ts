@@ -1,6 +1,6 @@
-import { getJson, putJson } from '@crossfold/shared/broker/json-blobs';
+import { getExperiment, getJson, putJson } from '@crossfold/shared/broker/json-blobs';
 import { leaderProgressSubject } from '@crossfold/shared/broker/subjects';
-import { Experiment } from '@crossfold/shared/config/experiment';
+import type { Experiment } from '@crossfold/shared/config/experiment';
 import type { BlobStore } from '@crossfold/shared/data/blob-store';
 import { canonicalJson, sha256 } from '@crossfold/shared/data/digest';
 import { Manifest } from '@crossfold/shared/data/manifest';
@@ -56,7 +56,7 @@ export async function prepare(
   try {
     const refused = tooManyExperiments(before, quotas);
     if (refused !== undefined) throw refused;
-    const experiment = await getJson(broker.artifacts, record.spec, Experiment);
+    const experiment = await getExperiment(broker.artifacts, record.spec);
     // Before anything is cut: this is tried again at every round until there is a worker.
     const identity = chooseIdentity(context.roster.alive(), experiment.threadsPerWorker);
     if (identity === undefined) throw new WaitingError(waitsFor(context.roster.alive(), experiment.threadsPerWorker));

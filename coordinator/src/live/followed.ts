@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Broker } from '@crossfold/shared/broker/broker';
-import { getJson } from '@crossfold/shared/broker/json-blobs';
+import { getExperiment } from '@crossfold/shared/broker/json-blobs';
 import { experimentProgress } from '@crossfold/shared/broker/subjects';
-import { Experiment } from '@crossfold/shared/config/experiment';
 import type { StreamEvent } from '@crossfold/shared/http/site';
 import type { ExperimentRecord, JobRecord } from '@crossfold/shared/jobs/records';
 import { isFinal } from '@crossfold/shared/jobs/records';
@@ -224,7 +223,7 @@ export class FollowedExperiment {
     // Stands for what is put in whenever it is asked for.
     const head = liveSection(html``, key);
     if ('none' in made) return { key, below, ...around(barePage(record, head, canWrite), head) };
-    this.#yaml ??= getJson(broker.artifacts, record.spec, Experiment).then(resolvedYaml);
+    this.#yaml ??= getExperiment(broker.artifacts, record.spec).then(resolvedYaml);
     const page = reportHtml(
       { results: made.results, yaml: await this.#yaml },
       {

@@ -1,5 +1,4 @@
-import { getJson } from '@crossfold/shared/broker/json-blobs';
-import { Experiment } from '@crossfold/shared/config/experiment';
+import { getExperiment, getJson } from '@crossfold/shared/broker/json-blobs';
 import { ConfigError, isBrokerTrouble, TimeoutError } from '@crossfold/shared/errors';
 import type { Action, Page, Site, Stream } from '@crossfold/shared/http/site';
 import type { ExperimentRecord } from '@crossfold/shared/jobs/records';
@@ -129,7 +128,7 @@ export class LiveSite implements Site {
     if (known !== undefined) return known;
     const draw = async (): Promise<string> => {
       const results = await getJson(broker.artifacts, { digest }, Results);
-      const yaml = resolvedYaml(await getJson(broker.artifacts, record.spec, Experiment));
+      const yaml = resolvedYaml(await getExperiment(broker.artifacts, record.spec));
       return reportHtml({ results, yaml }, this.#canWrite ? { manage: manageSection(record) } : {});
     };
     const drawn = draw();
