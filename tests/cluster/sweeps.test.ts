@@ -76,6 +76,24 @@ describe('a sweep', () => {
     expect(jobs.filter(({ kind }) => kind === 'train')).toHaveLength(6 * 6 + 3);
   });
 
+  it('nested: leaves a net in the end where outer folds find different trials, and each drops the other’s', async () => {
+    startLeader();
+    // Outer folds are 0 and 1, those within the first 2 and 3, within the second 4 and 5.
+    startWorkers({
+      count: 3,
+      outcome: ({ trial, fold }, epochs) => {
+        const best = fold === 0 || fold === 2 || fold === 3 ? 0 : 5;
+        return 0.9 - 0.05 * Math.abs(trial - best) - 0.1 / (epochs + 1);
+      },
+    });
+    const nested = { method: 'nested', outer: { method: 'kfold', folds: 2 }, inner: { method: 'kfold', folds: 2 } };
+    const search = { method: 'halving', minEpochs: 1, parameters: rates };
+    const { results } = await finish(await submit(experiment({ evaluation: nested, search, final: 'ensemble' })));
+    expect(results.nested?.outer.map(({ trial }) => trial)).toEqual([0, 5]);
+    expect(results.trials.map(({ status }) => status)).toEqual(Array(6).fill('pruned'));
+    expect(results.final).toMatchObject({ of: 'ensemble', trial: results.best?.trial });
+  });
+
   it('is refused where a configuration does not fit the data, with the configuration', async () => {
     startLeader();
     startWorkers({ count: 1, outcome });

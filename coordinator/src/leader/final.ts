@@ -61,7 +61,10 @@ export async function finalNet(
 ): Promise<FinalResult | 'under way' | undefined> {
   const { record } = ended;
   const number = record.finalTrial ?? results.best?.trial;
-  const trial = results.trials.find((one) => one.trial === number && one.status === 'completed');
+  // Nested, a trial that was found for one outer fold may have been dropped within another.
+  const isThere = (one: TrialResult): boolean =>
+    one.status === 'completed' || (results.nested !== undefined && outerFoldsOf(one, results.nested).length > 0);
+  const trial = results.trials.find((one) => one.trial === number && isThere(one));
   if (trial === undefined) return stopOthers(context, ended, undefined);
   const best = jobOf(ended, trial, bestFoldOf(trial, results.nested));
   if (best === undefined) return undefined;
