@@ -16,6 +16,7 @@ import { findBroker } from '../../coordinator/src/cluster/find-broker.ts';
 import { copyCheckout } from '../support/checkout-copy.ts';
 import { root } from '../support/documents.ts';
 import { writeFiles } from '../support/pictures.ts';
+import { WatchedClusters } from '../support/watched-clusters.ts';
 
 // A machine with Node and a broker, and nothing else: no Python, no pip, no compiler, no binding from the package's host.
 let checkout: string;
@@ -82,7 +83,9 @@ const crossfold = (...words: readonly string[]): Promise<Ended> =>
 
 describe('without Python, pip and a compiler', () => {
   it('an experiment runs on the WebAssembly engine, and it is said how slow that is and what to install', async () => {
+    const clusters = WatchedClusters.below(checkout);
     const { out, err } = await crossfold('run', 'small.yaml', '--workers', '2', '--out', 'run');
+    expect(await clusters.close()).toEqual([]);
     expect(err).toContain('it has none for us');
     expect(err).toContain('no C++ compiler (c++, g++, clang++)');
     expect(err).toContain('going on WITHOUT TensorFlow, on the WebAssembly engine, which is about 25 times slower.');

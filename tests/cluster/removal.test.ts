@@ -24,6 +24,7 @@ import { startBroker } from '../support/broker.ts';
 import { smallExperiment } from '../support/cluster.ts';
 import { bitsOf } from '../support/group-experiments.ts';
 import { Command, Services } from '../support/processes.ts';
+import { unsettledJobs } from '../support/record-check.ts';
 
 const logger = createLogger({ service: 'test', env: { CROSSFOLD_LOG_LEVEL: 'silent' } });
 const experiment = Experiment.parse(smallExperiment);
@@ -48,8 +49,10 @@ afterAll(async () => {
   await client.close();
   await broker.close();
   await services.close();
+  const unsettled = await unsettledJobs(server.url);
   await server.stop();
   await rm(folder, { recursive: true, force: true });
+  expect(unsettled).toEqual([]);
 });
 
 async function crossfold(...args: readonly string[]): Promise<{ code: number | null; out: string; err: string }> {
