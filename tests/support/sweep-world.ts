@@ -91,7 +91,7 @@ export class SweepWorld {
           move.kind === 'extend'
             ? extend(job, move.epochs, stamp)
             : move.kind === 'revive'
-              ? revive(job, stamp, resumed.length)
+              ? revive(job, stamp, resumed.length, move.epochs)
               : stop(job, move.state, stamp);
         if (next !== undefined) this.jobs.set(job.id, next);
       }

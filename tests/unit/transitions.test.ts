@@ -246,6 +246,12 @@ describe('results', () => {
     expect(transitions.complete(done, 'a', job.generation, result, stamp)).toBeUndefined();
   });
 
+  it('are wanted of a job that was cancelled before any was, once it is resumed', () => {
+    const job = aJob({ state: 'cancelled', until: 0 });
+    expect(transitions.revive(job, stamp, 1, 3)).toMatchObject({ state: 'queued', until: 3 });
+    expect(transitions.revive({ ...job, until: 5 }, stamp, 1, 3)).toMatchObject({ until: 5 });
+  });
+
   it('do not come back to life unless the job failed or was cancelled', () => {
     expect(transitions.revive(aJob({ state: 'completed' }), stamp, 1)).toBeUndefined();
     expect(transitions.revive(aJob({ state: 'failed', attempts: 3 }), stamp, 2)).toMatchObject({

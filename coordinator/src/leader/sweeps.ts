@@ -142,7 +142,7 @@ export class Sweep {
         await change(move.job, (job) => extend(job, move.epochs, stamp));
         return;
       case 'revive':
-        await change(move.job, (job) => revive(job, stamp, record.resumed.length));
+        await change(move.job, (job) => revive(job, stamp, record.resumed.length, move.epochs));
         return;
       case 'stop':
         await change(move.job, (job) => stop(job, move.state, stamp));

@@ -50,7 +50,7 @@ export type Move =
       readonly state: 'queued' | 'pruned' | 'cancelled';
     }
   | { readonly kind: 'extend'; readonly job: string; readonly epochs: number }
-  | { readonly kind: 'revive'; readonly job: string }
+  | { readonly kind: 'revive'; readonly job: string; readonly epochs: number }
   | { readonly kind: 'stop'; readonly job: string; readonly state: 'pruned' | 'cancelled' };
 
 /** One training that is wanted. */
@@ -189,7 +189,7 @@ function movesFor(
     if (job === undefined)
       moves.push({ kind: 'create', trial, fold, epochs, state: cancelled ? 'cancelled' : 'queued' });
     else if (cancelled) stopUnlessFinal(moves, job, 'cancelled');
-    else if (isToRevive(job, state.resumed)) moves.push({ kind: 'revive', job: job.id });
+    else if (isToRevive(job, state.resumed)) moves.push({ kind: 'revive', job: job.id, epochs });
     else if (waits(job) && (job.result?.epochs ?? 0) < epochs) moves.push({ kind: 'extend', job: job.id, epochs });
   }
   for (const { trial } of plan.trials) {

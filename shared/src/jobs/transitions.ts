@@ -226,12 +226,18 @@ export function usableResults({ earlier, result }: JobRecord, until: number): re
   return last !== undefined && (last.epochs === until || last.final) ? upTo : [];
 }
 
-/** A failed or cancelled job is wanted again: it keeps its checkpoint. `resumes`: how often the experiment was resumed. */
-export function revive(job: JobRecord, stamp: Stamp, resumes: number): JobRecord | undefined {
+/**
+ * A failed or cancelled job is wanted again: it keeps its checkpoint.
+ *
+ * @param resumes how often the experiment was resumed
+ * @param until epochs that are wanted of it now: of one that was cancelled before it was there, none were
+ */
+export function revive(job: JobRecord, stamp: Stamp, resumes: number, until = job.until): JobRecord | undefined {
   if (job.state !== 'failed' && job.state !== 'cancelled') return undefined;
   const untried = { attempts: 0, throws: 0, failedOn: [], progressAtLoss: -1 };
   const { silent: _, ...kept } = job;
-  return { ...kept, ...untried, state: 'queued', since: stamp.now, finishedAt: null, error: null, resumes };
+  const wanted = { until: Math.max(job.until, until), state: 'queued', resumes } as const;
+  return { ...kept, ...untried, ...wanted, since: stamp.now, finishedAt: null, error: null };
 }
 
 const maxFailedOn = 64;
