@@ -194,3 +194,22 @@ const dataset = (path: string) => ({
   model: { layers: [{ type: 'flatten' }, { type: 'dense', units: 2, activation: 'softmax' }] },
   training: { epochs: 1, optimizer: { name: 'sgd' } },
 });
+
+it.each([
+  'nats://a:1,user:seCret@b:99999',
+  'user:seCret@[:1',
+  'nats://user:se@Cret@b:0',
+  'nats://user:seCret,word@h',
+  'nats://user:a,seCret,word@h',
+  'seCret@host with blanks',
+])('an address that is none is named without its credentials: %s', (address) => {
+  let said = '';
+  try {
+    parseBrokerAddress(address);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    said = error.message;
+  }
+  expect(said).toMatch(/is not a broker's address/);
+  expect(said).not.toMatch(/Cret|user/);
+});

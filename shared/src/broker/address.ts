@@ -32,7 +32,14 @@ type AccessFile = keyof typeof accessFiles;
  * @throws ConfigError where it is no address, or names a file that cannot be read.
  */
 export function parseBrokerAddress(text: string): BrokerAddress {
-  const urls = text.split(',').map(parseUrl);
+  const parts = text.split(',');
+  // A comma may be meant as part of a password: what stands before one is shown only where no credentials follow.
+  const urls = parts.map((part, i) =>
+    parseUrl(
+      part,
+      parts.slice(i + 1).some((later) => later.includes('@')),
+    ),
+  );
   const files =
     only(
       urls.filter((url) => url.search !== ''),
@@ -68,10 +75,10 @@ export function withAccess(address: string, env: NodeJS.ProcessEnv): string {
   return [`${first}?${query}`, ...others].join(',');
 }
 
-function parseUrl(text: string): URL {
+function parseUrl(text: string, secret: boolean): URL {
   const wrong = (): ConfigError =>
     new ConfigError(
-      `${JSON.stringify(text)} is not a broker's address; one looks like nats://host:4222, or tls://host:4222 (--nats, CROSSFOLD_NATS_URL)`,
+      `${JSON.stringify(secret ? '***' : text.replace(/^(\s*\w+:\/\/)?.*@/s, '$1***@'))} is not a broker's address; one looks like nats://host:4222, or tls://host:4222 (--nats, CROSSFOLD_NATS_URL)`,
     );
   try {
     const url = new URL(text.includes('://') ? text.trim() : `nats://${text.trim()}`);
