@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { Server } from 'node:net';
+import { createServer } from 'node:net';
 import { ConfigError, CrossfoldError, ExitCode } from './errors.ts';
 
 /** Where something listens; port 0 is any free one. */
@@ -29,6 +30,19 @@ export function parseEndpoint(text: string, option: string): Endpoint {
 /** As an address has it. */
 export const showEndpoint = ({ host, port }: Endpoint): string =>
   host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+
+/** Whether nobody listens on a port of this machine, and this user may. */
+export async function isFree(endpoint: Endpoint): Promise<boolean> {
+  const server = createServer();
+  try {
+    await once(server.listen(endpoint), 'listening');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    server.close();
+  }
+}
 
 /**
  * Has a server listen; where the port is taken, or not for this user, on a free one.

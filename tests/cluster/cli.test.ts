@@ -94,6 +94,16 @@ describe('the command line as a process', () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
+  it('names a port for the broker that another program has', async () => {
+    const other = createServer(() => undefined).listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const { port } = other.address() as AddressInfo;
+    const { code, err } = await crossfold(['up', '--workers', '1', '--port', String(port), '--dir', 'taken']);
+    other.close();
+    expect(code).toBe(2);
+    expect(err).toMatch(/^crossfold: --port is \d+: another program listens there, [^\n]*\n$/);
+  });
+
   it('gives up on a broker that does not answer', async () => {
     const mute = createServer(() => undefined).listen(0, '127.0.0.1');
     await once(mute, 'listening');

@@ -1,7 +1,7 @@
 /** Checks of the machine and the checkout. */
 import { existsSync } from 'node:fs';
 import { access, constants, stat, statfs } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { availableParallelism, homedir, tmpdir, totalmem } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { ask, findProgram } from './process.mjs';
@@ -84,7 +84,7 @@ export async function ports() {
   if (free !== undefined)
     return {
       status: 'fail',
-      found: `no port of 127.0.0.1 can be listened on (${free})`,
+      found: `no port of 127.0.0.1 can be listened on and reached (${free})`,
       remedy: ['a loopback interface (ip link set lo up), and fewer programs that listen, or a sandbox that lets them'],
     };
   const taken = [];
@@ -98,12 +98,24 @@ export async function ports() {
   };
 }
 
-/** @param {number} port @returns {Promise<string | undefined>} why not */
+/**
+ * Listening alone succeeds where the loopback interface is down.
+ * @param {number} port @returns {Promise<string | undefined>} why not
+ */
 function canListen(port) {
   return new Promise((done) => {
     const server = createServer();
     server.on('error', (/** @type {NodeJS.ErrnoException} */ error) => done(error.code ?? error.message));
-    server.listen(port, '127.0.0.1', () => server.close(() => done(undefined)));
+    server.listen(port, '127.0.0.1', () => {
+      const address = /** @type {import('node:net').AddressInfo} */ (server.address());
+      const socket = connect(address.port, '127.0.0.1');
+      const end = (/** @type {string | undefined} */ why) => {
+        socket.destroy();
+        server.close(() => done(why));
+      };
+      socket.on('connect', () => end(undefined));
+      socket.on('error', (/** @type {NodeJS.ErrnoException} */ error) => end(error.code ?? error.message));
+    });
   });
 }
 

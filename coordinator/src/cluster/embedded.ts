@@ -6,9 +6,9 @@ import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { ExchangeMode } from '@crossfold/shared/config/exchange';
 import type { Endpoint } from '@crossfold/shared/endpoint';
-import { showEndpoint } from '@crossfold/shared/endpoint';
+import { isFree, showEndpoint } from '@crossfold/shared/endpoint';
 import type { CrossfoldError } from '@crossfold/shared/errors';
-import { TimeoutError } from '@crossfold/shared/errors';
+import { ConfigError, TimeoutError } from '@crossfold/shared/errors';
 import { usableGpus } from '@crossfold/shared/gpus';
 import type { Logger } from '@crossfold/shared/logger';
 import type { ReadyMessage } from '@crossfold/shared/service';
@@ -143,6 +143,12 @@ class Embedded implements EmbeddedCluster {
     const binary = await findBroker(this.#options.env);
     const lock = await lockFolder(join(this.#state, 'lock.json'), signal);
     this.#unlock = lock.release;
+    if (this.#port > 0 && !(await isFree({ host: '127.0.0.1', port: this.#port })))
+      throw new ConfigError({
+        field: '--port',
+        value: String(this.#port),
+        allowed: 'another program listens there, or this user may not; name another, or leave it out for a free one',
+      });
     const begun = performance.now();
     const end = AbortSignal.any([signal, this.#failed.signal]);
     const ready = await this.#startBroker(binary, end);
